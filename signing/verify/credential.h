@@ -1,0 +1,44 @@
+// Compact credentials (proto/shoal/records/v1/credential.proto): a CA of the
+// fleet says whose key this is.
+#ifndef SHOAL_SIGNING_VERIFY_CREDENTIAL_H_
+#define SHOAL_SIGNING_VERIFY_CREDENTIAL_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "shoal/records/v1/credential.pb.h"
+#include "signing/verify/fleet_trust.h"
+
+namespace shoal::signing {
+
+inline constexpr std::string_view kCredentialDomain = "shoal.credential.v1";
+inline constexpr size_t kMaxCredentialBytes = 256;
+
+// Signature by one of `ca_keys` (raw ed25519) over the body as received, form
+// and expiry. The *caller* must know that these CAs may issue this kind; the
+// overload below does. Reasons: "bad_credential" (kInvalidArgument),
+// "bad_signature" (kPermissionDenied), "expired_credential"
+// (kFailedPrecondition). Thread-safe.
+absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
+    const records::v1::Credential& credential,
+    const std::vector<std::string>& ca_keys, std::string_view fleet_id,
+    absl::Time now);
+
+// Picks the CA by the kind: device and claim by the device CA, node by the
+// node CA, anything else "wrong_credential_kind" (kPermissionDenied): a stolen
+// online CA can't make an operator. Keys and CAs that the policy revokes:
+// "revoked_credential" (kPermissionDenied).
+absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
+    const records::v1::Credential& credential, const FleetTrust& trust,
+    absl::Time now);
+
+// What stands for a credential in later records: the first 16 bytes of
+// SHA-256(serialised body ‖ signature).
+std::string CredentialDigest(const records::v1::Credential& credential);
+
+}  // namespace shoal::signing
+
+#endif  // SHOAL_SIGNING_VERIFY_CREDENTIAL_H_

@@ -1,0 +1,60 @@
+// Where an Updater gets bytes from. It is not trusted: whatever it returns is
+// verified.
+#ifndef SHOAL_SIGNING_VERIFY_FETCHER_H_
+#define SHOAL_SIGNING_VERIFY_FETCHER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "common/files.h"
+#include "signing/metadata/metadata.h"
+
+namespace shoal::signing {
+
+class Fetcher {
+ public:
+  virtual ~Fetcher() = default;
+
+  // One metadata file: `version` of `role`, or the newest when absent (always
+  // so for "timestamp"). kNotFound only when the source is sure that this
+  // version does not exist (the end of root rotation); any other error means
+  // try later. At most `max_bytes`; longer answers are refused anyway, so a
+  // source should stop there.
+  virtual absl::StatusOr<std::string> FetchMetadata(
+      std::string_view role, std::optional<uint64_t> version,
+      uint64_t max_bytes) = 0;
+
+  // The bytes of a small target (policy, rollouts, delta indexes; images
+  // travel as swarms). `target.length` is at most what the caller of
+  // Updater::FetchTarget allowed.
+  virtual absl::StatusOr<std::string> FetchTarget(const TargetFile& target) = 0;
+};
+
+// A repository tree on disk (USB stick, export, origin's directory):
+//   metadata/timestamp.json, metadata/N.ROLE.json,
+//   targets/DIRECTORY/HEXSHA256.NAME for the target DIRECTORY/NAME.
+class DirectoryFetcher final : public Fetcher {
+ public:
+  // `fs` outlives it.
+  DirectoryFetcher(FileSystem& fs, std::string repository);
+  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
+                                            std::optional<uint64_t> version,
+                                            uint64_t max_bytes) override;
+  absl::StatusOr<std::string> FetchTarget(const TargetFile& target) override;
+
+ private:
+  FileSystem& fs_;
+  std::string repository_;
+};
+
+// "targets/fw/t/1/HEX.image": where a consistent-snapshot repository keeps a
+// target. kInvalidArgument "bad_target_path" for anything that could leave
+// the tree (T34).
+absl::StatusOr<std::string> TargetFilePath(const TargetFile& target);
+
+}  // namespace shoal::signing
+
+#endif  // SHOAL_SIGNING_VERIFY_FETCHER_H_

@@ -1,0 +1,45 @@
+// What a reader of records needs to know about the fleet: a snapshot of
+// verified metadata as plain values.
+#ifndef SHOAL_SIGNING_VERIFY_FLEET_TRUST_H_
+#define SHOAL_SIGNING_VERIFY_FLEET_TRUST_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "signing/verify/updater.h"
+
+namespace shoal::signing {
+
+inline constexpr char kPolicyPath[] = "policy/access.json";
+inline constexpr uint64_t kMaxPolicyBytes = 65'536;
+
+// A plain value; share it as shared_ptr<const FleetTrust> and replace it whole.
+// All keys are raw 32 bytes.
+struct FleetTrust {
+  std::string fleet_id;
+  std::vector<std::string> device_ca_keys;
+  std::vector<std::string> node_ca_keys;
+  std::vector<std::string> time_keys;
+  std::string telemetry_key;               // X25519; empty: none
+  std::vector<std::string> director_keys;  // of the delegation "director"
+  // The access policy's bytes (proto3 JSON of shoal.policy.v1.AccessPolicy);
+  // empty when the fleet has none yet.
+  std::string policy_json;
+  // Out of the policy's revocations.
+  std::vector<std::string> revoked_operator_keys;
+  std::vector<std::string> revoked_node_keys;
+  std::vector<std::string> revoked_device_ca_keys;
+  uint64_t timestamp_version = 0;
+  uint64_t root_version = 0;
+};
+
+// After Refresh or UseStored of `updater`. A revoked CA key is already left
+// out. "bad_policy" (kInvalidArgument) when the signed policy is not what
+// policy.proto says; a reader then keeps the trust it had.
+absl::StatusOr<FleetTrust> BuildFleetTrust(Updater& updater, Fetcher* source);
+
+}  // namespace shoal::signing
+
+#endif  // SHOAL_SIGNING_VERIFY_FLEET_TRUST_H_

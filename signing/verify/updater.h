@@ -1,0 +1,137 @@
+// The client of a fleet's TUF repository: the whole workflow of the
+// specification's section 5, over any transport.
+//
+//   DirectoryFetcher source(fs, "/media/usb/repo");
+//   SHOAL_ASSIGN_OR_RETURN(auto updater, Updater::Open({…}));
+//   SHOAL_RETURN_IF_ERROR(updater->Refresh(source));
+//   SHOAL_ASSIGN_OR_RETURN(TargetFile t, updater->GetTarget(source, path));
+//
+// What was verified is kept in a directory (root.json, timestamp.json,
+// snapshot.json, ROLE.json, time_floor, targets/HEX for small targets), each
+// file replaced atomically as soon as it is trusted: when a later role fails,
+// what was already trusted stays. Versions in it never go back.
+//
+// Reasons (code):
+//   bad_signature      kPermissionDenied   fewer distinct valid keys than the threshold
+//   wrong_fleet        kPermissionDenied   root 1 is not the one the fleet id names
+//   expired_metadata   kFailedPrecondition also a freeze (T05)
+//   rollback           kFailedPrecondition a version went back, a role vanished
+//   wrong_version      kDataLoss           not the version that was asked for or pinned
+//   length_mismatch    kDataLoss
+//   hash_mismatch      kDataLoss
+//   equivocation       kDataLoss           the version already trusted, other bytes
+//   bad_metadata       kInvalidArgument
+//   metadata_too_large kResourceExhausted
+//   too_many_roots     kResourceExhausted  more rotations than the cap in one refresh
+//   metadata_missing   kNotFound           the repository lacks a file it must have
+//   unknown_target     kNotFound           no role that may say so names the path
+//   unknown_role       kNotFound
+//   not_refreshed      kFailedPrecondition neither Refresh nor UseStored succeeded
+// and whatever a Fetcher or FileSystem returns.
+#ifndef SHOAL_SIGNING_VERIFY_UPDATER_H_
+#define SHOAL_SIGNING_VERIFY_UPDATER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "signing/metadata/metadata.h"
+#include "signing/verify/fetcher.h"
+#include "signing/verify/time_floor.h"
+
+namespace shoal::signing {
+
+struct UpdaterOptions {
+  std::string directory;  // made when missing
+  std::string fleet_id;   // 32 bytes: SHA-256 of root version 1
+  // The bytes of root version 1, when at hand (from pairing); else fetched.
+  std::string root_v1;
+  uint32_t max_root_rotations = 256;  // per refresh
+  uint32_t max_delegations = 32;      // roles visited per look-up
+};
+
+// One thread at a time.
+class Updater {
+ public:
+  // `fs` and `clock` outlive it. A store that belongs to another fleet is
+  // "wrong_fleet"; damaged non-root files in it are dropped and fetched anew.
+  static absl::StatusOr<std::unique_ptr<Updater>> Open(UpdaterOptions options,
+                                                       FileSystem& fs,
+                                                       Clock& clock);
+  ~Updater();
+
+  // Root rotation, timestamp, snapshot, targets; all expiries are checked
+  // against one start time. A timestamp with the version already trusted is
+  // fine and leaves the rest as it is.
+  absl::Status Refresh(Fetcher& source);
+
+  // Instead of Refresh, without any source: what the store holds, verified
+  // again, under the same expiry rules; so a fleet goes on without its plane
+  // until the timestamp expires. With `allow_expired` (to read records, not
+  // to install) expiry is not looked at; see fresh().
+  absl::Status UseStored(bool allow_expired = false);
+
+  // Whether the last Refresh or UseStored enforced expiry and succeeded.
+  bool fresh() const;
+  // How long the state stays fresh: the earliest expiry of the top roles.
+  absl::Time FreshUntil() const;
+
+  // Pre-order search over the delegations. `source` may be null: then only
+  // what the store holds is used.
+  absl::StatusOr<TargetFile> GetTarget(Fetcher* source, std::string_view path);
+
+  // The bytes of a target of at most `max_bytes`, verified; kept in the store.
+  absl::StatusOr<std::string> FetchTarget(Fetcher* source,
+                                          const TargetFile& target,
+                                          uint64_t max_bytes);
+
+  // All targets of a delegated role that it may speak for. "targets", a role
+  // that targets.json delegates to, or PARENT-x delegated by such a PARENT.
+  absl::StatusOr<std::vector<TargetFile>> TargetsOf(Fetcher* source,
+                                                    std::string_view role);
+  // The whole verified metadata of such a role.
+  absl::StatusOr<Targets> RoleMetadata(Fetcher* source, std::string_view role);
+
+  // Raw ed25519 public keys of a role: "root", "targets", "snapshot",
+  // "timestamp", or as for TargetsOf.
+  absl::StatusOr<std::vector<std::string>> DelegationKeys(
+      Fetcher* source, std::string_view role);
+
+  // Valid after Refresh or UseStored; root always.
+  const Root& root() const;
+  const Targets& targets() const;
+  const Snapshot& snapshot() const;
+  const Timestamp& timestamp() const;
+  // The verified bytes of a role's file as stored; kNotFound "unknown_role".
+  absl::StatusOr<std::string> StoredBytes(std::string_view role) const;
+
+  const std::string& fleet_id() const;
+  // Never below the persisted floor.
+  absl::Time Now() const;
+  TimeFloor& time_floor();
+
+ private:
+  struct Impl;
+  explicit Updater(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The rule behind every role (T01, T11): at least `threshold` *distinct public
+// keys* among those that `role` names have a valid signature. Duplicate
+// signatures and one key under several ids count once.
+absl::Status VerifySignatures(const SignedBytes& envelope,
+                              const std::map<std::string, Key>& keys,
+                              const RoleKeys& role, std::string_view role_name);
+
+}  // namespace shoal::signing
+
+#endif  // SHOAL_SIGNING_VERIFY_UPDATER_H_
