@@ -1,0 +1,28 @@
+// What the rules know of a device and of the moment. Plain values: the rules
+// do no I/O, so server, agent and simulator reach the same answers.
+#ifndef SHOAL_RULES_FACTS_H_
+#define SHOAL_RULES_FACTS_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace shoal::rules {
+
+struct DeviceFacts {
+  std::string id;  // 16 bytes
+  std::string device_type;
+  // For rollouts: of the signed assignment. For access rules: of the policy
+  // document, so that the plane can't relabel a device into more rights.
+  std::map<std::string, std::string> labels;
+};
+
+// Device-local civil time.
+struct LocalTime {
+  int weekday = 1;  // 1 Monday … 7 Sunday
+  int minute = 0;   // since midnight, 0 … 1439
+};
+
+}  // namespace shoal::rules
+
+#endif  // SHOAL_RULES_FACTS_H_
