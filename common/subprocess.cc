@@ -36,7 +36,7 @@ ExitStatus FromWait(int status) {
 [[noreturn]] void ExecChild(const SubprocessOptions& options, char** arguments,
                             char** environment, int error_pipe, pid_t parent,
                             int* moved) {
-  const auto fail = [error_pipe] {
+  const auto fail = [&error_pipe] {
     const int error = errno;
     [[maybe_unused]] ssize_t n = write(error_pipe, &error, sizeof error);
     _exit(127);
