@@ -224,7 +224,9 @@ TEST(Rollout, ValidationNamesWhatIsWrong) {
 // but failures.
 TEST(Rollout, T29_PropertyNoPhaseOpensEarly) {
   std::mt19937 random(7);
-  const auto pick = [&](uint32_t n) { return random() % n; };
+  const auto pick = [&](uint32_t n) {
+    return static_cast<uint32_t>(random() % n);
+  };
   for (int round = 0; round < 20000; ++round) {
     RolloutDocument document = TwoPhases(absl::Seconds(pick(100)));
     document.mutable_phases(1)->set_threshold(uint64_t{1} << 31);
