@@ -1,0 +1,375 @@
+#include "agent/engine/engine.h"
+
+#include <fmt/format.h>
+
+#include "agent/install/image_file.h"
+#include "common/bytes.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace shoal::agent {
+namespace {
+
+constexpr size_t kMaxOutcomeText = 512;
+
+bool Cancelled(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kCancelled;
+}
+
+// Errors of this device's disk, not of the bytes: they call for another try.
+bool DiskTrouble(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return reason == "disk_full" || reason.rfind("io_", 0) == 0;
+}
+
+}  // namespace
+
+int64_t Engine::NowMs() const { return absl::ToUnixMillis(o_.clock->WallNow()); }
+
+const ArtifactSource& Engine::SourceOf(const UpdateRecord& update) const {
+  return update.delta ? update.delta->artifact : update.full;
+}
+
+std::string Engine::PathOf(const ArtifactSource& source) const {
+  if (!source.local_path.empty()) return source.local_path;
+  return JoinPath(o_.download_directory, HexEncode(source.sha256));
+}
+
+Engine::Answer Engine::Failure(const absl::Status& status) const {
+  Answer answer;
+  answer.event = Event::kFailed;
+  answer.note = [reason = ReasonOf(status),
+                 message = std::string(status.message())](StateData&,
+                                                          UpdateRecord& u) {
+    u.result = UpdateResult::kFailed;
+    u.reason = reason;
+    u.message = message.substr(0, kMaxOutcomeText);
+  };
+  return answer;
+}
+
+Engine::Answer Engine::DeltaUnusable(const absl::Status& status) const {
+  LogWarn("delta_unusable", {{"error", status}});
+  Answer answer;
+  answer.event = Event::kDeltaUnusable;
+  answer.note = [reason = ReasonOf(status)](StateData&, UpdateRecord& u) {
+    u.delta.reset();
+    u.delta_failure = reason;
+    u.resume_state.clear();
+  };
+  return answer;
+}
+
+Engine::Answer Engine::FellBack(const UpdateRecord&, std::string_view reason,
+                                std::string_view message) const {
+  Answer answer;
+  answer.event = Event::kFellBack;
+  answer.note = [reason = std::string(reason), message = std::string(message)](
+                    StateData&, UpdateRecord& u) {
+    u.result = UpdateResult::kRolledBack;
+    // The health check's verdict, if there was one, says more.
+    if (u.reason.empty()) {
+      u.reason = reason;
+      u.message = message;
+    }
+  };
+  return answer;
+}
+
+absl::Status Engine::Begin(UpdateRecord record) {
+  if (o_.state->Get().update)
+    return FailedPrecondition("busy", "another update is in hand");
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  SHOAL_ASSIGN_OR_RETURN(record.target_slot, o_.slots->InactiveSlot());
+  record.state = *NextState(UpdateState::kIdle, Event::kBegin);
+  record.from = running.info;
+  record.started_ms = NowMs();
+  LogInfo("update_begins", {{"rollout", record.rollout_id},
+                            {"from", running.info.version},
+                            {"to", record.image.version},
+                            {"attempt", record.attempt},
+                            {"delta", record.delta.has_value()}});
+  return o_.state->Change([&](StateData& d) {
+    RolloutMemory& memory = d.rollouts[record.rollout_id];
+    memory.attempts = record.attempt;
+    memory.last_attempt_ms = record.started_ms;
+    std::erase_if(d.starts_ms, [&](int64_t ms) {
+      return ms < record.started_ms - 86'400'000;
+    });
+    d.starts_ms.push_back(record.started_ms);
+    d.update = record;
+  });
+}
+
+absl::StatusOr<Engine::Next> Engine::Run() {
+  for (;;) {
+    SHOAL_ASSIGN_OR_RETURN(const Next next, Step());
+    if (next != Next::kAgain) return next;
+  }
+}
+
+absl::StatusOr<Engine::Next> Engine::Step() {
+  const StateData before = o_.state->Get();
+  if (!before.update) return Next::kIdle;
+  const UpdateRecord& update = *before.update;
+  SHOAL_ASSIGN_OR_RETURN(const Answer answer, Act(update));
+  if (!answer.event) return answer.next;
+  const auto to = NextState(update.state, *answer.event);
+  if (!to)
+    return Internal("bad_transition",
+                    fmt::format("no row for {} in state {}",
+                                EventName(*answer.event),
+                                UpdateStateName(update.state)));
+  SHOAL_RETURN_IF_ERROR(o_.state->Change([&](StateData& d) {
+    if (answer.note) answer.note(d, *d.update);
+    d.update->state = *to;
+    if (*to == UpdateState::kIdle) {
+      d.last_update = *d.update;
+      d.update.reset();
+    }
+  }));
+  LogInfo("update_state", {{"rollout", update.rollout_id},
+                           {"from", UpdateStateName(update.state)},
+                           {"event", EventName(*answer.event)},
+                           {"to", UpdateStateName(*to)}});
+  return Next::kAgain;
+}
+
+absl::StatusOr<Engine::Answer> Engine::Act(const UpdateRecord& update) {
+  switch (update.state) {
+    case UpdateState::kFetching: return Fetch(update);
+    case UpdateState::kInstalling: return Install(update);
+    case UpdateState::kVerifying: return Verify(update);
+    case UpdateState::kReady: return Ready(update);
+    case UpdateState::kRebooting: return Reboot(update);
+    case UpdateState::kChecking: return Check(update);
+    case UpdateState::kCommitting: return Commit(update);
+    case UpdateState::kRollingBack: return RollBack(update);
+    case UpdateState::kFailed: return Fail(update);
+    case UpdateState::kReporting: return Report(update);
+    case UpdateState::kIdle: break;
+  }
+  return Internal("bad_transition", "an update in state idle");
+}
+
+absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
+  const ArtifactSource& source = SourceOf(update);
+  const std::string path = PathOf(source);
+  FetchStats stats;
+  absl::Status status =
+      o_.fs->Exists(path) ? VerifyFile(path, source.length, source.sha256)
+                          : NotFound("no_source", path + " is missing");
+  if (!status.ok() && source.local_path.empty()) {
+    SHOAL_RETURN_IF_ERROR(o_.fs->MakeDirectories(o_.download_directory));
+    const auto fetched = o_.fetch(source, path, cancel_);
+    status = fetched.status();
+    if (fetched.ok()) {
+      stats = *fetched;
+      status = VerifyFile(path, source.length, source.sha256);
+    }
+  }
+  if (Cancelled(status)) return Answer{};
+  if (!status.ok() && update.delta) return DeltaUnusable(status);
+  if (!status.ok()) return Failure(status);
+  Answer answer;
+  answer.event = Event::kDone;
+  answer.note = [stats](StateData&, UpdateRecord& u) {
+    u.bytes_from_peers += stats.bytes_from_peers;
+    u.bytes_from_origin += stats.bytes_from_origin;
+  };
+  return answer;
+}
+
+absl::StatusOr<Engine::Answer> Engine::Install(const UpdateRecord& update) {
+  SHOAL_RETURN_IF_ERROR(o_.slots->Invalidate(update.target_slot));
+  if (update.delta) return InstallDelta(update);
+  SHOAL_ASSIGN_OR_RETURN(const std::string slot,
+                         o_.slots->PathOf(update.target_slot));
+  const absl::Status status =
+      CopyVerified(PathOf(update.full), slot, update.full.length,
+                   update.full.sha256, {}, &cancel_);
+  if (Cancelled(status)) return Answer{};
+  if (!status.ok()) return Failure(status);
+  return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
+}
+
+absl::StatusOr<Engine::Answer> Engine::InstallDelta(
+    const UpdateRecord& update) {
+  const DeltaSource& delta = *update.delta;
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  SHOAL_ASSIGN_OR_RETURN(const std::string slot,
+                         o_.slots->PathOf(update.target_slot));
+  // T30: before the first byte is written.
+  const auto base = HashFile(running.path, delta.from_length);
+  if (!base.ok() || *base != delta.from_sha256)
+    return DeltaUnusable(FailedPrecondition(
+        "wrong_base", fmt::format("slot {} does not hold {}, which the delta "
+                                  "starts from",
+                                  running.slot, HexEncode(delta.from_sha256))));
+  // T33, T35: what shoal-patch will parse is what the signed index names.
+  const absl::Status patch_file =
+      VerifyFile(PathOf(delta.artifact), delta.artifact.length,
+                 delta.artifact.sha256);
+  if (!patch_file.ok()) return DeltaUnusable(patch_file);
+
+  PatchJob job;
+  job.patch_path = PathOf(delta.artifact);
+  job.old_path = running.path;
+  job.new_path = slot;
+  job.old_size = delta.from_length;
+  job.expected_size = update.image.length;
+  job.expected_sha256 = update.image.sha256;
+  if (delta.memory > job.max_memory) job.max_memory = delta.memory;
+  job.resume_state = update.resume_state;
+  job.program = o_.patch_program;
+  job.cancel = &cancel_;
+  absl::Duration last_note = o_.clock->MonotonicNow();
+  const absl::Status status = o_.patch(
+      job, [&](uint64_t, const std::string& resume_state) {
+        const absl::Duration now = o_.clock->MonotonicNow();
+        if (resume_state.empty() || now - last_note < absl::Seconds(2)) return;
+        last_note = now;
+        const absl::Status noted = o_.state->Change(
+            [&](StateData& d) { d.update->resume_state = resume_state; });
+        // Losing this only costs time after power loss.
+        if (!noted.ok()) LogWarn("resume_state_lost", {{"error", noted}});
+      });
+  if (Cancelled(status)) return Answer{};
+  if (!status.ok()) return DeltaUnusable(status);
+  Answer answer;
+  answer.event = Event::kDone;
+  answer.note = [](StateData&, UpdateRecord& u) {
+    u.used_delta = true;
+    u.resume_state.clear();
+  };
+  return answer;
+}
+
+absl::StatusOr<Engine::Answer> Engine::Verify(const UpdateRecord& update) {
+  SHOAL_ASSIGN_OR_RETURN(const std::string slot,
+                         o_.slots->PathOf(update.target_slot));
+  const absl::Status status =
+      VerifyFile(slot, update.image.length, update.image.sha256);
+  if (!status.ok() && update.delta) return DeltaUnusable(status);
+  if (!status.ok()) return Failure(status);
+  return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
+}
+
+absl::StatusOr<Engine::Answer> Engine::Ready(const UpdateRecord&) {
+  if (o_.may_restart && !o_.may_restart()) return Answer{};
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  Answer answer;
+  answer.event = Event::kDone;
+  answer.note = [boots = running.boot_count](StateData&, UpdateRecord& u) {
+    u.boot_count = boots;
+  };
+  return answer;
+}
+
+absl::StatusOr<Engine::Answer> Engine::Reboot(const UpdateRecord& update) {
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  if (running.slot == update.target_slot)
+    return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
+  SHOAL_ASSIGN_OR_RETURN(const SlotHandler::Mark mark,
+                         o_.slots->MarkOf(update.target_slot));
+  if (mark == SlotHandler::Mark::kFellBack)
+    return FellBack(update, "boot_failed",
+                    "the new image did not boot; the loader took the old one");
+  if (mark == SlotHandler::Mark::kNone) {
+    // T33: long may have passed since kVerifying.
+    SHOAL_ASSIGN_OR_RETURN(const std::string slot,
+                           o_.slots->PathOf(update.target_slot));
+    const absl::Status status =
+        VerifyFile(slot, update.image.length, update.image.sha256);
+    if (!status.ok()) return Failure(status);
+    SHOAL_RETURN_IF_ERROR(o_.slots->MarkBootable(
+        update.target_slot, update.image, o_.boot_tries));
+  }
+  return Answer{.event = std::nullopt, .next = Next::kReboot, .note = {}};
+}
+
+absl::StatusOr<Engine::Answer> Engine::Check(const UpdateRecord& update) {
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  if (running.slot != update.target_slot)
+    return FellBack(update, "boot_failed",
+                    "the new image was reset before its health was known");
+  HealthResult health;
+  const absl::Status digest =
+      VerifyFile(running.path, update.image.length, update.image.sha256);
+  std::string reason = "health_failed";
+  if (digest.ok()) {
+    health = o_.health(running);
+  } else if (DiskTrouble(digest)) {
+    return digest;
+  } else {
+    reason = ReasonOf(digest);
+    health.output = std::string(digest.message());
+  }
+  Answer answer;
+  answer.event = health.healthy ? Event::kDone : Event::kSick;
+  answer.note = [health, reason](StateData&, UpdateRecord& u) {
+    u.health_output = health.output;
+    if (health.healthy) return;
+    u.reason = reason;
+    u.message = "the health check of the new image failed";
+  };
+  return answer;
+}
+
+absl::StatusOr<Engine::Answer> Engine::Commit(const UpdateRecord& update) {
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  if (running.slot != update.target_slot)
+    return FellBack(update, "boot_failed",
+                    "the new image was reset before it was committed");
+  SHOAL_RETURN_IF_ERROR(o_.slots->Commit());
+  Answer answer;
+  answer.event = Event::kDone;
+  answer.note = [](StateData& d, UpdateRecord& u) {
+    u.result = UpdateResult::kSuccess;
+    u.reason = "ok";
+    d.floor = std::max(d.floor, u.image.min_counter);
+    d.rollouts[u.rollout_id].finished = true;
+  };
+  return answer;
+}
+
+absl::StatusOr<Engine::Answer> Engine::RollBack(const UpdateRecord& update) {
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  SHOAL_RETURN_IF_ERROR(o_.slots->Rollback());
+  if (running.slot == update.target_slot)
+    return Answer{.event = std::nullopt, .next = Next::kReboot, .note = {}};
+  return FellBack(update, "health_failed", "");
+}
+
+absl::StatusOr<Engine::Answer> Engine::Fail(const UpdateRecord& update) {
+  // No half-written image may ever look like one. Its bytes are overwritten by
+  // the next try.
+  SHOAL_RETURN_IF_ERROR(o_.slots->Invalidate(update.target_slot));
+  return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
+}
+
+absl::StatusOr<Engine::Answer> Engine::Report(const UpdateRecord& update) {
+  UpdateRecord final_record = update;
+  if (final_record.outcome_counter == 0) {
+    // The number is durable before anything is signed with it (T27), and
+    // stays the same when the report is repeated after power loss.
+    SHOAL_RETURN_IF_ERROR(o_.state->Change([&](StateData& d) {
+      d.update->outcome_counter = ++d.outcome_counter;
+      d.update->finished_ms = NowMs();
+      final_record = *d.update;
+    }));
+  }
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
+  SHOAL_RETURN_IF_ERROR(o_.report(final_record, running));
+  LogInfo("update_ends",
+          {{"rollout", final_record.rollout_id},
+           {"result", final_record.result == UpdateResult::kSuccess ? "success"
+                      : final_record.result == UpdateResult::kRolledBack
+                          ? "rolled_back"
+                          : "failed"},
+           {"reason", final_record.reason},
+           {"version", running.info.version}});
+  return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
+}
+
+}  // namespace shoal::agent

@@ -1,0 +1,121 @@
+// Carries one update through its states (transitions.h). It decides nothing
+// about whether to update; engine/candidate.h does.
+//
+// Power may fail at any moment: Step() on a new Engine over the same state
+// directory goes on where the journal stands. Blocking; one thread.
+#ifndef SHOAL_AGENT_ENGINE_ENGINE_H_
+#define SHOAL_AGENT_ENGINE_ENGINE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/engine/transitions.h"
+#include "agent/install/slots.h"
+#include "agent/patch/patch_runner.h"
+#include "agent/state/device_state.h"
+#include "common/clock.h"
+#include "common/files.h"
+
+namespace shoal::agent {
+
+struct FetchStats {
+  uint64_t bytes_from_peers = 0;
+  uint64_t bytes_from_origin = 0;
+};
+
+struct HealthResult {
+  bool healthy = false;
+  std::string output;  // its last lines, at most 1,024 bytes
+};
+
+struct EngineOptions {
+  FileSystem* fs = nullptr;       // none of these is owned
+  Clock* clock = nullptr;
+  DeviceState* state = nullptr;
+  SlotHandler* slots = nullptr;
+  std::string download_directory;
+  std::string patch_program;  // empty: beside the running program
+  int boot_tries = 1;
+
+  // Brings the bytes to `path`, where part of them may lie already; "cancelled"
+  // when `cancel` became true. The engine verifies them itself.
+  std::function<absl::StatusOr<FetchStats>(const ArtifactSource& source,
+                                           const std::string& path,
+                                           const std::atomic<bool>& cancel)>
+      fetch;
+  // RunPatch, or a test's.
+  std::function<absl::Status(const PatchJob&, const PatchProgress&)> patch;
+  // The device's own health check of the running image.
+  std::function<HealthResult(const RunningImage&)> health;
+  // Signs the outcome and keeps it durably; called again after power loss
+  // with the same outcome_counter.
+  std::function<absl::Status(const UpdateRecord&, const RunningImage&)> report;
+  // May the device restart now? Empty: always.
+  std::function<bool()> may_restart;
+};
+
+class Engine {
+ public:
+  explicit Engine(EngineOptions options) : o_(std::move(options)) {}
+
+  // Takes a new update: record.state is ignored, slot and start time are set
+  // here. Counts the attempt, durably. kFailedPrecondition "busy".
+  absl::Status Begin(UpdateRecord record);
+
+  enum class Next {
+    kIdle,    // nothing in hand
+    kAgain,   // call Step() again
+    kWait,    // cancelled, or not allowed to restart now: call again later
+    kReboot,  // the device must restart now
+  };
+  // Does what the state in the journal asks for. An error (disk full, I/O)
+  // leaves the state as it is: call again later.
+  absl::StatusOr<Next> Step();
+  // Step() until it says something else than kAgain.
+  absl::StatusOr<Next> Run();
+
+  // From any thread: ends a fetch or patch that is under way; it goes on with
+  // the next Step() after Resume().
+  void Cancel() { cancel_ = true; }
+  void Resume() { cancel_ = false; }
+
+ private:
+  // The action of one state. An empty event: kWait or kReboot in `next`.
+  struct Answer {
+    std::optional<Event> event;
+    Next next = Next::kWait;
+    // Applied to the journal together with the new state.
+    std::function<void(StateData&, UpdateRecord&)> note;
+  };
+  absl::StatusOr<Answer> Act(const UpdateRecord& update);
+  absl::StatusOr<Answer> Fetch(const UpdateRecord& update);
+  absl::StatusOr<Answer> Install(const UpdateRecord& update);
+  absl::StatusOr<Answer> InstallDelta(const UpdateRecord& update);
+  absl::StatusOr<Answer> Verify(const UpdateRecord& update);
+  absl::StatusOr<Answer> Ready(const UpdateRecord& update);
+  absl::StatusOr<Answer> Reboot(const UpdateRecord& update);
+  absl::StatusOr<Answer> Check(const UpdateRecord& update);
+  absl::StatusOr<Answer> Commit(const UpdateRecord& update);
+  absl::StatusOr<Answer> RollBack(const UpdateRecord& update);
+  absl::StatusOr<Answer> Fail(const UpdateRecord& update);
+  absl::StatusOr<Answer> Report(const UpdateRecord& update);
+
+  Answer Failure(const absl::Status& status) const;
+  Answer DeltaUnusable(const absl::Status& status) const;
+  Answer FellBack(const UpdateRecord& update, std::string_view reason,
+                  std::string_view message) const;
+  const ArtifactSource& SourceOf(const UpdateRecord& update) const;
+  std::string PathOf(const ArtifactSource& source) const;
+  int64_t NowMs() const;
+
+  EngineOptions o_;
+  std::atomic<bool> cancel_{false};
+};
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_ENGINE_ENGINE_H_

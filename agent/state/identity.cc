@@ -1,0 +1,84 @@
+#include "agent/state/identity.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "common/bytes.h"
+#include "common/crypto/keyfile.h"
+#include "common/status.h"
+
+namespace shoal::agent {
+namespace {
+constexpr char kSigningFile[] = "identity.key";
+constexpr char kBoxFile[] = "box.key";
+constexpr char kMembershipFile[] = "membership.json";
+constexpr uint64_t kMaxMembershipBytes = 1u << 20;
+}  // namespace
+
+absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
+    FileSystem& fs, const std::string& directory) {
+  const std::string signing_path = JoinPath(directory, kSigningFile);
+  const std::string box_path = JoinPath(directory, kBoxFile);
+  // The signing key is written last: with it, both exist.
+  if (!fs.Exists(signing_path)) {
+    SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(directory, 0700));
+    const crypto::BoxKey box = crypto::BoxKey::Generate();
+    SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(fs, box_path, box.secret()));
+    const crypto::SigningKey signing = crypto::SigningKey::Generate();
+    SHOAL_RETURN_IF_ERROR(
+        crypto::WriteSecretFile(fs, signing_path, signing.seed()));
+  }
+  if (!fs.Exists(box_path))
+    return DataLoss("bad_identity",
+                    fmt::format("{} is there but {} is not", signing_path,
+                                box_path));
+  SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes seed,
+                         crypto::ReadSecretFile(fs, signing_path));
+  SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes secret,
+                         crypto::ReadSecretFile(fs, box_path));
+  SHOAL_ASSIGN_OR_RETURN(crypto::SigningKey signing,
+                         crypto::SigningKey::FromSeed(seed));
+  SHOAL_ASSIGN_OR_RETURN(crypto::BoxKey box,
+                         crypto::BoxKey::FromSecret(secret));
+  return DeviceKeys{std::move(signing), std::move(box)};
+}
+
+absl::StatusOr<std::optional<Membership>> LoadMembership(
+    FileSystem& fs, const std::string& directory) {
+  const std::string path = JoinPath(directory, kMembershipFile);
+  if (!fs.Exists(path)) return std::nullopt;
+  SHOAL_ASSIGN_OR_RETURN(const std::string text,
+                         fs.Read(path, kMaxMembershipBytes));
+  Membership membership;
+  try {
+    const nlohmann::json j = nlohmann::json::parse(text);
+    SHOAL_ASSIGN_OR_RETURN(membership.fleet_id,
+                           HexDecode(j.at("fleet_id").get<std::string>()));
+    SHOAL_ASSIGN_OR_RETURN(membership.director_key,
+                           HexDecode(j.at("director_key").get<std::string>()));
+    SHOAL_ASSIGN_OR_RETURN(const std::string grant,
+                           HexDecode(j.at("grant").get<std::string>()));
+    if (!membership.grant.ParseFromString(grant) ||
+        membership.fleet_id.size() != 32 ||
+        membership.grant.device_id().size() != 16)
+      return DataLoss("bad_state", fmt::format("{} is damaged", path));
+  } catch (const nlohmann::json::exception& error) {
+    return DataLoss("bad_state",
+                    fmt::format("{} is damaged: {}", path, error.what()));
+  }
+  return membership;
+}
+
+absl::Status SaveMembership(FileSystem& fs, const std::string& directory,
+                            const Membership& membership) {
+  const nlohmann::json j = {
+      {"fleet_id", HexEncode(membership.fleet_id)},
+      {"director_key", HexEncode(membership.director_key)},
+      {"device_id", HexEncode(membership.device_id())},
+      {"grant", HexEncode(membership.grant.SerializeAsString())}};
+  return fs.WriteAtomic(JoinPath(directory, kMembershipFile), j.dump(1) + "\n",
+                        0600);
+}
+
+}  // namespace shoal::agent

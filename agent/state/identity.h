@@ -1,0 +1,45 @@
+// Who the device is: its own keys, and what the fleet gave it when it paired.
+#ifndef SHOAL_AGENT_STATE_IDENTITY_H_
+#define SHOAL_AGENT_STATE_IDENTITY_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/crypto/box.h"
+#include "common/crypto/ed25519.h"
+#include "common/files.h"
+#include "shoal/pairing/v1/pairing.pb.h"
+
+namespace shoal::agent {
+
+// Made on the device; the secrets never leave it.
+struct DeviceKeys {
+  crypto::SigningKey signing;
+  crypto::BoxKey box;
+
+  // Reads DIRECTORY/identity.key and box.key (0600); makes them when both are
+  // missing. One alone: kDataLoss "bad_identity".
+  static absl::StatusOr<DeviceKeys> LoadOrCreate(FileSystem& fs,
+                                                 const std::string& directory);
+};
+
+// Written once, in one piece, when pairing succeeded; network keys and
+// directory are replaced later.
+struct Membership {
+  std::string fleet_id;      // 32 bytes
+  std::string director_key;  // of the grant
+  pairing::v1::Grant grant;  // id, credential, network, directory, assignment
+
+  const std::string& device_id() const { return grant.device_id(); }
+};
+
+// nullopt: not paired. The file has mode 0600: it holds network keys.
+absl::StatusOr<std::optional<Membership>> LoadMembership(
+    FileSystem& fs, const std::string& directory);
+absl::Status SaveMembership(FileSystem& fs, const std::string& directory,
+                            const Membership& membership);
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_STATE_IDENTITY_H_

@@ -1,0 +1,81 @@
+// The update in hand, as the journal keeps it.
+#ifndef SHOAL_AGENT_STATE_UPDATE_RECORD_H_
+#define SHOAL_AGENT_STATE_UPDATE_RECORD_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "agent/state/image_info.h"
+
+namespace shoal::agent {
+
+// engine/transitions.h says which leads where.
+enum class UpdateState {
+  kIdle,
+  kFetching,     // bytes of the delta or the image come in
+  kInstalling,   // they go into the inactive slot
+  kVerifying,    // the slot is read back and compared with the signed digest
+  kReady,        // whole and verified; waits until it may restart
+  kRebooting,    // the slot is marked bootable, the device restarts
+  kChecking,     // the new image runs, its health check too
+  kCommitting,   // healthy: it becomes the image to boot
+  kRollingBack,  // sick: the old image is to boot again
+  kFailed,       // given up before the switch
+  kReporting,    // the outcome goes into the spool
+};
+std::string_view UpdateStateName(UpdateState state);
+std::optional<UpdateState> UpdateStateFromName(std::string_view name);
+
+// Bytes by which an image comes: itself, or a delta to it.
+struct ArtifactSource {
+  std::string sha256;  // 32 bytes
+  uint64_t length = 0;
+  std::string file_root;  // BEP 52; may be empty offline
+  uint64_t piece_length = 0;
+  // Where the bytes lie already (offline); empty: by the network.
+  std::string local_path;
+};
+
+struct DeltaSource {
+  ArtifactSource artifact;
+  std::string from_sha256;
+  uint64_t from_length = 0;
+  uint64_t memory = 0;
+};
+
+enum class UpdateResult { kNone, kSuccess, kRolledBack, kFailed };
+
+struct UpdateRecord {
+  UpdateState state = UpdateState::kIdle;
+  std::string rollout_id;  // "offline" for an installation from a directory
+  uint64_t rollout_version = 0;
+  uint32_t phase = 0;
+  std::string outcome_shard;
+  uint32_t attempt = 1;
+  ImageInfo image;          // where it leads
+  ImageInfo from;           // what ran when it began
+  std::string target_slot;  // "a" or "b", fixed when it began
+  ArtifactSource full;
+  std::optional<DeltaSource> delta;  // dropped when it can't be used
+  bool used_delta = false;
+  // Why the delta was given up, for the report; empty: it was not.
+  std::string delta_failure;
+  std::string resume_state;   // of shoal-patch
+  uint64_t boot_count = 0;    // when the restart was asked for
+  uint64_t bytes_from_peers = 0;
+  uint64_t bytes_from_origin = 0;
+  UpdateResult result = UpdateResult::kNone;
+  std::string reason;  // of a failure
+  std::string message;
+  std::string health_output;
+  int64_t started_ms = 0;  // wall clock
+  int64_t finished_ms = 0;
+  uint64_t outcome_counter = 0;  // chosen before the outcome is signed
+};
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_STATE_UPDATE_RECORD_H_
