@@ -73,6 +73,7 @@ class Applier::Impl {
   absl::Status ReadHeader();
   absl::Status Run();
   const Header& header() const { return header_; }
+  uint64_t resume_offset() const { return resume_.new_offset; }
 
  private:
   absl::Status Allocate();
@@ -445,6 +446,7 @@ absl::Status Applier::Impl::Checkpoint() {
 Applier::Applier(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Applier::~Applier() = default;
 const Header& Applier::header() const { return impl_->header(); }
+uint64_t Applier::resume_offset() const { return impl_->resume_offset(); }
 absl::Status Applier::Run() { return impl_->Run(); }
 
 absl::StatusOr<std::unique_ptr<Applier>> Applier::Create(ApplyOptions options) {

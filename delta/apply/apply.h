@@ -79,6 +79,8 @@ class Applier {
   ~Applier();
 
   const Header& header() const;
+  // Where the first byte that Run() writes belongs; 0 without resume_state.
+  uint64_t resume_offset() const;
 
   // Checks the base's digest, writes the result, checks its digest. Once only.
   absl::Status Run();
