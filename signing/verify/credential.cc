@@ -1,0 +1,85 @@
+#include "signing/verify/credential.h"
+
+#include <algorithm>
+
+#include "common/crypto/ed25519.h"
+#include "common/crypto/hash.h"
+#include "common/status.h"
+
+namespace shoal::signing {
+namespace {
+
+using records::v1::Credential;
+using records::v1::CredentialBody;
+
+absl::Status Bad(std::string_view what) {
+  return InvalidArgument("bad_credential", what);
+}
+
+bool Contains(const std::vector<std::string>& keys, std::string_view key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+absl::StatusOr<CredentialBody> ParseBody(const Credential& credential) {
+  CredentialBody body;
+  if (credential.body().size() > kMaxCredentialBytes ||
+      !body.ParseFromString(credential.body()))
+    return Bad("the credential's body does not parse");
+  if (body.public_key().size() != crypto::kEd25519PublicKeySize ||
+      body.subject_id().size() != 16)
+    return Bad("the credential's key or subject has the wrong length");
+  return body;
+}
+
+}  // namespace
+
+absl::StatusOr<CredentialBody> VerifyCredential(
+    const Credential& credential, const std::vector<std::string>& ca_keys,
+    std::string_view fleet_id, absl::Time now) {
+  if (fleet_id.size() != crypto::kSha256Size)
+    return InvalidArgument("bad_fleet_id", "a fleet id has 32 bytes");
+  SHOAL_ASSIGN_OR_RETURN(CredentialBody body, ParseBody(credential));
+  const std::string input =
+      crypto::SigningInput(kCredentialDomain, fleet_id, credential.body());
+  if (std::none_of(ca_keys.begin(), ca_keys.end(), [&](const auto& key) {
+        return crypto::Ed25519Verify(key, input, credential.signature());
+      }))
+    return PermissionDenied("bad_signature",
+                            "no CA of this fleet signed the credential");
+  if (now >= absl::FromUnixSeconds(body.not_after()))
+    return FailedPrecondition("expired_credential",
+                              "the credential has expired");
+  return body;
+}
+
+absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
+                                                const FleetTrust& trust,
+                                                absl::Time now) {
+  SHOAL_ASSIGN_OR_RETURN(const CredentialBody body, ParseBody(credential));
+  const std::vector<std::string>* ca = nullptr;
+  switch (body.kind()) {
+    case records::v1::WRITER_CLASS_DEVICE:
+    case records::v1::WRITER_CLASS_CLAIM:
+      ca = &trust.device_ca_keys;
+      break;
+    case records::v1::WRITER_CLASS_NODE:
+      ca = &trust.node_ca_keys;
+      break;
+    default:
+      return PermissionDenied("wrong_credential_kind",
+                              "no CA may issue a credential of this kind");
+  }
+  auto verified = VerifyCredential(credential, *ca, trust.fleet_id, now);
+  if (verified.ok() && body.kind() == records::v1::WRITER_CLASS_NODE &&
+      Contains(trust.revoked_node_keys, body.public_key()))
+    return PermissionDenied("revoked_credential",
+                            "the access policy revokes this node's key");
+  return verified;
+}
+
+std::string CredentialDigest(const Credential& credential) {
+  return crypto::Sha256Digest(credential.body() + credential.signature())
+      .substr(0, 16);
+}
+
+}  // namespace shoal::signing

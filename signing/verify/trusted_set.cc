@@ -1,0 +1,173 @@
+#include "signing/verify/trusted_set.h"
+
+#include <fmt/format.h>
+
+#include "common/crypto/hash.h"
+#include "common/status.h"
+#include "signing/verify/updater.h"
+
+namespace shoal::signing {
+namespace {
+
+// Whether role `name` has other keys than before: then its old state, which a
+// stolen key may have driven up, is forgotten (T04).
+bool KeysChanged(const Root& before, const Root& after,
+                 const std::string& name) {
+  const RoleKeys& a = before.roles.at(name);
+  const RoleKeys& b = after.roles.at(name);
+  return a.key_ids != b.key_ids || a.threshold != b.threshold;
+}
+
+absl::Status Rollback(std::string_view role, uint64_t from, uint64_t to) {
+  return FailedPrecondition(
+      "rollback", fmt::format("{} went back from version {} to {}", role, from,
+                              to));
+}
+
+absl::Status Equivocation(std::string_view role, uint64_t version) {
+  return DataLoss("equivocation",
+                  fmt::format("{} version {} is already trusted with other "
+                              "content",
+                              role, version));
+}
+
+}  // namespace
+
+absl::Status CheckExpiry(std::string_view role, absl::Time expires,
+                         absl::Time now) {
+  if (expires > now) return absl::OkStatus();
+  return FailedPrecondition(
+      "expired_metadata", fmt::format("{} expired at {}, it is {}", role,
+                                      FormatExpires(expires),
+                                      FormatExpires(now)));
+}
+
+absl::Status CheckPin(std::string_view role, const MetaFile& pin,
+                      std::string_view bytes) {
+  if (pin.length && bytes.size() > *pin.length)
+    return DataLoss("length_mismatch",
+                    fmt::format("{} has {} bytes, {} are signed", role,
+                                bytes.size(), *pin.length));
+  if (pin.sha256 && crypto::Sha256Digest(bytes) != *pin.sha256)
+    return DataLoss("hash_mismatch",
+                    fmt::format("{} is not the file that is signed", role));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(ParsedRoot parsed, ParseRoot(bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(parsed.envelope, parsed.value.keys,
+                                         parsed.value.roles.at("root"),
+                                         "root"));
+  return parsed;
+}
+
+absl::Status TrustedSet::AdvanceRoot(std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(ParsedRoot next, ParseRoot(bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, root.keys,
+                                         root.roles.at("root"),
+                                         "the new root, by the old keys,"));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, next.value.keys,
+                                         next.value.roles.at("root"),
+                                         "the new root, by its own keys,"));
+  if (next.value.version != root.version + 1)
+    return DataLoss("wrong_version",
+                    fmt::format("root {} where {} is expected",
+                                next.value.version, root.version + 1));
+  if (KeysChanged(root, next.value, "timestamp") ||
+      KeysChanged(root, next.value, "snapshot")) {
+    timestamp.reset();
+    timestamp_bytes.clear();
+    snapshot.reset();
+    snapshot_bytes.clear();
+  }
+  if (KeysChanged(root, next.value, "targets")) roles.erase("targets");
+  root = std::move(next.value);
+  root_bytes = std::string(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(ParsedTimestamp next, ParseTimestamp(bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(
+      next.envelope, root.keys, root.roles.at("timestamp"), "timestamp"));
+  if (timestamp) {
+    if (next.value.version < timestamp->version)
+      return Rollback("timestamp", timestamp->version, next.value.version);
+    if (next.value.version == timestamp->version) {
+      // Other signatures over the same content are harmless.
+      SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp old,
+                             ParseTimestamp(timestamp_bytes));
+      if (old.envelope.canonical_signed != next.envelope.canonical_signed)
+        return Equivocation("timestamp", timestamp->version);
+      return MakeError(absl::StatusCode::kAlreadyExists, "unchanged",
+                       "the timestamp is the one already trusted");
+    }
+    if (next.value.snapshot.version < timestamp->snapshot.version)
+      return Rollback("snapshot, in the timestamp,",
+                      timestamp->snapshot.version,
+                      next.value.snapshot.version);
+  }
+  timestamp = std::move(next.value);
+  timestamp_bytes = std::string(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status TrustedSet::UpdateSnapshot(std::string_view bytes) {
+  const MetaFile& pin = timestamp->snapshot;
+  SHOAL_RETURN_IF_ERROR(CheckPin("snapshot", pin, bytes));
+  SHOAL_ASSIGN_OR_RETURN(ParsedSnapshot next, ParseSnapshot(bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(
+      next.envelope, root.keys, root.roles.at("snapshot"), "snapshot"));
+  if (next.value.version != pin.version)
+    return DataLoss("wrong_version",
+                    fmt::format("snapshot {} where {} is signed",
+                                next.value.version, pin.version));
+  if (!next.value.meta.contains("targets"))
+    return InvalidArgument("bad_metadata", "the snapshot lacks targets.json");
+  if (snapshot) {
+    for (const auto& [name, old] : snapshot->meta) {
+      const auto it = next.value.meta.find(name);
+      if (it == next.value.meta.end())
+        return FailedPrecondition(
+            "rollback",
+            fmt::format("{} disappeared from the snapshot", name));
+      if (it->second.version < old.version)
+        return Rollback(name + ", in the snapshot,", old.version,
+                        it->second.version);
+    }
+  }
+  snapshot = std::move(next.value);
+  snapshot_bytes = std::string(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status TrustedSet::UpdateRole(std::string_view role,
+                                    std::string_view bytes,
+                                    const std::map<std::string, Key>& keys,
+                                    const RoleKeys& role_keys) {
+  SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, Pin(role));
+  SHOAL_RETURN_IF_ERROR(CheckPin(role, pin, bytes));
+  SHOAL_ASSIGN_OR_RETURN(ParsedTargets next, ParseTargets(bytes));
+  SHOAL_RETURN_IF_ERROR(
+      VerifySignatures(next.envelope, keys, role_keys, role));
+  if (next.value.version != pin.version)
+    return DataLoss("wrong_version",
+                    fmt::format("{} {} where {} is signed", role,
+                                next.value.version, pin.version));
+  roles.insert_or_assign(std::string(role),
+                         TrustedRole{std::string(bytes),
+                                     std::move(next.value)});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<MetaFile> TrustedSet::Pin(std::string_view role) const {
+  if (snapshot) {
+    const auto it = snapshot->meta.find(std::string(role));
+    if (it != snapshot->meta.end()) return it->second;
+  }
+  return NotFound("metadata_missing",
+                  fmt::format("the snapshot does not list {}", role));
+}
+
+}  // namespace shoal::signing

@@ -1,0 +1,229 @@
+// Look-ups among the delegated roles of a verified set.
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "common/status.h"
+#include "signing/verify/updater_impl.h"
+
+namespace shoal::signing {
+namespace {
+
+// Small targets kept in the store; beyond it the others are dropped.
+constexpr size_t kMaxStoredTargets = 256;
+
+absl::Status UnknownTarget(std::string_view path) {
+  return NotFound("unknown_target",
+                  fmt::format("no role that may say so signs '{}'", path));
+}
+
+}  // namespace
+
+absl::Status Updater::Impl::RequireReady() const {
+  if (ready) return absl::OkStatus();
+  return FailedPrecondition("not_refreshed",
+                            "neither Refresh nor UseStored succeeded");
+}
+
+absl::StatusOr<const Targets*> Updater::Impl::LoadRole(
+    Fetcher* source, const DelegatedRole& role,
+    const std::map<std::string, Key>& keys) {
+  // What is in memory was verified with the keys of whoever asked first; two
+  // delegators may name different ones, so verify for each.
+  SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, view.Pin(role.name));
+  const std::string file = fmt::format("roles/{}.json", role.name);
+  std::string stored;
+  if (const auto it = view.roles.find(role.name); it != view.roles.end()) {
+    stored = it->second.bytes;
+  } else if (auto bytes = fs.Read(Path(file), kMaxTargetsBytes); bytes.ok()) {
+    stored = *std::move(bytes);
+  }
+  absl::Status status =
+      stored.empty()
+          ? NotFound("metadata_missing", role.name + " is not stored")
+          : view.UpdateRole(role.name, stored, keys, role.keys);
+  if (!status.ok()) {
+    if (source == nullptr) return status;
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string bytes,
+        Fetch(*source, role.name,
+              view.root.consistent_snapshot ? std::optional(pin.version)
+                                            : std::nullopt,
+              std::min(pin.length.value_or(kMaxTargetsBytes),
+                       kMaxTargetsBytes)));
+    SHOAL_RETURN_IF_ERROR(view.UpdateRole(role.name, bytes, keys, role.keys));
+    SHOAL_RETURN_IF_ERROR(Save(file, bytes));
+  }
+  const Targets& value = view.roles.at(role.name).value;
+  if (enforce_expiry)
+    SHOAL_RETURN_IF_ERROR(CheckExpiry(role.name, value.expires, start));
+  return &value;
+}
+
+absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
+                                              std::string_view path) {
+  SHOAL_RETURN_IF_ERROR(impl_->RequireReady());
+  struct Visit {
+    DelegatedRole role;
+    std::map<std::string, Key> keys;
+  };
+  const std::string wanted(path);
+  std::vector<Visit> stack;  // next to visit at the back
+  std::set<std::string> visited;
+  const Targets* targets = &this->targets();
+  for (;;) {
+    if (const auto it = targets->targets.find(wanted);
+        it != targets->targets.end())
+      return it->second;
+    if (targets->delegations) {
+      std::vector<Visit> children;
+      for (const DelegatedRole& role : targets->delegations->roles) {
+        if (!DelegationMatches(role, path)) continue;
+        children.push_back({role, targets->delegations->keys});
+        if (role.terminating) {
+          // Nothing after it, nor after any of its ancestors, is asked.
+          stack.clear();
+          break;
+        }
+      }
+      std::move(children.rbegin(), children.rend(), std::back_inserter(stack));
+    }
+    do {
+      if (stack.empty() || visited.size() >= impl_->options.max_delegations)
+        return UnknownTarget(path);
+      if (visited.insert(stack.back().role.name).second) break;
+      stack.pop_back();
+    } while (true);
+    const Visit next = std::move(stack.back());
+    stack.pop_back();
+    SHOAL_ASSIGN_OR_RETURN(targets,
+                           impl_->LoadRole(source, next.role, next.keys));
+  }
+}
+
+absl::StatusOr<FoundRole> Updater::Impl::FindRole(Fetcher* source,
+                                                  std::string_view name) {
+  SHOAL_RETURN_IF_ERROR(RequireReady());
+  const auto find = [name](const Targets& in, FoundRole& found) {
+    if (!in.delegations) return false;
+    const size_t mark = found.shadows.size();
+    for (const DelegatedRole& role : in.delegations->roles) {
+      if (role.name == name) {
+        found.role = role;
+        found.keys = in.delegations->keys;
+        return true;
+      }
+      if (role.terminating) found.shadows.push_back(role);
+    }
+    found.shadows.resize(mark);
+    return false;
+  };
+  FoundRole found;
+  const Targets& top = view.roles.at("targets").value;
+  if (find(top, found)) return found;
+  if (top.delegations) {
+    for (const DelegatedRole& parent : top.delegations->roles) {
+      if (name.substr(0, parent.name.size() + 1) == parent.name + "-") {
+        SHOAL_ASSIGN_OR_RETURN(
+            const Targets* metadata,
+            LoadRole(source, parent, top.delegations->keys));
+        found.ancestors = {parent};
+        if (find(*metadata, found)) return found;
+      }
+      if (parent.terminating) found.shadows.push_back(parent);
+    }
+  }
+  return NotFound("unknown_role",
+                  fmt::format("no role '{:.80}' is delegated", name));
+}
+
+absl::StatusOr<Targets> Updater::RoleMetadata(Fetcher* source,
+                                              std::string_view role) {
+  SHOAL_RETURN_IF_ERROR(impl_->RequireReady());
+  if (role == "targets") return targets();
+  SHOAL_ASSIGN_OR_RETURN(const FoundRole found, impl_->FindRole(source, role));
+  SHOAL_ASSIGN_OR_RETURN(const Targets* metadata,
+                         impl_->LoadRole(source, found.role, found.keys));
+  return *metadata;
+}
+
+absl::StatusOr<std::vector<TargetFile>> Updater::TargetsOf(
+    Fetcher* source, std::string_view role) {
+  SHOAL_ASSIGN_OR_RETURN(const Targets metadata, RoleMetadata(source, role));
+  std::vector<TargetFile> result;
+  if (role == "targets") {
+    for (const auto& [path, file] : metadata.targets) result.push_back(file);
+    return result;
+  }
+  SHOAL_ASSIGN_OR_RETURN(const FoundRole found, impl_->FindRole(source, role));
+  for (const auto& [path, file] : metadata.targets) {
+    const auto matches = [&p = path](const DelegatedRole& r) {
+      return DelegationMatches(r, p);
+    };
+    if (matches(found.role) &&
+        std::all_of(found.ancestors.begin(), found.ancestors.end(), matches) &&
+        std::none_of(found.shadows.begin(), found.shadows.end(), matches) &&
+        !targets().targets.contains(path))
+      result.push_back(file);
+  }
+  return result;
+}
+
+absl::StatusOr<std::vector<std::string>> Updater::DelegationKeys(
+    Fetcher* source, std::string_view role) {
+  std::map<std::string, Key> keys;
+  std::vector<std::string> ids;
+  const auto top = root().roles.find(std::string(role));
+  if (top != root().roles.end()) {
+    keys = root().keys;
+    ids = top->second.key_ids;
+  } else {
+    SHOAL_ASSIGN_OR_RETURN(FoundRole found, impl_->FindRole(source, role));
+    keys = std::move(found.keys);
+    ids = std::move(found.role.keys.key_ids);
+  }
+  std::set<std::string> distinct;
+  for (const std::string& id : ids) {
+    const auto it = keys.find(id);
+    if (it != keys.end() && it->second.supported)
+      distinct.insert(it->second.public_key);
+  }
+  return std::vector<std::string>(distinct.begin(), distinct.end());
+}
+
+absl::StatusOr<std::string> Updater::FetchTarget(Fetcher* source,
+                                                 const TargetFile& target,
+                                                 uint64_t max_bytes) {
+  if (target.length > max_bytes)
+    return ResourceExhausted(
+        "target_too_large",
+        fmt::format("{} has {} bytes, {} are allowed", target.path,
+                    target.length, max_bytes));
+  const std::string name = "targets/" + HexEncode(target.sha256);
+  auto stored = impl_->fs.Read(impl_->Path(name), target.length);
+  if (stored.ok() && stored->size() == target.length &&
+      crypto::Sha256Digest(*stored) == target.sha256)
+    return stored;
+  if (source == nullptr)
+    return Unavailable("target_not_stored", target.path + " is not stored");
+  SHOAL_ASSIGN_OR_RETURN(std::string bytes, source->FetchTarget(target));
+  if (bytes.size() != target.length)
+    return DataLoss("length_mismatch",
+                    fmt::format("{} has {} bytes, {} are signed", target.path,
+                                bytes.size(), target.length));
+  if (crypto::Sha256Digest(bytes) != target.sha256)
+    return DataLoss("hash_mismatch",
+                    target.path + " is not the file that is signed");
+  SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                         impl_->fs.List(impl_->Path("targets")));
+  if (names.size() >= kMaxStoredTargets)
+    for (const std::string& old : names)
+      SHOAL_RETURN_IF_ERROR(impl_->fs.Remove(impl_->Path("targets/" + old)));
+  SHOAL_RETURN_IF_ERROR(impl_->Save(name, bytes));
+  return bytes;
+}
+
+}  // namespace shoal::signing
