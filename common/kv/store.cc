@@ -27,7 +27,7 @@ std::string_view ToView(const rocksdb::Slice& slice) {
 absl::Status FromRocks(const rocksdb::Status& status, std::string_view what) {
   if (status.ok()) return absl::OkStatus();
   const std::string message = fmt::format("{}: {}", what, status.ToString());
-  if (status.IsNoSpace() || status.IsSpaceLimit()) {
+  if (status.IsNoSpace()) {
     return ResourceExhausted("disk_full", message);
   }
   if (status.IsCorruption()) return DataLoss("kv_corrupt", message);

@@ -30,7 +30,7 @@ inline constexpr char kDefaultFamily[] = "default";
 
 struct StoreOptions {
   // Made when missing; those of the disk that are not named are opened too.
-  std::vector<std::string> column_families;
+  std::vector<std::string> column_families = {};
   bool create_if_missing = true;
   // Kept in memory, gone with the object: for tests.
   bool in_memory = false;
