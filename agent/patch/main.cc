@@ -156,19 +156,20 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
     return absl::OkStatus();
   };
   absl::Duration next_progress = absl::ZeroDuration();
-  const auto due = [&] {
+  absl::Duration next_state_time = absl::ZeroDuration();
+  const auto due = [](absl::Duration& next) {
     const absl::Duration now = SystemClock().MonotonicNow();
-    if (now < next_progress) return false;
-    next_progress = now + kProgressInterval;
+    if (now < next) return false;
+    next = now + kProgressInterval;
     return true;
   };
   options.progress = [&](uint64_t bytes) {
-    if (due()) WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
+    if (due(next_progress)) WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
     return absl::OkStatus();
   };
   options.checkpoint = [&](uint64_t bytes,
                            const std::string& state) -> absl::Status {
-    if (bytes < next_state) return absl::OkStatus();
+    if (bytes < next_state || !due(next_state_time)) return absl::OkStatus();
     next_state = bytes + kStateStep;
     if (fdatasync(kNewSlotFd) != 0)
       return ErrnoError(errno, "sync the new slot");

@@ -19,7 +19,7 @@ namespace shoal::delta {
 struct MakeOptions {
   int threads = 2;                             // 1..64
   uint32_t window_size = kDefaultWindowSize;   // raw bytes, see ReaderMemory()
-  uint32_t segment_size = 8u << 20;            // 64 KiB..256 MiB
+  uint32_t segment_size = 4u << 20;            // 64 KiB..256 MiB
   int zstd_level = 19;                         // 1..22
   // Applies the finished patch in memory and compares, before it gets its
   // name; a patch that this lets through is right.

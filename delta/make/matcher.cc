@@ -13,7 +13,7 @@ namespace {
 // content, where each comparison would run to the end.
 constexpr int64_t kMaxCompare = 4096;
 // An alignment that goes on this long needs no search for a better one.
-constexpr int64_t kGoesOn = 24;
+constexpr int64_t kGoesOn = 64;
 // bsdiff's: another alignment must explain this many bytes more.
 constexpr int64_t kBetterBy = 8;
 

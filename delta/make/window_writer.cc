@@ -14,7 +14,7 @@ namespace {
 constexpr uint64_t kOpsMargin = 32;
 // A run of equal bytes in an alignment becomes a copy from this length on;
 // shorter ones are cheaper as zeros of the diff section.
-constexpr uint64_t kCopyRun = 2048;
+constexpr uint64_t kCopyRun = 512;
 
 uint64_t EqualRun(const char* a, const char* b, uint64_t limit) {
   uint64_t n = 0;
