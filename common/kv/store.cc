@@ -1,5 +1,8 @@
 #include "common/kv/store.h"
 
+#include <sys/statvfs.h>
+
+#include <cerrno>
 #include <map>
 #include <utility>
 
@@ -10,6 +13,7 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 
+#include "common/bytes.h"
 #include "common/files.h"
 #include "common/status.h"
 
@@ -86,6 +90,8 @@ absl::Status ScanFrom(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* handle,
 }  // namespace
 
 struct Store::Impl {
+  std::string path;
+  uint64_t min_free_bytes = 0;
   std::unique_ptr<rocksdb::Env> memory;  // before db: outlives it
   std::shared_ptr<rocksdb::Cache> cache;
   std::unique_ptr<rocksdb::DB> db;
@@ -95,6 +101,20 @@ struct Store::Impl {
     for (auto& [name, handle] : families) {
       if (db) db->DestroyColumnFamilyHandle(handle);
     }
+  }
+
+  absl::Status CheckRoom() const {
+    if (memory != nullptr) return absl::OkStatus();
+    struct statvfs room;
+    if (statvfs(path.c_str(), &room) != 0) {
+      return ErrnoError(errno, "statvfs " + path);
+    }
+    if (uint64_t{room.f_bavail} * room.f_frsize < min_free_bytes) {
+      return ResourceExhausted(
+          "disk_full", fmt::format("less than {} free at {}",
+                                   HumanBytes(min_free_bytes), path));
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<rocksdb::ColumnFamilyHandle*> Family(
@@ -168,6 +188,8 @@ Store::~Store() = default;
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(
     const std::string& path, const StoreOptions& options) {
   auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  impl->min_free_bytes = options.min_free_bytes;
   if (options.in_memory) {
     impl->memory.reset(rocksdb::NewMemEnv(rocksdb::Env::Default()));
   } else if (options.create_if_missing) {
@@ -212,6 +234,7 @@ absl::StatusOr<std::optional<std::string>> Store::Get(
 }
 
 absl::Status Store::Write(const WriteBatch& batch, bool sync) {
+  SHOAL_RETURN_IF_ERROR(impl_->CheckRoom());
   rocksdb::WriteBatch rocks;
   for (const WriteBatch::Operation& operation : batch.operations_) {
     SHOAL_ASSIGN_OR_RETURN(auto* handle, impl_->Family(operation.cf));
@@ -231,13 +254,7 @@ absl::Status Store::Write(const WriteBatch& batch, bool sync) {
   }
   rocksdb::WriteOptions options;
   options.sync = sync;
-  rocksdb::Status status = impl_->db->Write(options, &rocks);
-  if (!status.ok() && !status.IsCorruption() &&
-      impl_->db->Resume().ok()) {
-    // The store had stopped after an earlier error (disk full, usually) that
-    // is over now.
-    status = impl_->db->Write(options, &rocks);
-  }
+  const rocksdb::Status status = impl_->db->Write(options, &rocks);
   return FromRocks(status, "write");
 }
 

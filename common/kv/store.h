@@ -38,6 +38,10 @@ struct StoreOptions {
   // of blocks.
   uint64_t write_buffer_bytes = 8u << 20;
   uint64_t block_cache_bytes = 16u << 20;
+  // Writes are refused with "disk_full" while the file system has less room
+  // than this, so that the engine itself (logs, flushes, compactions) never
+  // runs out of it: Debian's RocksDB aborts when a log write fails half-way.
+  uint64_t min_free_bytes = 64u << 20;
 };
 
 // Changes that take effect together. Not thread-safe; may be used again after

@@ -3,10 +3,11 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <thread>
+#include <fstream>
 
 #include <gmock/gmock.h>
 
@@ -158,31 +159,48 @@ TEST(KvStore, PrefixEnd) {
   EXPECT_EQ(PrefixEnd(""), "");
 }
 
-// Runs in a child with a file system of 16 MiB of its own. Exit code: 0 as
+// Runs in a child with a file system of 64 MiB of its own. Exit code: 0 as
 // expected, 77 no such file system here, else the step that failed.
 int FillTheDisk(const std::string& mount_point) {
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return 77;
-  if (mount("none", mount_point.c_str(), "tmpfs", 0, "size=16m") != 0) return 77;
+  const uid_t uid = getuid();
+  if (unshare(CLONE_NEWNS) != 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return 77;
+    // Without a mapping no file could be made there.
+    std::ofstream("/proc/self/uid_map") << "0 " << uid << " 1";
+  }
+  if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      mount("none", mount_point.c_str(), "tmpfs", 0, "size=64m") != 0) {
+    return 77;
+  }
   const std::string filler = mount_point + "/filler";
-  auto store = Store::Open(mount_point + "/s", {.column_families = {"a"}});
-  if (!store.ok()) return 1;
+  auto store = Store::Open(
+      mount_point + "/s",
+      {.column_families = {"a"}, .min_free_bytes = 30u << 20});
+  if (!store.ok()) {
+    fprintf(stderr, "%s\n", store.status().ToString().c_str());
+    return 1;
+  }
   WriteBatch first;
   first.Put("a", "first", "kept");
   if (!(*store)->Write(first, true).ok()) return 2;
   {
     const int fd = open(filler.c_str(), O_CREAT | O_WRONLY, 0600);
-    const std::string block(4096, 'x');
-    while (write(fd, block.data(), block.size()) > 0) {
+    const std::string block(1 << 20, 'x');
+    for (int i = 0; i < 15; ++i) {
+      if (write(fd, block.data(), block.size()) < 0) return 8;
     }
     close(fd);
   }
   absl::Status failed = absl::OkStatus();
-  for (int i = 0; i < 100 && failed.ok(); ++i) {
+  for (int i = 0; i < 1000 && failed.ok(); ++i) {
     WriteBatch batch;
     batch.Put("a", "big" + std::to_string(i), std::string(65536, 'y'));
     failed = (*store)->Write(batch, true);
   }
-  if (ReasonOf(failed) != "disk_full") return 3;
+  if (ReasonOf(failed) != "disk_full") {
+    fprintf(stderr, "%s\n", failed.ToString().c_str());
+    return 3;
+  }
   if (**(*store)->Get("a", "first") != "kept") return 4;
   unlink(filler.c_str());
   // Space is back: the same store goes on, without being opened again.
