@@ -31,6 +31,7 @@ Cost Measure(const std::vector<std::string>& arguments) {
   for (const std::string& a : arguments)
     argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
+  fflush(nullptr);  // or the child would print what is buffered again
   const pid_t pid = fork();
   if (pid == 0) {
     if (freopen("/dev/null", "w", stdout) == nullptr) _exit(126);

@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <random>
@@ -127,6 +129,31 @@ TEST_F(PatchProgram, AChildThatGivesNoAnswerHasCrashed) {
   EXPECT_THAT(RunPatch(job_), FailsBecause("patch_crashed"));
   job_.program = "/bin/echo";  // answers, but no JSON
   EXPECT_THAT(RunPatch(job_), FailsBecause("patch_crashed"));
+}
+
+TEST_F(PatchProgram, T35_AChildKilledByASignalHasCrashed) {
+  job_.program = dir_.File("dies");
+  delta::WriteFile(job_.program, "#!/bin/sh\nkill -SYS $$\n");
+  ASSERT_EQ(chmod(job_.program.c_str(), 0700), 0);
+  EXPECT_THAT(RunPatch(job_), FailsBecause("patch_crashed"));
+  // Even when it said that all is well.
+  delta::WriteFile(job_.program,
+                   "#!/bin/sh\necho '{\"ok\":true,\"bytes\":'$2',\"sha256\":"
+                   "\"'$4'\"}'\nkill -SYS $$\n");
+  EXPECT_THAT(RunPatch(job_), FailsBecause("patch_crashed"));
+  // Nor is an answer about another image one.
+  delta::WriteFile(job_.program,
+                   "#!/bin/sh\necho '{\"ok\":true,\"bytes\":1,\"sha256\":"
+                   "\"'$4'\"}'\n");
+  EXPECT_THAT(RunPatch(job_), FailsBecause("patch_crashed"));
+}
+
+TEST_F(PatchProgram, AChildThatHangsIsKilled) {
+  job_.program = dir_.File("hangs");
+  delta::WriteFile(job_.program, "#!/bin/sh\nexec /bin/sleep 1000\n");
+  ASSERT_EQ(chmod(job_.program.c_str(), 0700), 0);
+  job_.stall_timeout = absl::Milliseconds(300);
+  EXPECT_THAT(RunPatch(job_), FailsBecause("patch_stalled"));
 }
 
 TEST_F(PatchProgram, CancelStopsIt) {
