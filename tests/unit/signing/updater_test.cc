@@ -1,0 +1,310 @@
+#include "signing/verify/updater.h"
+
+#include "common/files.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/signing/test_repository.h"
+
+namespace shoal::signing {
+namespace {
+
+using ::shoal::testing::Fails;
+using ::shoal::testing::FailsBecause;
+using ::shoal::testing::FakeClock;
+using ::shoal::testing::TempDir;
+
+class Verify : public ::testing::Test {
+ protected:
+  std::unique_ptr<Updater> Open(const std::string& store = "store") {
+    UpdaterOptions options;
+    options.directory = dir_.File(store);
+    options.fleet_id = repository_.fleet_id();
+    options.max_root_rotations = 5;
+    auto updater = Updater::Open(options, RealFileSystem(), clock_);
+    EXPECT_OK(updater);
+    return updater.ok() ? *std::move(updater) : nullptr;
+  }
+  // A new object on the same store, as after a restart.
+  absl::Status Refresh() { return Open()->Refresh(repository_); }
+
+  TempDir dir_;
+  FakeClock clock_;
+  TestRepository repository_{clock_.WallNow()};
+};
+
+TEST_F(Verify, FirstRefreshTrustsWhatTheFleetIdNames) {
+  repository_.AddTarget("fw-a", "fw/a/1/image", "bytes");
+  repository_.PublishAll();
+  auto updater = Open();
+  EXPECT_THAT(updater->GetTarget(&repository_, "fw/a/1/image"),
+              FailsBecause("not_refreshed"));
+  ASSERT_OK(updater->Refresh(repository_));
+  EXPECT_TRUE(updater->fresh());
+  EXPECT_EQ(updater->FreshUntil(), repository_.expires);
+  ASSERT_OK_AND_ASSIGN(const TargetFile target,
+                       updater->GetTarget(&repository_, "fw/a/1/image"));
+  EXPECT_EQ(target.length, 5u);
+  ASSERT_OK_AND_ASSIGN(const std::string bytes,
+                       updater->FetchTarget(&repository_, target, 100));
+  EXPECT_EQ(bytes, "bytes");
+  EXPECT_THAT(updater->GetTarget(&repository_, "fw/a/2/image"),
+              Fails(absl::StatusCode::kNotFound, "unknown_target"));
+}
+
+TEST_F(Verify, AnotherFleetsRootIsRefused) {
+  UpdaterOptions options;
+  options.directory = dir_.File("s");
+  options.fleet_id = std::string(32, 'x');
+  ASSERT_OK_AND_ASSIGN(auto updater,
+                       Updater::Open(options, RealFileSystem(), clock_));
+  EXPECT_THAT(updater->Refresh(repository_),
+              Fails(absl::StatusCode::kPermissionDenied, "wrong_fleet"));
+  ASSERT_OK(Open("t")->Refresh(repository_));
+  options.directory = dir_.File("t");
+  EXPECT_THAT(Updater::Open(options, RealFileSystem(), clock_),
+              Fails(absl::StatusCode::kPermissionDenied, "wrong_fleet"));
+}
+
+TEST_F(Verify, T01_UnsignedRolesAreRefused) {
+  ASSERT_OK(Refresh());
+  repository_.signer["timestamp"] = "snapshot";  // not the timestamp's key
+  repository_.PublishTimestamp();
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kPermissionDenied, "bad_signature"));
+  repository_.signer.clear();
+  repository_.signer["targets"] = "fw-a";
+  repository_.PublishAll();
+  EXPECT_THAT(Refresh(), FailsBecause("bad_signature"));
+}
+
+TEST_F(Verify, T01_WrongTargetBytesAreRefused) {
+  repository_.AddTarget("policy", "policy/p", "good");
+  repository_.PublishAll();
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  ASSERT_OK_AND_ASSIGN(const TargetFile target,
+                       updater->GetTarget(&repository_, "policy/p"));
+  class Liar final : public Fetcher {
+   public:
+    absl::StatusOr<std::string> FetchMetadata(std::string_view,
+                                              std::optional<uint64_t>,
+                                              uint64_t) override {
+      return Unavailable("x", "x");
+    }
+    absl::StatusOr<std::string> FetchTarget(const TargetFile&) override {
+      return bytes;
+    }
+    std::string bytes;
+  } liar;
+  liar.bytes = "evil";
+  EXPECT_THAT(updater->FetchTarget(&liar, target, 100),
+              Fails(absl::StatusCode::kDataLoss, "hash_mismatch"));
+  liar.bytes = "good and more";
+  EXPECT_THAT(updater->FetchTarget(&liar, target, 100),
+              Fails(absl::StatusCode::kDataLoss, "length_mismatch"));
+  EXPECT_THAT(updater->FetchTarget(&liar, target, 3),
+              FailsBecause("target_too_large"));
+}
+
+TEST_F(Verify, T02_EndlessMetadataIsRefused) {
+  repository_.file("timestamp").append(kMaxTimestampBytes, ' ');
+  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kResourceExhausted,
+                               "metadata_too_large"));
+}
+
+TEST_F(Verify, T02_EndlessRootRotationIsRefused) {
+  for (int i = 0; i < 5; ++i) repository_.PublishRoot({"root-1", "root-2"});
+  ASSERT_OK(Open("five")->Refresh(repository_));
+  repository_.PublishRoot({"root-1", "root-2"});
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kResourceExhausted, "too_many_roots"));
+  // What was verified on the way is kept: the next refresh gets to the end.
+  EXPECT_OK(Refresh());
+}
+
+TEST_F(Verify, T03_OnlyWhatMetadataNamesIsFetched) {
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  EXPECT_THAT(repository_.requests,
+              ::testing::ElementsAre("1.root", "2.root", "timestamp",
+                                     "1.snapshot", "1.targets"));
+  EXPECT_THAT(updater->GetTarget(&repository_, "policy/none"),
+              FailsBecause("unknown_target"));
+  EXPECT_EQ(repository_.requests.back(), "1.policy");
+  EXPECT_EQ(repository_.requests.size(), 6u);
+}
+
+TEST_F(Verify, T04_FastForwardEndsWhenKeysRotate) {
+  repository_.timestamp_version = 1'000'000;
+  repository_.snapshot_version = 2'000'000;
+  repository_.PublishAll();
+  ASSERT_OK(Refresh());
+  repository_.timestamp_version = 1;
+  repository_.snapshot_version = 1;
+  repository_.PublishAll();
+  EXPECT_THAT(Refresh(), FailsBecause("rollback"));
+  // Root gives timestamp and snapshot new keys.
+  for (const std::string role : {"timestamp", "snapshot"}) {
+    const Key key = repository_.public_key(role + "-new");
+    repository_.root.keys.emplace(key.id, key);
+    repository_.root.roles[role].key_ids = {key.id};
+    repository_.signer[role] = role + "-new";
+  }
+  repository_.PublishRoot({"root-1", "root-2"});
+  repository_.PublishAll();
+  EXPECT_OK(Refresh());
+}
+
+TEST_F(Verify, T05_FreezeEndsAtTheExpiry) {
+  ASSERT_OK(Refresh());
+  clock_.Advance(absl::Hours(24 * 30) - absl::Seconds(1));
+  EXPECT_OK(Refresh());
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kFailedPrecondition,
+                               "expired_metadata"));
+  auto updater = Open();
+  EXPECT_THAT(updater->UseStored(), FailsBecause("expired_metadata"));
+  EXPECT_OK(updater->UseStored(true));
+  EXPECT_FALSE(updater->fresh());
+}
+
+TEST_F(Verify, T05_AClockSetBackDoesNotReviveMetadata) {
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  ASSERT_OK(updater->time_floor().Raise(repository_.expires + absl::Hours(1)));
+  ASSERT_OK(updater->time_floor().Raise(absl::UnixEpoch()));  // ignored
+  clock_.SetWall(absl::FromUnixSeconds(0));
+  EXPECT_THAT(Refresh(), FailsBecause("expired_metadata"));
+}
+
+TEST_F(Verify, T06_MixAndMatchIsRefused) {
+  ASSERT_OK(Refresh());
+  const std::string old_targets = repository_.file("1.targets");
+  repository_.PublishAll();
+  repository_.file("2.targets") = old_targets;
+  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kDataLoss, "hash_mismatch"));
+}
+
+TEST_F(Verify, T06_VersionAskedForIsTheVersionInTheFile) {
+  // Pins without hash and length, as other repositories have them.
+  Snapshot snapshot;
+  snapshot.version = 2;
+  snapshot.expires = repository_.expires;
+  snapshot.meta["targets"] = {2, {}, {}};
+  repository_.file("2.snapshot") =
+      SignSnapshot(snapshot, {&repository_.key("snapshot")}).value();
+  repository_.snapshot_version = 2;
+  repository_.file("2.targets") = repository_.file("1.targets");
+  repository_.PublishTimestamp();
+  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kDataLoss, "wrong_version"));
+}
+
+TEST_F(Verify, T07_OlderTimestampIsRefused) {
+  const std::string old = repository_.file("timestamp");
+  repository_.PublishAll();
+  ASSERT_OK(Refresh());
+  repository_.file("timestamp") = old;
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kFailedPrecondition, "rollback"));
+}
+
+TEST_F(Verify, T07_OlderSnapshotIsRefused) {
+  repository_.PublishAll();
+  ASSERT_OK(Refresh());
+  repository_.snapshot_version = 1;
+  repository_.PublishTimestamp();
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kFailedPrecondition, "rollback"));
+}
+
+TEST_F(Verify, T07_OlderTargetsInANewerSnapshotAreRefused) {
+  const RoleFile old = repository_.newest_["fw-a"];
+  repository_.PublishAll();
+  ASSERT_OK(Refresh());
+  repository_.newest_["fw-a"] = old;
+  repository_.PublishSnapshot();
+  repository_.PublishTimestamp();
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kFailedPrecondition, "rollback"));
+}
+
+TEST_F(Verify, T07_ARoleMayNotDisappear) {
+  ASSERT_OK(Refresh());
+  repository_.newest_.erase("policy");
+  repository_.PublishSnapshot();
+  repository_.PublishTimestamp();
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kFailedPrecondition, "rollback"));
+}
+
+TEST_F(Verify, T08_NextRootNeedsOldAndNewThreshold) {
+  ASSERT_OK(Refresh());
+  const Key replacement = repository_.public_key("root-3");
+  repository_.root.keys.emplace(replacement.id, replacement);
+  repository_.root.roles["root"].key_ids[0] = replacement.id;
+  repository_.PublishRoot({"root-2", "root-3"});  // new only
+  EXPECT_THAT(Refresh(), FailsBecause("bad_signature"));
+  repository_.root.version = 1;
+  repository_.PublishRoot({"root-1", "root-2"});  // old only
+  EXPECT_THAT(Refresh(), FailsBecause("bad_signature"));
+  repository_.root.version = 1;
+  repository_.PublishRoot({"root-1", "root-2", "root-3"});
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  EXPECT_EQ(updater->root().version, 2u);
+}
+
+TEST_F(Verify, T08_RootVersionsMayNotBeSkipped) {
+  ASSERT_OK(Refresh());
+  repository_.PublishRoot({"root-1", "root-2"});
+  repository_.PublishRoot({"root-1", "root-2"});
+  repository_.file("2.root") = repository_.file("3.root");
+  EXPECT_THAT(Refresh(), FailsBecause("wrong_version"));
+}
+
+TEST_F(Verify, T11_DuplicateSignaturesCountOnce) {
+  ASSERT_OK(Refresh());
+  repository_.PublishRoot({"root-1", "root-1"});
+  EXPECT_THAT(Refresh(), FailsBecause("bad_signature"));
+}
+
+TEST_F(Verify, EqualTimestampIsFineOtherBytesAreNot) {
+  ASSERT_OK(Refresh());
+  EXPECT_OK(Refresh());
+  repository_.timestamp_version = 0;
+  repository_.expires += absl::Hours(1);
+  repository_.PublishTimestamp();
+  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kDataLoss, "equivocation"));
+}
+
+TEST_F(Verify, TheLastGoodSetOutlivesAFailedRefresh) {
+  repository_.AddTarget("targets", "note", "one");
+  repository_.PublishAll();
+  ASSERT_OK(Refresh());
+  repository_.AddTarget("targets", "note", "two!");
+  repository_.PublishAll();
+  repository_.file("3.targets") = "gone";
+  auto updater = Open();
+  EXPECT_FALSE(updater->Refresh(repository_).ok());
+  ASSERT_OK(updater->UseStored());
+  ASSERT_OK_AND_ASSIGN(const TargetFile target,
+                       updater->GetTarget(nullptr, "note"));
+  EXPECT_EQ(target.length, 3u);
+  // But the newer timestamp is remembered against rollback.
+  EXPECT_EQ(updater->timestamp().version, 2u);
+  ASSERT_OK_AND_ASSIGN(
+      const std::string stored,
+      RealFileSystem().Read(dir_.File("store/timestamp.json"), 20000));
+  EXPECT_EQ(stored, repository_.file("timestamp"));
+}
+
+TEST_F(Verify, MissingFilesAreNamed) {
+  repository_.Erase("1.snapshot");
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kNotFound, "metadata_missing"));
+  auto updater = Open("other");
+  EXPECT_THAT(updater->UseStored(), FailsBecause("not_refreshed"));
+}
+
+}  // namespace
+}  // namespace shoal::signing
