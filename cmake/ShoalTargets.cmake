@@ -90,6 +90,7 @@ function(shoal_fuzzer)
   target_link_libraries(${A_NAME} PRIVATE ${A_DEPS})
   target_include_directories(${A_NAME} PRIVATE ${CMAKE_SOURCE_DIR})
   add_test(NAME ${A_NAME}_corpus COMMAND ${A_NAME} $<$<BOOL:${SHOAL_FUZZ}>:-runs=0>
-           ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${A_NAME})
+           ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${A_NAME}
+           COMMAND_EXPAND_LISTS)  # no empty argument without libFuzzer
   set_tests_properties(${A_NAME}_corpus PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
