@@ -1,0 +1,62 @@
+// What the tool knows of the fleet without asking shoald: metadata that it
+// verified itself, from the context's root on, and who may write records by it.
+#ifndef SHOAL_SERVER_CLI_FLEET_VIEW_H_
+#define SHOAL_SERVER_CLI_FLEET_VIEW_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "dht/records/record.h"
+#include "server/cli/context.h"
+#include "signing/verify/fetcher.h"
+#include "signing/verify/fleet_trust.h"
+
+namespace shoal::cli {
+
+// Metadata as GetNetwork answers it; nothing of it is trusted.
+class NetworkFetcher final : public signing::Fetcher {
+ public:
+  explicit NetworkFetcher(const fleet::v1::GetNetworkResponse& network)
+      : network_(network) {}  // outlives it
+  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
+                                            std::optional<uint64_t> version,
+                                            uint64_t max_bytes) override;
+  absl::StatusOr<std::string> FetchTarget(
+      const signing::TargetFile& target) override;
+
+ private:
+  const fleet::v1::GetNetworkResponse& network_;
+};
+
+// Verifies `network` as a device would and keeps what is proven in the
+// context's trust directory. A network of another fleet than the context's is
+// "wrong_fleet".
+absl::StatusOr<signing::FleetTrust> VerifyNetwork(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    FileSystem& fs, Clock& clock);
+
+// For reading records with shoald down: what the context holds, verified
+// again; expired metadata is good enough to read, and said in `expired`.
+struct StoredTrust {
+  signing::FleetTrust trust;
+  bool expired = false;
+};
+absl::StatusOr<StoredTrust> LoadTrust(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    FileSystem& fs, Clock& clock);
+
+// Device type of a rollout by the director's metadata of the context;
+// kNotFound "unknown_rollout".
+absl::StatusOr<std::string> RolloutDeviceType(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    std::string_view rollout_id, FileSystem& fs, Clock& clock);
+
+// Who may write records, by `trust` (and the policy in it). Thread-safe.
+absl::StatusOr<dht::WriterResolver> MakeResolver(signing::FleetTrust trust);
+
+}  // namespace shoal::cli
+
+#endif  // SHOAL_SERVER_CLI_FLEET_VIEW_H_

@@ -1,0 +1,94 @@
+#include "server/cli/rollout_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/bytes.h"
+#include "server/cli/output.h"
+#include "server/cli/progress.h"
+
+namespace shoal::cli {
+namespace {
+
+constexpr int kShownFailures = 5;
+
+std::string DeltaText(const rollout::v1::Rollout& rollout) {
+  const auto& deltas = rollout.deltas();
+  return fmt::format("{}/{} made, {}; copies on {}/{} storage nodes",
+                     deltas.made(), deltas.wanted(), HumanBytes(deltas.bytes()),
+                     deltas.mirrors(), deltas.mirrors_wanted());
+}
+
+}  // namespace
+
+std::string StateText(rollout::v1::RolloutState state) {
+  return EnumText(rollout::v1::RolloutState_Name(state), "ROLLOUT_STATE_");
+}
+
+bool IsFinal(rollout::v1::RolloutState state) {
+  return state == rollout::v1::ROLLOUT_STATE_HALTED ||
+         state == rollout::v1::ROLLOUT_STATE_FINISHED ||
+         state == rollout::v1::ROLLOUT_STATE_FAILED;
+}
+
+std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
+  const auto& document = rollout.document();
+  std::string text = fmt::format(
+      "rollout    {}  {}/{}\nstate      {}{}\n", ShortName(rollout.name()),
+      document.device_type(), document.release().version(),
+      StateText(rollout.state()),
+      rollout.message().empty() ? "" : ": " + rollout.message());
+  text += fmt::format("published  {}\n", FormatMillis(rollout.published_at()));
+  if (rollout.has_deltas()) {
+    text += fmt::format("deltas     {}\n", DeltaText(rollout));
+  }
+  size_t width = 5;
+  for (const auto& phase : rollout.phases()) {
+    width = std::max(width, phase.name().size());
+  }
+  for (const auto& phase : rollout.phases()) {
+    text += fmt::format(
+        "  {:<{}} {} {}/{} done, {} failed{}\n", phase.name(), width,
+        Bar(phase.succeeded() + phase.failed(), phase.expected()),
+        phase.succeeded() + phase.failed(), phase.expected(), phase.failed(),
+        phase.open() ? "" : " (not open)");
+  }
+  int shown = 0;
+  for (const auto& outcome : rollout.outcomes()) {
+    if (outcome.success()) continue;
+    if (++shown > kShownFailures) continue;
+    text += fmt::format("  failed: {} {} {}\n", ShortName(outcome.device()),
+                        outcome.reason(), outcome.message());
+  }
+  if (shown > kShownFailures) {
+    text += fmt::format("  and {} more failures (--output json has all)\n",
+                        shown - kShownFailures);
+  }
+  return Printable(text, /*keep_lines=*/true);
+}
+
+std::string RolloutLine(const rollout::v1::Rollout& rollout) {
+  std::string text = fmt::format("rollout={} state={} published={}",
+                                 ShortName(rollout.name()),
+                                 StateText(rollout.state()),
+                                 rollout.published_at() != 0);
+  for (const auto& phase : rollout.phases()) {
+    text += fmt::format(" {}={}/{}{}{}", phase.name(),
+                        phase.succeeded() + phase.failed(), phase.expected(),
+                        phase.failed() > 0
+                            ? fmt::format(",failed:{}", phase.failed())
+                            : "",
+                        phase.open() ? "" : ",closed");
+  }
+  if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING) {
+    text += fmt::format(" deltas={}/{} mirrors={}/{}",
+                        rollout.deltas().made(), rollout.deltas().wanted(),
+                        rollout.deltas().mirrors(),
+                        rollout.deltas().mirrors_wanted());
+  }
+  if (!rollout.message().empty()) text += " message=" + rollout.message();
+  return Printable(text);
+}
+
+}  // namespace shoal::cli

@@ -1,0 +1,81 @@
+// shoal trust: offline-signed metadata.
+#include <fmt/format.h>
+
+#include "common/bytes.h"
+#include "common/status.h"
+#include "server/cli/command_line.h"
+#include "server/cli/repo_reader.h"
+
+namespace shoal::cli {
+namespace {
+
+struct PublishOptions {
+  std::string repository;
+};
+
+std::string VersionTable(
+    const google::protobuf::Map<std::string, uint64_t>& versions) {
+  std::map<std::string, uint64_t> sorted(versions.begin(), versions.end());
+  Table table({"ROLE", "VERSION"});
+  for (const auto& [role, version] : sorted) {
+    table.AddRow({role, std::to_string(version)});
+  }
+  return table.Render();
+}
+
+absl::Status Publish(Program& program, const PublishOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
+  SHOAL_ASSIGN_OR_RETURN(const auto now, plane->GetTrust());
+  const std::map<std::string, uint64_t> in_force(now.versions().begin(),
+                                                 now.versions().end());
+  SHOAL_ASSIGN_OR_RETURN(
+      const trust::v1::PublishRequest request,
+      NewOfflineMetadata(program.fs(), options.repository, in_force));
+  if (request.metadata().empty()) {
+    program.Remark("nothing new: the management plane has all offline "
+                   "metadata of " + options.repository);
+    trust::v1::PublishResponse same;
+    *same.mutable_versions() = now.versions();
+    program.Print(same, [&] { return VersionTable(same.versions()); });
+    return absl::OkStatus();
+  }
+  SHOAL_ASSIGN_OR_RETURN(const auto response, plane->PublishTrust(request));
+  std::vector<std::string> files;
+  for (const auto& [name, bytes] : request.metadata()) files.push_back(name);
+  program.Remark("published " + JoinSorted(files));
+  program.Print(response, [&] { return VersionTable(response.versions()); });
+  return absl::OkStatus();
+}
+
+absl::Status Show(Program& program, const NoOptions&) {
+  SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
+  SHOAL_ASSIGN_OR_RETURN(const auto trust, plane->GetTrust());
+  program.Print(trust, [&] {
+    return fmt::format("fleet              {}\ntimestamp expires  {}\n\n{}",
+                       trust.fleet_id(),
+                       FormatSeconds(trust.timestamp_expires()),
+                       VersionTable(trust.versions()));
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddTrustCommands(CLI::App& app, Program& program) {
+  CLI::App* group = AddGroup(app, "trust", "The fleet's signed metadata");
+  auto publish = std::make_shared<PublishOptions>();
+  CLI::App* command = AddCommand(
+      *group, "publish",
+      "Send what the offline keys signed anew (root, targets, fw-TYPE, policy)",
+      "trust publish repo");
+  command
+      ->add_option("repo", publish->repository,
+                   "Repository directory as shoal-sign keeps it")
+      ->required();
+  OnRun(command, program, publish, Publish);
+  OnRun(AddCommand(*group, "show", "Versions in force and their expiry",
+                   "trust show"),
+        program, std::make_shared<NoOptions>(), Show);
+}
+
+}  // namespace shoal::cli
