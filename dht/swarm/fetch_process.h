@@ -86,7 +86,9 @@ struct FetchJob {
 struct FetchResult {
   uint64_t bytes_from_peers = 0;    // payload, including what failed the check
   uint64_t bytes_from_origin = 0;
-  uint64_t bytes_resumed = 0;       // valid on disk when the job was given
+  // Of the file's length, what needed no transfer (an estimate after a
+  // restart of the child, whose last bytes are not counted).
+  uint64_t bytes_resumed = 0;
   uint64_t bytes_discarded = 0;     // failed their check (any source)
 };
 
@@ -129,8 +131,10 @@ class FetchProcess {
   // "ip:port" with the real port, for provider records; "" without listening.
   std::string swarm_address() const;
 
-  // Fails only on an invalid job ("bad_job", "bad_artifact", and
-  // kAlreadyExists "duplicate_job"); all else comes through `done`, once.
+  // Fails only on an invalid job: "bad_job", "bad_artifact", "bad_address",
+  // "bad_url", and kAlreadyExists "duplicate_job" (the id) or
+  // "duplicate_artifact" (in transfer or seeded already, by its SHA-256). All
+  // else comes through `done`, once.
   absl::Status Fetch(FetchJob job, ProgressCallback progress,
                      DoneCallback done);
   // More peers for a job; unknown ids are ignored (the job may just be done).
@@ -141,7 +145,8 @@ class FetchProcess {
   // Serves a local file. The callback (may be null) says when it is verified
   // and served, or kDataLoss "hash_mismatch", kNotFound "io_not_found", …; it
   // is called once, not again after a restart of the child. An artifact that
-  // is seeded already: the new path replaces the old one.
+  // is seeded already: the new path replaces the old one. One that a job
+  // transfers at this moment: kAlreadyExists "duplicate_artifact".
   absl::Status Seed(SeedJob job, SeedCallback callback);
   void StopSeeding(const std::string& sha256);
 
