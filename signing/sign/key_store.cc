@@ -33,11 +33,15 @@ absl::Status KeyStore::Store(std::string_view name, std::string_view type,
                              std::string_view public_key) {
   SHOAL_ASSIGN_OR_RETURN(const std::string path, Path(name, ".key"));
   SHOAL_ASSIGN_OR_RETURN(const std::string pub, Path(name, ".pub"));
-  SHOAL_RETURN_IF_ERROR(
-      crypto::WriteKeyFile(fs_, path, secret, passphrase_, strength_));
-  return fs_.WriteAtomic(
+  if (fs_.Exists(path))
+    return MakeError(absl::StatusCode::kAlreadyExists, "key_exists",
+                     path + " exists; keys are never overwritten");
+  // The public part first: interrupted here, nothing is lost, while a secret
+  // key without it would never be found.
+  SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(
       pub, fmt::format("{{\"keytype\":\"{}\",\"public\":\"{}\"}}\n", type,
-                       HexEncode(public_key)));
+                       HexEncode(public_key))));
+  return crypto::WriteKeyFile(fs_, path, secret, passphrase_, strength_);
 }
 
 absl::StatusOr<SigningKey> KeyStore::Create(std::string_view name) {

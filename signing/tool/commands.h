@@ -42,6 +42,9 @@ absl::Status RunRootAddSignature(const Options& options);
 absl::Status RunRootRotateKey(const Options& options, const std::string& role,
                               const std::string& online);
 
+// The next version of a role's metadata with the same content and a new expiry.
+absl::Status RunRenew(const Options& options, const std::string& role);
+
 absl::Status RunInspect(const std::string& file);
 absl::Status RunVerify(const std::string& repository,
                        const std::string& fleet_id_hex);

@@ -91,8 +91,6 @@ absl::Status RunImageAdd(const Options& options, const ImageOptions& image) {
       CopyDigested(image.file, directory, [&](const FileDigests& d) {
         return HexEncode(d.sha256) + "." + image.artifact;
       }));
-  if (digests.length == 0)
-    return InvalidArgument("empty_image", image.file + " is empty");
   target.length = digests.length;
   target.sha256 = digests.sha256;
   target.custom = FormatImageInfo({image.type, image.version, image.artifact,

@@ -189,6 +189,33 @@ absl::Status RunRootAddSignature(const Options& options) {
   return ReportRoot(*work, bytes);
 }
 
+absl::Status RunRenew(const Options& options, const std::string& role) {
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
+                         Workspace::Open(options, false));
+  if (role == "root") {
+    SHOAL_ASSIGN_OR_RETURN(const ParsedRoot old, work->NewestRoot());
+    Root next = old.value;
+    next.version += 1;
+    next.expires = work->Expires();
+    SHOAL_ASSIGN_OR_RETURN(const std::string bytes,
+                           SignNewRoot(*work, old.value, next));
+    SHOAL_RETURN_IF_ERROR(work->WriteVersion("root", next.version, bytes));
+    return ReportRoot(*work, bytes);
+  }
+  SHOAL_ASSIGN_OR_RETURN(ParsedTargets top, work->NewestTargets("targets"));
+  if (role != "targets") {
+    if (FindDelegation(top.value, role) == nullptr)
+      return NotFound("no_such_role", "there is no role " + role);
+    SHOAL_ASSIGN_OR_RETURN(ParsedTargets own, work->NewestTargets(role));
+    SHOAL_RETURN_IF_ERROR(
+        work->WriteDelegated(top.value, role, std::move(own.value)));
+  } else {
+    SHOAL_RETURN_IF_ERROR(work->WriteTargets(std::move(top.value)));
+  }
+  fmt::print("{}: valid until {}\n", role, FormatExpires(work->Expires()));
+  return absl::OkStatus();
+}
+
 absl::Status RunRootRotateKey(const Options& options, const std::string& role,
                               const std::string& online) {
   if (!IsIdentifier(role, 120))

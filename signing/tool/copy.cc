@@ -49,6 +49,8 @@ absl::StatusOr<FileDigests> CopyTo(int in, int out, const std::string& from,
               HumanBytes(size).c_str());
     }
   }
+  if (digests.length == 0)
+    return InvalidArgument("empty_image", from + " is empty");
   digests.sha256 = whole.Finish();
   digests.file_root = root.Finish();
   digests.piece_length = PieceLength(digests.length);

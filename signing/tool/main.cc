@@ -127,6 +127,14 @@ int Main(int argc, char** argv) {
   command->callback(
       [&] { run = [&] { return RunRootRotateKey(options, role, online); }; });
 
+  command = app.add_subcommand(
+      "renew", "Signs a role again with the same content and a new expiry");
+  AddRepository(command, options);
+  command->add_option("role", role, "root, targets, policy or fw-TYPE")
+      ->required();
+  command->footer("Example:\n  shoal-sign renew fw-gateway --keys K --repo R");
+  command->callback([&] { run = [&] { return RunRenew(options, role); }; });
+
   std::string file;
   command = app.add_subcommand("inspect", "Prints a metadata file");
   command->add_option("file", file)->required();

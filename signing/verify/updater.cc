@@ -154,6 +154,9 @@ absl::Status Updater::Impl::RefreshRoot(Fetcher& source) {
           fmt::format("more than {} root versions at once", rotations));
     const bool had_timestamp = state.timestamp.has_value();
     SHOAL_RETURN_IF_ERROR(state.AdvanceRoot(*bytes));
+    // What was verified under the old keys is no answer any more: a rotated
+    // key may be a stolen one. UseStored verifies it under the new ones.
+    ready = false;
     if (had_timestamp && !state.timestamp) {
       // Durable before the new root: a crash in between only forgets early.
       SHOAL_RETURN_IF_ERROR(fs.Remove(Path("timestamp.json")));

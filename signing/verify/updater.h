@@ -71,7 +71,10 @@ class Updater {
 
   // Root rotation, timestamp, snapshot, targets; all expiries are checked
   // against one start time. A timestamp with the version already trusted is
-  // fine and leaves the rest as it is.
+  // fine and leaves the rest as it is. When it fails, questions are answered
+  // from the last set that was complete, unless root rotated meanwhile: then
+  // UseStored must succeed first. Call Refresh or UseStored before a decision,
+  // not once a day: expiry is judged by the time of that call.
   absl::Status Refresh(Fetcher& source);
 
   // Instead of Refresh, without any source: what the store holds, verified
@@ -106,7 +109,7 @@ class Updater {
   absl::StatusOr<std::vector<std::string>> DelegationKeys(
       Fetcher* source, std::string_view role);
 
-  // Valid after Refresh or UseStored; root always.
+  // Valid after Refresh or UseStored (a broken invariant otherwise).
   const Root& root() const;
   const Targets& targets() const;
   const Snapshot& snapshot() const;

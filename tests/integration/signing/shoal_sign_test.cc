@@ -157,11 +157,15 @@ TEST_F(ShoalSign, T08_KeysRotate) {
     const CommandResult result = Sign({"root", "rotate-key", role});
     ASSERT_TRUE(result.status.ok()) << role << ": " << result.output;
   }
+  for (const char* role : {"root", "targets", "policy"}) {
+    const CommandResult result = Sign({"renew", role});
+    ASSERT_TRUE(result.status.ok()) << role << ": " << result.output;
+  }
   ASSERT_TRUE(Sign({"publish"}).status.ok());
   const CommandResult result =
       Plain({"verify", dir_.File("repo"), "--fleet-id", fleet_id_});
   EXPECT_TRUE(result.status.ok()) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("root 4"));
+  EXPECT_THAT(result.output, HasSubstr("root 5"));
 }
 
 TEST_F(ShoalSign, WithAPlaneOnlyThePlaneHoldsOnlineKeys) {

@@ -298,6 +298,26 @@ TEST_F(Verify, TheLastGoodSetOutlivesAFailedRefresh) {
   EXPECT_EQ(stored, repository_.file("timestamp"));
 }
 
+TEST_F(Verify, T08_NothingIsAnsweredUnderKeysThatRotated) {
+  repository_.AddTarget("targets", "note", "one");
+  repository_.PublishAll();
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  const Key key = repository_.public_key("targets-new");
+  repository_.root.keys.emplace(key.id, key);
+  repository_.root.roles["targets"].key_ids = {key.id};
+  repository_.PublishRoot({"root-1", "root-2"});
+  // The repository's targets are still signed by the old, maybe stolen, key.
+  EXPECT_THAT(updater->Refresh(repository_), FailsBecause("bad_signature"));
+  EXPECT_THAT(updater->GetTarget(&repository_, "note"),
+              FailsBecause("not_refreshed"));
+  EXPECT_THAT(updater->UseStored(), FailsBecause("bad_signature"));
+  repository_.signer["targets"] = "targets-new";
+  repository_.PublishAll();
+  ASSERT_OK(updater->Refresh(repository_));
+  EXPECT_OK(updater->GetTarget(&repository_, "note"));
+}
+
 TEST_F(Verify, MissingFilesAreNamed) {
   repository_.Erase("1.snapshot");
   EXPECT_THAT(Refresh(),
