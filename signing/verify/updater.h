@@ -6,10 +6,10 @@
 //   SHOAL_RETURN_IF_ERROR(updater->Refresh(source));
 //   SHOAL_ASSIGN_OR_RETURN(TargetFile t, updater->GetTarget(source, path));
 //
-// What was verified is kept in a directory (root.json, timestamp.json,
-// snapshot.json, ROLE.json, time_floor, targets/HEX for small targets), each
-// file replaced atomically as soon as it is trusted: when a later role fails,
-// what was already trusted stays. Versions in it never go back.
+// What was verified is kept in a directory (docs/metadata.md has its layout),
+// each file replaced atomically as soon as it is trusted: when a later role
+// fails, what was already trusted stays, and so does the last complete set.
+// Versions in it never go back.
 //
 // Reasons (code):
 //   bad_signature      kPermissionDenied   fewer distinct valid keys than the threshold
