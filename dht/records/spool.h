@@ -33,8 +33,9 @@ struct SpoolOptions {
   // Pause between tries of one record, doubled up to max_backoff.
   absl::Duration backoff = absl::Seconds(1);
   absl::Duration max_backoff = absl::Minutes(5);
-  // The record is acknowledged (on the network's thread). Not for records
-  // that were acknowledged before a restart and are only being repaired.
+  // Both run on the Spool's own thread and may call its methods, but not its
+  // destructor. The record is acknowledged; not called for records that were
+  // acknowledged before a restart and are only being repaired.
   std::function<void(const std::string& digest, const PutResult& result)>
       on_acknowledged;
   // The record ran out before any node had it; it is gone from the spool.

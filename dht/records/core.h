@@ -1,0 +1,165 @@
+// The inside of Network: one thread that owns the socket, OpenDHT and all
+// state. Other threads only post tasks to it.
+#ifndef SHOAL_DHT_RECORDS_CORE_H_
+#define SHOAL_DHT_RECORDS_CORE_H_
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "common/files.h"
+#include "dht/records/address.h"
+#include "dht/records/admission.h"
+#include "dht/records/dht_engine.h"
+#include "dht/records/key_ring.h"
+#include "dht/records/network.h"
+#include "dht/records/publisher.h"
+#include "dht/records/udp_socket.h"
+
+namespace shoal::dht {
+
+// Tasks for the network's thread. Shared, so that a store hook may answer
+// after the Network is gone. Thread-safe.
+class Mailbox {
+ public:
+  static absl::StatusOr<std::shared_ptr<Mailbox>> Create();
+  // Lost when closed.
+  void Post(std::function<void()> task);
+  std::vector<std::function<void()>> Take();
+  void Close();  // forgets what waits and all that comes
+  int descriptor() const { return event_.get(); }
+
+ private:
+  FileDescriptor event_;
+  std::mutex mutex_;
+  bool closed_ = false;
+  std::vector<std::function<void()>> tasks_;
+};
+
+class Network::Core {
+ public:
+  static absl::StatusOr<std::unique_ptr<Core>> Create(NetworkOptions options);
+  ~Core();
+
+  Mailbox& mailbox() { return *mailbox_; }
+  const std::vector<Address>& bound() const { return socket_.bound(); }
+  NetworkStats Stats() const;
+  bool OnOwnThread() const {
+    return std::this_thread::get_id() == own_thread_.load();
+  }
+  bool is_node() const { return options_.role == NetworkRole::kNode; }
+  ListenToken NewToken() { return next_token_++; }
+
+  // On the network's thread:
+  void Put(std::string record, const PutOptions& options, bool announce,
+           PutCallback done);
+  void Get(const std::string& place, absl::Duration timeout, GetCallback done);
+  void Listen(ListenToken token, const std::string& place,
+              ListenCallback callback);
+  void Cancel(ListenToken token);
+  void SetDirectory(const records::v1::NodeDirectory& directory);
+  void SetNetworkKeys(const std::vector<pairing::v1::NetworkKey>& keys);
+  void SetPlaceKey(const std::string& place_key);
+  void SetResolver(WriterResolver resolver);
+  absl::Status StoreLocal(const std::string& record);
+  void ForEachLocal(const std::function<void(const std::string&)>& each);
+  bool Connected() const { return engine_->good_nodes() > 0; }
+  void WhenConnected(absl::Duration deadline, std::function<void(bool)> done);
+
+ private:
+  struct Listening {
+    std::string place;
+    ListenCallback callback;
+    uint64_t engine_token = 0;
+    std::set<std::string> seen;                  // digests given out
+    std::map<std::string, std::string> refused;  // digest → record
+  };
+  struct Getting {
+    std::string place;
+    std::map<std::string, VerifiedRecord> found;  // by digest
+    GetCallback done;
+  };
+  struct HeardEpoch {
+    uint32_t epoch = 0;
+    absl::Duration at;
+  };
+  struct Counters {
+    std::atomic<uint64_t> connected{0}, known{0}, admitted{0}, dropped{0},
+        filtered{0}, refused{0}, packets_in{0}, packets_out{0}, bytes_in{0},
+        bytes_out{0}, stored_values{0}, stored_bytes{0};
+  };
+
+  Core(NetworkOptions options, UdpSocket socket,
+       std::shared_ptr<Mailbox> mailbox);
+  absl::Status Start();
+  void Run();
+  void Finish();
+
+  // Time.
+  static absl::Duration Now();
+  void At(absl::Duration when, std::function<void()> task);
+  absl::Duration RunTimers();
+  void Maintain();
+  void ReachOut();
+
+  // Datagrams.
+  int SendSealed(const Address& to, Channel channel, std::string_view payload);
+  int SendOpenDht(const Address& to, std::string_view packet);
+  void SendDatagram(const Address& to, const records::v1::Datagram& datagram);
+  void OnDatagram(const Address& from, std::string_view datagram);
+  void OnOpenDht(const Address& from, std::string packet);
+  void OnShoal(const Address& from, uint32_t epoch, const std::string& payload);
+  void OnConfirm(const Address& from, const records::v1::Confirm& confirm);
+  void Answer(const Address& from, const records::v1::Confirm& confirm,
+              const absl::StatusOr<absl::Time>& until);
+  bool PassForNode(const Address& from, const struct PacketInfo& info,
+                   bool& mark);
+  bool PassForClient(const Address& from, const struct PacketInfo& info,
+                     bool& mark);
+
+  // Records.
+  absl::StatusOr<VerifiedRecord> Verify(std::string_view bytes);
+  std::optional<absl::Duration> Accept(const std::string& place,
+                                       const std::string& value,
+                                       const Address& from);
+  void Deliver(ListenToken token, const std::string& value);
+  void FinishGet(uint64_t id);
+
+  NetworkOptions options_;
+  UdpSocket socket_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  KeyRing keys_;
+  std::optional<PlaceNamer> places_;
+  std::unique_ptr<DhtEngine> engine_;
+  std::unique_ptr<Admission> admission_;  // nodes only
+  std::unique_ptr<Publisher> publisher_;
+
+  std::map<Address, std::string> trusted_;  // address → OpenDHT id, or ""
+  std::set<std::string> reserved_ids_;
+  std::map<Address, HeardEpoch> heard_;
+  std::map<ListenToken, Listening> listening_;
+  std::map<uint64_t, Getting> getting_;
+  std::multimap<absl::Duration, std::function<void()>> timers_;
+  uint64_t next_get_ = 1;
+  std::atomic<uint64_t> next_token_{1};
+  absl::Duration last_reach_out_ = -absl::InfiniteDuration();
+  int reach_outs_ = 0;
+  absl::Duration publisher_due_ = absl::InfiniteDuration();
+
+  mutable Counters counters_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<std::thread::id> own_thread_{};
+  std::thread thread_;
+};
+
+}  // namespace shoal::dht
+
+#endif  // SHOAL_DHT_RECORDS_CORE_H_

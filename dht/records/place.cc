@@ -1,0 +1,84 @@
+#include "dht/records/place.h"
+
+#include <cstdlib>
+
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "common/log.h"
+
+namespace shoal::dht {
+
+PlaceNamer::PlaceNamer(std::string_view place_key) : key_(place_key) {
+  if (place_key.size() != kPlaceKeySize) {
+    LogError("broken_invariant", {{"what", "place key has not 32 bytes"}});
+    std::abort();
+  }
+}
+
+std::string PlaceNamer::Place(RecordKind kind, std::string_view name) const {
+  std::string input(1, static_cast<char>(kind));
+  input.append(name);
+  return crypto::Blake2b(key_.view(), input, kPlaceSize);
+}
+
+std::string PlaceNamer::Head(std::string_view device_type) const {
+  return Place(records::v1::RECORD_KIND_HEAD, device_type);
+}
+
+std::string PlaceNamer::Metadata(std::string_view role,
+                                 uint64_t version) const {
+  return Place(records::v1::RECORD_KIND_METADATA,
+               std::string(role) + "/" + std::to_string(version));
+}
+
+std::string PlaceNamer::Document(std::string_view sha256) const {
+  return Place(records::v1::RECORD_KIND_DOCUMENT, HexEncode(sha256));
+}
+
+std::string PlaceNamer::NodeDirectory() const {
+  return Place(records::v1::RECORD_KIND_NODE_DIRECTORY, "");
+}
+
+std::string PlaceNamer::Assignment(std::string_view device_id) const {
+  return Place(records::v1::RECORD_KIND_ASSIGNMENT, HexEncode(device_id));
+}
+
+std::string PlaceNamer::DeviceReport(std::string_view device_id) const {
+  return Place(records::v1::RECORD_KIND_DEVICE_REPORT, HexEncode(device_id));
+}
+
+std::string PlaceNamer::Outcome(std::string_view rollout_id,
+                                std::string_view device_id) const {
+  const std::string digest = crypto::Sha256Digest(device_id);
+  return OutcomeShard(rollout_id, static_cast<uint8_t>(digest[0]));
+}
+
+std::string PlaceNamer::OutcomeShard(std::string_view rollout_id,
+                                     uint32_t shard) const {
+  return Place(records::v1::RECORD_KIND_OUTCOME,
+               std::string(rollout_id) + "/" + std::to_string(shard));
+}
+
+std::string PlaceNamer::Telemetry(std::string_view device_id,
+                                  uint32_t stream) const {
+  return Place(records::v1::RECORD_KIND_TELEMETRY,
+               HexEncode(device_id) + "/" + std::to_string(stream));
+}
+
+std::string PlaceNamer::Command(std::string_view device_id) const {
+  return Place(records::v1::RECORD_KIND_COMMAND, HexEncode(device_id));
+}
+
+std::string PlaceNamer::CommandResult(std::string_view command_id) const {
+  return Place(records::v1::RECORD_KIND_COMMAND_RESULT, HexEncode(command_id));
+}
+
+std::string PlaceNamer::Halt(std::string_view device_type) const {
+  return Place(records::v1::RECORD_KIND_HALT, device_type);
+}
+
+std::string PlaceNamer::Provider(std::string_view sha256) const {
+  return Place(records::v1::RECORD_KIND_PROVIDER, HexEncode(sha256));
+}
+
+}  // namespace shoal::dht
