@@ -1,0 +1,145 @@
+#include "dht/node/record_fetcher.h"
+
+#include <future>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "common/bytes.h"
+#include "common/status.h"
+#include "signing/verify/fleet_trust.h"
+
+namespace shoal::dht::node {
+namespace {
+
+std::string MetadataName(std::string_view role,
+                         std::optional<uint64_t> version) {
+  if (role == "timestamp" || !version.has_value()) {
+    return fmt::format("{}.json", role);
+  }
+  return fmt::format("{}.{}.json", *version, role);
+}
+
+}  // namespace
+
+RecordFetcher::RecordFetcher(RecordFetcherOptions options,
+                             std::string timestamp)
+    : options_(std::move(options)), timestamp_(std::move(timestamp)) {}
+
+std::optional<std::string> RecordFetcher::FromRecords(
+    const std::string& place, records::v1::RecordKind kind,
+    uint64_t max_bytes) {
+  const auto local = options_.store->AtPlace(place, kind, 4);
+  if (local.ok()) {
+    for (const std::string& bytes : *local) {
+      records::v1::Record record;
+      records::v1::RecordBody body;
+      if (record.ParseFromString(bytes) && body.ParseFromString(record.body()) &&
+          body.payload().size() <= max_bytes) {
+        return std::move(*body.mutable_payload());
+      }
+    }
+  }
+  const auto found =
+      options_.network->GetBlocking(place, options_.network_timeout);
+  if (!found.ok()) return std::nullopt;
+  for (const VerifiedRecord& record : *found) {
+    if (record.body.kind() == kind &&
+        record.body.payload().size() <= max_bytes) {
+      return record.body.payload();
+    }
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::string> RecordFetcher::FromOrigins(
+    const std::string& path, uint64_t max_bytes,
+    std::optional<std::string> sha256) {
+  if (options_.origins.empty() || options_.fetch == nullptr) {
+    return Unavailable("no_source", "no other origin is known");
+  }
+  std::vector<std::string> urls;
+  for (const std::string& origin : options_.origins) urls.push_back(origin + path);
+  auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
+  auto future = answer->get_future();
+  options_.fetch->FetchDocument(
+      std::move(urls), max_bytes, std::move(sha256), options_.origin_timeout,
+      [answer](absl::StatusOr<std::string> result) {
+        answer->set_value(std::move(result));
+      });
+  // A process that was destroyed never answers: the deadline is ours too.
+  if (future.wait_for(absl::ToChronoMilliseconds(options_.origin_timeout * 2)) !=
+      std::future_status::ready) {
+    return Unavailable("no_source", "no answer from the fetcher");
+  }
+  return future.get();
+}
+
+absl::StatusOr<std::string> RecordFetcher::FetchMetadata(
+    std::string_view role, std::optional<uint64_t> version,
+    uint64_t max_bytes) {
+  if (role == "timestamp") {
+    if (timestamp_.empty()) {
+      return Unavailable("no_source", "no timestamp was announced");
+    }
+    return timestamp_;
+  }
+  if (!version.has_value()) {
+    return Unavailable("no_source", "records are named by their version");
+  }
+  auto found = FromRecords(options_.places->Metadata(role, *version),
+                           records::v1::RECORD_KIND_METADATA, max_bytes);
+  if (!found.has_value()) {
+    auto document = FromOrigins("metadata/" + MetadataName(role, version),
+                                max_bytes, std::nullopt);
+    if (document.ok()) {
+      found = std::move(*document);
+    } else if (role == "root") {
+      // Neither records nor origins have it: the end of root rotation, as far
+      // as can be known here. A later refresh asks again.
+      return NotFound("metadata_missing", "no further root");
+    } else {
+      return Annotate(document.status(), MetadataName(role, version));
+    }
+  }
+  if (role == "root") roots_[*version] = *found;
+  return std::move(*found);
+}
+
+absl::StatusOr<std::string> RecordFetcher::FetchTarget(
+    const signing::TargetFile& target) {
+  auto found = FromRecords(options_.places->Document(target.sha256),
+                           records::v1::RECORD_KIND_DOCUMENT, target.length);
+  if (found.has_value()) return std::move(*found);
+  return FromOrigins("blobs/" + HexEncode(target.sha256), target.length,
+                     target.sha256);
+}
+
+absl::StatusOr<std::string> BundleFetcher::FetchMetadata(
+    std::string_view role, std::optional<uint64_t> version,
+    uint64_t /*max_bytes*/) {
+  if (role == "root") {
+    const uint64_t wanted = version.value_or(bundle_.roots_size());
+    if (wanted < 1 || wanted > static_cast<uint64_t>(bundle_.roots_size())) {
+      return NotFound("metadata_missing", "no further root in the bundle");
+    }
+    return bundle_.roots(static_cast<int>(wanted - 1));
+  }
+  const std::string name = MetadataName(role, version);
+  const auto it = bundle_.metadata().find(name);
+  if (it == bundle_.metadata().end()) {
+    return NotFound("metadata_missing", name + " is not in the bundle");
+  }
+  return it->second;
+}
+
+absl::StatusOr<std::string> BundleFetcher::FetchTarget(
+    const signing::TargetFile& target) {
+  if (target.path != signing::kPolicyPath) {
+    return NotFound("metadata_missing", target.path + " is not in the bundle");
+  }
+  return bundle_.policy();
+}
+
+}  // namespace shoal::dht::node

@@ -1,0 +1,84 @@
+// Where a storage node gets the fleet's metadata from: its own records, then
+// the network, then the other nodes' origins. Nothing here is trusted: the
+// signing::Updater verifies what comes back.
+#ifndef SHOAL_DHT_NODE_RECORD_FETCHER_H_
+#define SHOAL_DHT_NODE_RECORD_FETCHER_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "dht/node/record_store.h"
+#include "dht/records/network.h"
+#include "dht/records/place.h"
+#include "dht/swarm/fetch_process.h"
+#include "shoal/fleet/v1/node_service.pb.h"
+#include "signing/verify/fetcher.h"
+
+namespace shoal::dht::node {
+
+struct RecordFetcherOptions {
+  // All outlive the fetcher.
+  const RecordStore* store = nullptr;
+  Network* network = nullptr;
+  FetchProcess* fetch = nullptr;
+  const PlaceNamer* places = nullptr;
+  // Base URLs ("http://host:port/") of other nodes' origins.
+  std::vector<std::string> origins;
+  absl::Duration network_timeout = absl::Seconds(3);
+  absl::Duration origin_timeout = absl::Seconds(10);
+};
+
+// For one refresh, on one thread; it blocks.
+class RecordFetcher final : public signing::Fetcher {
+ public:
+  // `timestamp`: the candidate bytes out of a HEAD record.
+  RecordFetcher(RecordFetcherOptions options, std::string timestamp);
+
+  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
+                                            std::optional<uint64_t> version,
+                                            uint64_t max_bytes) override;
+  absl::StatusOr<std::string> FetchTarget(
+      const signing::TargetFile& target) override;
+
+  // Root versions that were handed out, for the tree that this node serves.
+  const std::map<uint64_t, std::string>& roots() const { return roots_; }
+
+ private:
+  std::optional<std::string> FromRecords(const std::string& place,
+                                         records::v1::RecordKind kind,
+                                         uint64_t max_bytes);
+  absl::StatusOr<std::string> FromOrigins(const std::string& path,
+                                          uint64_t max_bytes,
+                                          std::optional<std::string> sha256);
+
+  const RecordFetcherOptions options_;
+  const std::string timestamp_;
+  std::map<uint64_t, std::string> roots_;
+};
+
+// The metadata that came with a node's enrolment.
+class BundleFetcher final : public signing::Fetcher {
+ public:
+  // `bundle` outlives it.
+  explicit BundleFetcher(const fleet::v1::NodeBundle& bundle)
+      : bundle_(bundle) {}
+  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
+                                            std::optional<uint64_t> version,
+                                            uint64_t max_bytes) override;
+  // The policy only.
+  absl::StatusOr<std::string> FetchTarget(
+      const signing::TargetFile& target) override;
+
+ private:
+  const fleet::v1::NodeBundle& bundle_;
+};
+
+}  // namespace shoal::dht::node
+
+#endif  // SHOAL_DHT_NODE_RECORD_FETCHER_H_

@@ -1,0 +1,63 @@
+// Who may write records, from the fleet's verified trust.
+#ifndef SHOAL_DHT_NODE_WRITER_RESOLVER_H_
+#define SHOAL_DHT_NODE_WRITER_RESOLVER_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "dht/records/record.h"
+#include "shoal/records/v1/credential.pb.h"
+#include "signing/verify/fleet_trust.h"
+
+namespace shoal::dht::node {
+
+// An immutable view of one FleetTrust; share it as shared_ptr<const …>.
+class TrustView {
+ public:
+  // kInvalidArgument "bad_policy" when the policy does not parse.
+  static absl::StatusOr<std::shared_ptr<const TrustView>> Make(
+      signing::FleetTrust trust);
+
+  const signing::FleetTrust& fleet() const { return trust_; }
+  // Raw ed25519 keys of operators that are not revoked, with their names.
+  const std::map<std::string, std::string>& operators() const {
+    return operators_;
+  }
+  // SHA-256 of the TLS keys (SubjectPublicKeyInfo) of operators that the policy
+  // gives at least one role.
+  bool OperatorTls(std::string_view spki_sha256) const;
+
+  // kPermissionDenied "wrong_writer", "revoked", …
+  absl::StatusOr<Writer> Resolve(const RecordBody& body, absl::Time now) const;
+  // Of kind NODE, valid and not revoked.
+  absl::Status VerifyNode(const records::v1::Credential& credential,
+                          absl::Time now) const;
+
+  // Whether records that one view refused may pass with the other.
+  bool SameWriters(const TrustView& other) const;
+
+ private:
+  explicit TrustView(signing::FleetTrust trust) : trust_(std::move(trust)) {}
+  signing::FleetTrust trust_;
+  std::map<std::string, std::string> operators_;
+  std::set<std::string, std::less<>> operator_tls_;
+};
+
+// `find_credential` answers a 16-byte credential digest with the credential
+// that was seen in full before; it must not block and be thread-safe, as
+// `view` must.
+WriterResolver MakeResolver(
+    std::function<std::shared_ptr<const TrustView>()> view,
+    std::function<std::optional<records::v1::Credential>(std::string_view)>
+        find_credential);
+
+}  // namespace shoal::dht::node
+
+#endif  // SHOAL_DHT_NODE_WRITER_RESOLVER_H_
