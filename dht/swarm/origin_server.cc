@@ -273,8 +273,7 @@ absl::StatusOr<std::unique_ptr<OriginServer>> OriginServer::Open(
       static_cast<unsigned>(
           absl::ToInt64Seconds(impl->options.idle_timeout)),
       MHD_OPTION_CONNECTION_MEMORY_LIMIT, size_t{16 * 1024},
-      MHD_OPTION_UNESCAPE_CALLBACK, KeepEscapes, nullptr,
-      MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+      MHD_OPTION_UNESCAPE_CALLBACK, KeepEscapes, nullptr, MHD_OPTION_END);
   if (impl->daemon == nullptr) {
     return Unavailable("listen", fmt::format("can't listen on {}: {}",
                                              bind.ToString(),

@@ -136,7 +136,8 @@ absl::StatusOr<uint64_t> OriginClient::Start(
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "shoal-fetch");
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 64L * 1024);
+  // libcurl reads up to a hundred buffers before it looks at the rate.
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 16L * 1024);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 30L);
   curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   curl_easy_setopt(easy, CURLOPT_MAX_RECV_SPEED_LARGE,

@@ -1,9 +1,11 @@
 // Peers: sharing, restarts, resuming, poison.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <iostream>
 
 #include "common/crypto/hash.h"
 #include "tests/integration/swarm/fixture.h"
@@ -69,6 +71,8 @@ TEST_F(SwarmTest, LeechersShareWhatOneSlowSeedGives) {
   EXPECT_LT(ResidentKb(seed->Status().child), 32 * 1024);
   EXPECT_LT(ResidentKb(leechers[0]->Status().child), 32 * 1024);
 #endif
+  std::cout << "resident kB: seed " << ResidentKb(seed->Status().child)
+            << ", leecher " << ResidentKb(leechers[0]->Status().child) << "\n";
   RecordProperty("seed_kb", std::to_string(ResidentKb(seed->Status().child)));
   RecordProperty("leech_kb",
                  std::to_string(ResidentKb(leechers[0]->Status().child)));
@@ -271,6 +275,53 @@ TEST_F(SwarmTest, PeersMayComeLater) {
   EXPECT_THAT(leech->Fetch(job, nullptr, nullptr),
               FailsBecause("duplicate_artifact"));
   leech->AddPeers("j", {seed->swarm_address()});
+  ASSERT_OK(outcome.Wait());
+  EXPECT_EQ(Content(job.output_path), content_);
+}
+
+TEST_F(SwarmTest, TheChildIsConfinedAndEndsWithItsController) {
+  auto process = Start("one");
+  ASSERT_NE(process, nullptr);
+  const pid_t child = process->Status().child;
+  std::ifstream file("/proc/" + std::to_string(child) + "/status");
+  const std::string status((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_NE(status.find("NoNewPrivs:\t1"), std::string::npos) << status;
+  std::ifstream limits_file("/proc/" + std::to_string(child) + "/limits");
+  const std::string limits((std::istreambuf_iterator<char>(limits_file)), {});
+  EXPECT_THAT(limits, ::testing::ContainsRegex("Max core file size +0 +0"));
+  process.reset();
+  EXPECT_EQ(kill(child, 0), -1);
+}
+
+TEST_F(SwarmTest, TheProgramTakesNoArgumentsAndEndsWithItsInput) {
+  const std::string program = shoal::testing::BinPath("shoal-fetch");
+  ASSERT_OK_AND_ASSIGN(const CommandResult end, shoal::testing::Run({program}));
+  EXPECT_TRUE(end.status.ok()) << end.output;
+  ASSERT_OK_AND_ASSIGN(const CommandResult help,
+                       shoal::testing::Run({program, "--help"}));
+  EXPECT_EQ(help.status.code, 2);
+}
+
+TEST_F(SwarmTest, RootGivesUpItsUserWhenTold) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  MakeArtifact(100'000);
+  auto origin = StartOrigin();
+  FetchOptions options;
+  options.program = shoal::testing::BinPath("shoal-fetch");
+  options.state_dir = dir_.File("state-user");
+  options.user = 65534;
+  options.group = 65534;
+  ASSERT_EQ(chmod(dir_.path().c_str(), 0777), 0);
+  ASSERT_OK_AND_ASSIGN(auto process, FetchProcess::Open(options));
+  std::ifstream file("/proc/" + std::to_string(process->Status().child) +
+                     "/status");
+  const std::string status((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_NE(status.find("Uid:\t65534\t65534\t65534\t65534"), std::string::npos);
+  EXPECT_NE(status.find("CapEff:\t0000000000000000"), std::string::npos);
+  FetchJob job = Job("j");
+  job.origin_urls = {origin->base_url() + "artifact"};
+  Outcome outcome;
+  ASSERT_OK(process->Fetch(job, nullptr, outcome.Callback()));
   ASSERT_OK(outcome.Wait());
   EXPECT_EQ(Content(job.output_path), content_);
 }
