@@ -197,8 +197,10 @@ void AddDeviceCommands(CLI::App& app, Program& program) {
       "ticket.txt");
   command->add_option("--type", ticket->device_type, "Device type")
       ->required();
-  command->add_option("--label", ticket->labels,
-                      "key=value for the device; may be repeated");
+  command
+      ->add_option("--label", ticket->labels,
+                   "key=value for the device; may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--lifetime", ticket->lifetime,
                       "How long it may be used, at most 30d [24h]");
   command->add_option("--out", ticket->out, "Write the ticket to a file too");
@@ -211,7 +213,10 @@ void AddDeviceCommands(CLI::App& app, Program& program) {
                        "device list --type gateway --label site=lab --output "
                        "json");
   command->add_option("--type", filter->device_type, "Of this device type");
-  command->add_option("--label", filter->labels, "With this label key=value");
+  command
+      ->add_option("--label", filter->labels,
+                   "With this label key=value; may be repeated")
+      ->allow_extra_args(false);
   OnRun(command, program, filter, List);
 
   auto get = std::make_shared<DeviceOptions>();

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 
@@ -15,6 +16,8 @@ int main(int argc, char** argv) {
   // `shoal telemetry tail | head` ends quietly.
   std::signal(SIGPIPE, SIG_DFL);
   shoal::InitLog("shoal", "warn");
+  // gRPC's own lines would stand beside the tool's error; it says the same.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   try {
     shoal::cli::Program program(
         shoal::RealFileSystem(), shoal::SystemClock(),

@@ -99,7 +99,8 @@ void AddOperatorCommands(CLI::App& app, Program& program) {
   create->add_option("--out", options->out, "Directory for the keys")
       ->required();
   create->add_option("--role", options->roles,
-                     "A role that the policy's rules name; may be repeated");
+                     "A role that the policy's rules name; may be repeated")
+      ->allow_extra_args(false);
   OnRun(create, program, options, Create);
 }
 

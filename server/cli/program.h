@@ -74,7 +74,7 @@ class Program {
   void PrintLine(const google::protobuf::Message& message,
                  const std::function<std::string()>& text);
   void PrintText(std::string_view text);
-  // A remark for people, on standard error; never in JSON output.
+  // A remark for people, on standard error.
   void Remark(std::string_view text);
 
  private:

@@ -153,16 +153,20 @@ void AddCreate(CLI::App* group, Program& program) {
                       "TOML file with these options; flags win");
   command->add_option("--release", options->release, "TYPE/VERSION");
   command->add_option("--id", options->id, "Its id [shoald makes one]");
-  command->add_option(
-      "--phase", options->phases,
-      "NAME:count=N or NAME:percent=P, then soak=10m, success=95%, min=20, "
-      "manual, label.KEY=VALUE; may be repeated [all:percent=100]");
-  command->add_option("--label", options->labels,
-                      "Only devices with this label; may be repeated");
-  command->add_option("--device", options->devices,
-                      "Only this device; may be repeated");
-  command->add_option("--window", options->windows,
-                      "Device-local time: '22:00-04:00', '1-5 22:00-04:00'");
+  const auto repeated = [command](const char* name,
+                                  std::vector<std::string>& values,
+                                  const char* help) {
+    command->add_option(name, values, help)->allow_extra_args(false);
+  };
+  repeated("--phase", options->phases,
+           "NAME:count=N or NAME:percent=P, then soak=10m, success=95%, "
+           "min=20, manual, label.KEY=VALUE; may be repeated "
+           "[all:percent=100]");
+  repeated("--label", options->labels,
+           "Only devices with this label; may be repeated");
+  repeated("--device", options->devices, "Only this device; may be repeated");
+  repeated("--window", options->windows,
+           "Device-local time: '22:00-04:00', '1-5 22:00-04:00'");
   command->add_option("--error-threshold", options->error_threshold,
                       "Share of failures that halts it [10%]");
   command->add_option("--lifetime", options->lifetime,
