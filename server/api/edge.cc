@@ -1,0 +1,43 @@
+#include "server/api/edge.h"
+
+#include <string>
+
+#include "common/crypto/x509.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace shoal::server {
+
+absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContext& context,
+                                       std::string_view action) const {
+  // The certificate is not checked against a CA: its key alone counts, and
+  // the TLS handshake has proved that the client holds it.
+  std::string spki;
+  const auto auth = context.auth_context();
+  if (auth) {
+    const auto certificates = auth->FindPropertyValues("x509_pem_cert");
+    if (!certificates.empty()) {
+      const auto digest = crypto::SpkiSha256(std::string_view(
+          certificates.front().data(), certificates.front().size()));
+      if (digest.ok()) spki = *digest;
+    }
+  }
+  SHOAL_ASSIGN_OR_RETURN(Caller caller, parts_.access->Identify(spki));
+  if (!action.empty()) {
+    SHOAL_RETURN_IF_ERROR(parts_.access->Check(caller, action));
+  }
+  return caller;
+}
+
+grpc::Status Edge::Answer(grpc::ServerContext& context,
+                          const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  context.AddTrailingMetadata("shoal-reason", ReasonOf(status));
+  if (absl::IsInternal(status) || absl::IsDataLoss(status)) {
+    LogError("call_failed", {{"error", status}});
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      std::string(status.message()));
+}
+
+}  // namespace shoal::server

@@ -1,0 +1,54 @@
+// What every call passes before its work: the caller's TLS key, the policy,
+// and on the way back the status with its machine-readable reason in the
+// trailing metadata "shoal-reason". Includes gRPC: for server/api only.
+#ifndef SHOAL_SERVER_API_EDGE_H_
+#define SHOAL_SERVER_API_EDGE_H_
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/service_type.h>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/api/api_server.h"
+
+namespace shoal::server {
+
+// Any operator of the policy may call; nothing more is asked.
+inline constexpr std::string_view kAnyOperator = "";
+
+class Edge {
+ public:
+  explicit Edge(const ApiParts& parts) : parts_(parts) {}
+
+  // Runs `work(caller)` if the caller may do `action` on the plane.
+  template <typename Work>
+  grpc::Status Call(grpc::ServerContext* context, std::string_view action,
+                    Work work) const {
+    absl::StatusOr<Caller> caller = Authorise(*context, action);
+    if (!caller.ok()) return Answer(*context, caller.status());
+    return Answer(*context, work(*caller));
+  }
+
+  const ApiParts& parts() const { return parts_; }
+
+ private:
+  absl::StatusOr<Caller> Authorise(const grpc::ServerContext& context,
+                                   std::string_view action) const;
+  static grpc::Status Answer(grpc::ServerContext& context,
+                             const absl::Status& status);
+  const ApiParts parts_;
+};
+
+// The services, by file. Each keeps a reference to `edge`.
+using Services = std::vector<std::unique_ptr<grpc::Service>>;
+void AddFleetServices(const Edge& edge, Services& services);
+void AddReleaseServices(const Edge& edge, Services& services);
+void AddRolloutServices(const Edge& edge, Services& services);
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_API_EDGE_H_

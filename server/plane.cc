@@ -1,0 +1,391 @@
+#include "server/plane.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "common/crypto/x509.h"
+#include "common/kv/store.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "common/subprocess.h"
+#include "dht/records/network.h"
+#include "dht/swarm/fetch_process.h"
+#include "dht/swarm/origin_server.h"
+#include "server/api/api_server.h"
+#include "server/pull/pair_listener.h"
+#include "server/pull/puller.h"
+#include "server/release/seeder.h"
+#include "server/rollout/driver.h"
+#include "server/store/requests.h"
+#include "server/trust/file_names.h"
+
+namespace shoal::server {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(const PlaneConfig& config,
+                                                 FileSystem& fs, Clock& clock) {
+  SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(config.data_dir));
+  SHOAL_ASSIGN_OR_RETURN(
+      auto kv, kv::Store::Open(JoinPath(config.data_dir, "store"), {}));
+  return Store::Open(std::move(kv), clock);
+}
+
+std::string Advertised(const std::string& address, const std::string& host) {
+  if (host.empty()) return address;
+  return host + address.substr(address.rfind(':'));
+}
+
+// One thread that calls `work` about every `pause` until the store shuts down.
+class Periodic {
+ public:
+  Periodic(Store& store, absl::Duration pause, std::function<void()> work)
+      : thread_([&store, pause, work = std::move(work)] {
+          absl::Duration next = absl::ZeroDuration();
+          while (!store.shut_down()) {
+            const absl::Duration now = store.clock().MonotonicNow();
+            if (now >= next) {
+              next = now + pause;
+              work();
+            }
+            store.WaitForChange(store.revision(),
+                                std::min(pause, absl::Seconds(1)));
+          }
+        }) {}
+  ~Periodic() { thread_.join(); }
+
+ private:
+  std::thread thread_;
+};
+
+}  // namespace
+
+absl::Status ImportRepository(const PlaneConfig& config,
+                              const std::string& repository, FileSystem& fs,
+                              Clock& clock) {
+  SHOAL_ASSIGN_OR_RETURN(PlaneKeys keys, LoadPlaneKeys(config.data_dir, fs));
+  SHOAL_ASSIGN_OR_RETURN(auto store, OpenStore(config, fs, clock));
+  SHOAL_ASSIGN_OR_RETURN(auto trust,
+                         TrustRepository::Open(*store, keys, clock,
+                                               config.timestamp_lifetime));
+  RepositoryChange change;
+  const std::string metadata_dir = JoinPath(repository, "metadata");
+  SHOAL_ASSIGN_OR_RETURN(auto names, fs.List(metadata_dir));
+  uint64_t newest_policy = 0;
+  std::string policy_bytes;
+  for (const std::string& name : names) {
+    const auto parsed = ParseMetadataFileName(name);
+    // timestamp.json and what another plane signed have no place here.
+    if (!parsed.ok() || IsOnlineRole(parsed->role)) continue;
+    SHOAL_ASSIGN_OR_RETURN(
+        std::string bytes,
+        fs.Read(JoinPath(metadata_dir, name), signing::kMaxTargetsBytes));
+    if (parsed->role == "policy" && parsed->version > newest_policy) {
+      newest_policy = parsed->version;
+      policy_bytes = bytes;
+    }
+    const auto view = trust->View();
+    const auto in_force =
+        view ? view->versions.find(parsed->role) : decltype(view->versions.end()){};
+    // Versions below the one in force are history; the plane has them or not.
+    if (view && parsed->role != "root" && in_force != view->versions.end() &&
+        parsed->version < in_force->second) {
+      continue;
+    }
+    change.metadata[name] = std::move(bytes);
+  }
+  if (newest_policy > 0) {
+    SHOAL_ASSIGN_OR_RETURN(auto policy, signing::ParseTargets(policy_bytes));
+    for (const auto& [path, target] : policy.value.targets) {
+      SHOAL_ASSIGN_OR_RETURN(std::string file,
+                             signing::TargetFilePath(target));
+      SHOAL_ASSIGN_OR_RETURN(
+          change.documents[path],
+          fs.Read(JoinPath(repository, file), signing::kMaxPolicyBytes));
+    }
+  }
+  const absl::Status applied = trust->Apply(
+      change, [&](Transaction& tx, const TrustRepository::Changed&,
+                  const TrustView& view) -> absl::Status {
+        SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
+        plane.set_fleet_id(view.fleet.fleet_id);
+        tx.Put(kMeta, "identity", plane);
+        tx.Audit("local", "policy.publish", "trust", "ok", "import");
+        return absl::OkStatus();
+      });
+  SHOAL_RETURN_IF_ERROR(applied);
+  const auto view = trust->View();
+  LogInfo("imported", {{"fleet", HexEncode(view->fleet.fleet_id)},
+                       {"root", view->versions.at("root")},
+                       {"device_types", view->device_types.size()}});
+  return absl::OkStatus();
+}
+
+// Members in the order of construction; destruction is explicit in ~Plane.
+struct Plane::Impl {
+  PlaneConfig config;
+  std::unique_ptr<PlaneKeys> keys;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<TrustRepository> trust;
+  std::unique_ptr<Blobs> blobs;
+  std::unique_ptr<RecordWriter> writer;
+  std::unique_ptr<Writers> writers;
+  std::unique_ptr<Nodes> nodes;
+  std::unique_ptr<Devices> devices;
+  std::unique_ptr<Pairing> pairing;
+  std::unique_ptr<dht::Network> network;
+  std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<Releases> releases;
+  std::unique_ptr<Deltas> deltas;
+  std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<Telemetry> telemetry;
+  std::unique_ptr<Intake> intake;
+  std::unique_ptr<Puller> puller;
+  std::unique_ptr<PairListener> pair_listener;
+  std::unique_ptr<dht::OriginServer> origin;
+  std::unique_ptr<dht::FetchProcess> fetch;
+  std::unique_ptr<Seeder> seeder;
+  std::unique_ptr<RolloutDriver> driver;
+  std::unique_ptr<Access> access;
+  std::unique_ptr<Periodic> renewal;
+  std::unique_ptr<Periodic> housekeeping;
+  std::unique_ptr<ApiServer> api;
+
+  absl::Status BuildDomain(FileSystem& fs, Clock& clock);
+  absl::Status BuildNetwork(Clock& clock);
+  absl::Status BuildBulk();
+  absl::Status StartWorkers(FileSystem& fs);
+  void Wire();
+};
+
+Plane::Plane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
+  SHOAL_ASSIGN_OR_RETURN(PlaneKeys loaded, LoadPlaneKeys(config.data_dir, fs));
+  keys = std::make_unique<PlaneKeys>(std::move(loaded));
+  SHOAL_ASSIGN_OR_RETURN(store, OpenStore(config, fs, clock));
+  SHOAL_ASSIGN_OR_RETURN(trust,
+                         TrustRepository::Open(*store, *keys, clock,
+                                               config.timestamp_lifetime));
+  if (!trust->View()) {
+    return FailedPrecondition("no_trust",
+                              "no repository yet: run 'shoald import' first");
+  }
+  const std::string fleet_id = trust->View()->fleet.fleet_id;
+  SHOAL_ASSIGN_OR_RETURN(blobs, Blobs::Open(config.data_dir, fs));
+  writer = std::make_unique<RecordWriter>(*keys, fleet_id);
+  SHOAL_ASSIGN_OR_RETURN(writers, Writers::Open(*store, *trust));
+  SHOAL_ASSIGN_OR_RETURN(std::string spki,
+                         crypto::SpkiSha256(keys->tls_cert_pem));
+  nodes = std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers,
+                                  spki);
+  devices = std::make_unique<Devices>(*store, *writer, *writers);
+  pairing = std::make_unique<Pairing>(*store, *keys, *writer, *devices, *nodes,
+                                      *writers);
+  access = std::make_unique<Access>(*store, *trust);
+  return absl::OkStatus();
+}
+
+absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
+  SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
+  dht::NetworkOptions options;
+  options.bind_address = config.dht_listen;
+  options.fleet_id = writer->fleet_id();
+  options.keys = keys->NetworkKeys();
+  options.place_key = std::string(keys->place_key.view());
+  options.directory = directory;
+  options.resolver = writers->Resolver();
+  options.clock = &clock;
+  SHOAL_ASSIGN_OR_RETURN(network, dht::Network::Open(std::move(options)));
+  publisher = std::make_unique<Publisher>(
+      *store, *writer, *trust,
+      [this](std::string record, dht::Network::PutCallback done) {
+        network->Put(std::move(record), {}, std::move(done));
+      },
+      [this] { return static_cast<int>(puller->node_count()); });
+  releases = std::make_unique<Releases>(*store, *trust, *publisher, *blobs);
+  deltas = std::make_unique<Deltas>(*store, *blobs, *releases, *devices);
+  rollouts = std::make_unique<Rollouts>(*store, *writer, *trust, *releases,
+                                        *deltas, *devices);
+  telemetry = std::make_unique<Telemetry>(*store, keys->telemetry);
+  intake = std::make_unique<Intake>(*store, writer->fleet_id(),
+                                    writer->places(), writers->Resolver());
+  return absl::OkStatus();
+}
+
+absl::Status Plane::Impl::BuildBulk() {
+  SHOAL_ASSIGN_OR_RETURN(
+      origin, dht::OriginServer::Open(config.http_listen, blobs->public_dir()));
+  dht::FetchOptions options;
+  options.program = config.fetch_program.empty()
+                        ? JoinPath(ProgramDirectory(), "shoal-fetch")
+                        : config.fetch_program;
+  options.listen = config.swarm_listen;
+  options.state_dir = JoinPath(config.data_dir, "swarm");
+  SHOAL_ASSIGN_OR_RETURN(fetch, dht::FetchProcess::Open(std::move(options)));
+  seeder = std::make_unique<Seeder>(
+      *store, *writer, *blobs, *fetch,
+      Advertised(fetch->swarm_address(), config.advertise_host),
+      "http://" + Advertised(origin->address(), config.advertise_host) + "/");
+  return absl::OkStatus();
+}
+
+void Plane::Impl::Wire() {
+  using records::v1::RecordKind;
+  intake->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return devices->OnReport(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_OUTCOME,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return rollouts->OnOutcome(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_HALT,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return rollouts->OnHalt(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_TELEMETRY,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return telemetry->OnRecord(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_PAIR_ANSWER,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return pairing->OnAnswer(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_COMMAND_RESULT,
+                 [](Transaction& tx, const dht::VerifiedRecord& record) {
+                   // Sealed to the operator's reply key: kept, not read.
+                   store::CommandResultRow row;
+                   row.set_record(record.bytes);
+                   tx.Put(kResults, HexEncode(record.digest), row);
+                   return absl::OkStatus();
+                 });
+  nodes->OnChange([this](const records::v1::NodeDirectory& directory) {
+    network->SetDirectory(directory);
+    puller->SetDirectory(directory);
+  });
+  releases->OnCreated([this](const store::ReleaseRow& row) {
+    auto artifact = ArtifactOfRelease(row);
+    const absl::Status offered =
+        artifact.ok() ? seeder->Offer(*artifact) : artifact.status();
+    if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
+  });
+  deltas->OnMade([this](const dht::Artifact& artifact) {
+    const absl::Status offered = seeder->Offer(artifact);
+    if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
+  });
+  deltas->SetDemand([this] {
+    std::vector<store::ReleaseRow> wanted;
+    auto live = rollouts->Live();
+    if (!live.ok()) {
+      LogError("deltas_failed", {{"error", live.status()}});
+      return wanted;
+    }
+    for (const store::RolloutRow& row : *live) {
+      if (row.document_signed()) continue;
+      const auto& document = row.rollout().document();
+      auto release =
+          releases->Row("releases/" + document.device_type() + "/" +
+                        document.release().version());
+      if (release.ok()) wanted.push_back(*std::move(release));
+    }
+    return wanted;
+  });
+}
+
+absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
+  puller = std::make_unique<Puller>(*store, *intake, *keys);
+  Wire();
+  driver = std::make_unique<RolloutDriver>(
+      *store, *rollouts, *releases, *deltas, *trust, *publisher,
+      [this](const std::vector<std::string>& digests) {
+        return RolloutDriver::Mirrors{puller->NodesWith(digests),
+                                      std::min(2u, puller->node_count())};
+      });
+  SHOAL_RETURN_IF_ERROR(releases->SyncTree());
+  SHOAL_RETURN_IF_ERROR(nodes->PublishDirectory());
+  SHOAL_RETURN_IF_ERROR(publisher->PublishCurrent());
+  SHOAL_RETURN_IF_ERROR(seeder->OfferAll(*releases, *deltas));
+  SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
+  puller->SetDirectory(directory);
+  publisher->Start();
+  deltas->Start();
+  driver->Start();
+  pair_listener = std::make_unique<PairListener>(*store, *pairing, *intake,
+                                                 *network);
+  pair_listener->Start();
+  const auto renew = [this] {
+    auto renewed = trust->Renew(
+        config.timestamp_renewal,
+        [this](Transaction& tx, const TrustRepository::Changed& changed,
+               const TrustView& view) {
+          return publisher->AddPublication(tx, changed, view);
+        });
+    absl::Status status = renewed.status();
+    if (renewed.ok() && *renewed) status = releases->SyncTree();
+    if (!status.ok()) LogError("renewal_failed", {{"error", status}});
+  };
+  renewal = std::make_unique<Periodic>(
+      *store, std::min(config.timestamp_renewal / 4, absl::Minutes(1)), renew);
+  housekeeping = std::make_unique<Periodic>(
+      *store, absl::Hours(1), [this] {
+        absl::Status status = ForgetOldRequests(*store);
+        if (status.ok()) status = intake->ForgetExpired();
+        if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
+      });
+  ApiParts parts;
+  parts.store = store.get();
+  parts.access = access.get();
+  parts.trust = trust.get();
+  parts.publisher = publisher.get();
+  parts.blobs = blobs.get();
+  parts.nodes = nodes.get();
+  parts.devices = devices.get();
+  parts.pairing = pairing.get();
+  parts.releases = releases.get();
+  parts.rollouts = rollouts.get();
+  parts.telemetry = telemetry.get();
+  parts.intake = intake.get();
+  SHOAL_ASSIGN_OR_RETURN(api,
+                         ApiServer::Start(config.api_listen, *keys, parts));
+  return fs.WriteAtomic(JoinPath(config.data_dir, "address"),
+                        api->address() + "\n", 0644);
+}
+
+absl::StatusOr<std::unique_ptr<Plane>> Plane::Start(const PlaneConfig& config,
+                                                    FileSystem& fs,
+                                                    Clock& clock) {
+  std::unique_ptr<Plane> plane(new Plane(std::make_unique<Impl>()));
+  Impl& impl = *plane->impl_;
+  impl.config = config;
+  SHOAL_RETURN_IF_ERROR(impl.BuildDomain(fs, clock));
+  SHOAL_RETURN_IF_ERROR(impl.BuildNetwork(clock));
+  SHOAL_RETURN_IF_ERROR(impl.BuildBulk());
+  SHOAL_RETURN_IF_ERROR(impl.StartWorkers(fs));
+  LogInfo("ready", {{"api", impl.api->address()},
+                    {"dht", impl.network->bound_address()},
+                    {"http", impl.origin->address()},
+                    {"swarm", impl.fetch->swarm_address()},
+                    {"fleet", HexEncode(impl.writer->fleet_id())}});
+  return plane;
+}
+
+Plane::~Plane() {
+  Impl& impl = *impl_;
+  if (impl.store) impl.store->Shutdown();
+  impl.api.reset();
+  impl.housekeeping.reset();
+  impl.renewal.reset();
+  impl.pair_listener.reset();
+  impl.driver.reset();
+  if (impl.deltas) impl.deltas->Stop();
+  if (impl.puller) impl.puller->Stop();
+  if (impl.publisher) impl.publisher->Stop();
+  impl.network.reset();
+  impl.fetch.reset();
+  impl.origin.reset();
+}
+
+}  // namespace shoal::server

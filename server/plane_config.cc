@@ -1,0 +1,37 @@
+#include "server/plane_config.h"
+
+#include "common/config.h"
+#include "common/status.h"
+
+namespace shoal::server {
+
+absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
+  SHOAL_ASSIGN_OR_RETURN(Config file, Config::Load(path));
+  PlaneConfig config;
+  config.fleet = file.RequiredString("fleet");
+  config.data_dir = file.Path("data.dir", ".");
+  config.api_listen = file.String("api.listen", "127.0.0.1:0");
+  config.dht_listen = file.String("dht.listen", "127.0.0.1:0");
+  config.http_listen = file.String("http.listen", "127.0.0.1:0");
+  config.swarm_listen = file.String("swarm.listen", "127.0.0.1:0");
+  config.advertise_host = file.String("network.advertise_host");
+  config.fetch_program = file.Path("swarm.program");
+  config.log_level = file.String("log.level", "info");
+  config.timestamp_lifetime =
+      file.Duration("trust.timestamp_lifetime", absl::Hours(24 * 7));
+  config.timestamp_renewal =
+      file.Duration("trust.timestamp_renewal", absl::Hours(1));
+  SHOAL_RETURN_IF_ERROR(file.Finish());
+  if (config.timestamp_lifetime < absl::Minutes(1) ||
+      config.timestamp_lifetime > absl::Hours(24 * 90) ||
+      config.timestamp_renewal < absl::Seconds(1) ||
+      config.timestamp_renewal > config.timestamp_lifetime / 2) {
+    return InvalidArgument(
+        "bad_config",
+        "trust.timestamp_lifetime is one minute to 90 days, and "
+        "timestamp_renewal at most half of it");
+  }
+  return config;
+}
+
+}  // namespace shoal::server

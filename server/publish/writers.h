@@ -1,0 +1,47 @@
+// Who may write records, for the plane: the fleet's trust in force and the
+// devices and nodes that the plane itself certified or turned away.
+#ifndef SHOAL_SERVER_PUBLISH_WRITERS_H_
+#define SHOAL_SERVER_PUBLISH_WRITERS_H_
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "dht/records/record.h"
+#include "server/store/store.h"
+#include "server/trust/repository.h"
+#include "shoal/records/v1/credential.pb.h"
+
+namespace shoal::server {
+
+// Thread-safe, never blocks.
+class Writers {
+ public:
+  // `trust` outlives it. Reads the credentials of devices and nodes.
+  static absl::StatusOr<std::unique_ptr<Writers>> Open(
+      const Store& store, const TrustRepository& trust);
+
+  // For VerifyRecord and the network. "unknown_credential", "revoked",
+  // "wrong_writer" and VerifyCredential's reasons.
+  absl::StatusOr<dht::Writer> Resolve(const dht::RecordBody& body,
+                                      absl::Time now) const;
+  dht::WriterResolver Resolver() const;
+
+  void Add(const records::v1::Credential& credential);
+  // A decommissioned device's key, 32 bytes.
+  void Refuse(const std::string& public_key);
+
+ private:
+  explicit Writers(const TrustRepository& trust) : trust_(trust) {}
+  const TrustRepository& trust_;
+  mutable std::mutex mutex_;
+  std::map<std::string, records::v1::Credential> by_digest_;
+  std::set<std::string> refused_;
+};
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_PUBLISH_WRITERS_H_

@@ -1,0 +1,60 @@
+// Moves rollouts on: deltas → signed document → published → phases → end. One
+// thread; each step is one durable change, so it goes on after a crash where
+// the store says it was.
+#ifndef SHOAL_SERVER_ROLLOUT_DRIVER_H_
+#define SHOAL_SERVER_ROLLOUT_DRIVER_H_
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/rollout/rollouts.h"
+
+namespace shoal::server {
+
+class RolloutDriver {
+ public:
+  struct Mirrors {
+    uint32_t complete = 0;  // nodes that hold all of them
+    uint32_t wanted = 0;    // min(2, nodes)
+  };
+  // How many storage nodes hold all of these (32-byte digests).
+  using CountMirrors =
+      std::function<Mirrors(const std::vector<std::string>& digests)>;
+
+  RolloutDriver(Store& store, Rollouts& rollouts, Releases& releases,
+                Deltas& deltas, TrustRepository& trust, Publisher& publisher,
+                CountMirrors mirrors);
+  ~RolloutDriver();
+  void Start();
+  void Stop();  // ends by Store::Shutdown()
+
+  // One look at every live rollout; for tests and the thread.
+  absl::Status Step();
+
+ private:
+  absl::Status StepOne(const store::RolloutRow& row);
+  absl::Status Prepare(const store::RolloutRow& row);
+  absl::Status AwaitPublication(const store::RolloutRow& row);
+  absl::Status Advance(const store::RolloutRow& row);
+  // Signs the next version of the document in one change with the row.
+  absl::Status Sign(const store::RolloutRow& seen,
+                    std::function<void(store::RolloutRow&)> change,
+                    const release::v1::DeltaIndex* index);
+  absl::Status SetMessage(const store::RolloutRow& row,
+                          const std::string& message);
+  Store& store_;
+  Rollouts& rollouts_;
+  Releases& releases_;
+  Deltas& deltas_;
+  TrustRepository& trust_;
+  Publisher& publisher_;
+  const CountMirrors mirrors_;
+  std::thread thread_;
+};
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_ROLLOUT_DRIVER_H_

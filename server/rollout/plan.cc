@@ -1,0 +1,158 @@
+#include "server/rollout/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/bytes.h"
+#include "common/status.h"
+#include "fmt/format.h"
+#include "rules/position.h"
+#include "rules/rollout.h"
+#include "rules/selector.h"
+
+namespace shoal::server {
+namespace {
+
+constexpr uint64_t kAll = uint64_t{1} << 32;
+constexpr int64_t kDefaultLifetime = 30 * 24 * 3600;
+constexpr int64_t kMaxLifetime = 365 * 24 * 3600;
+
+absl::Status Bad(std::string_view message) {
+  return InvalidArgument("bad_rollout", message);
+}
+
+}  // namespace
+
+std::string RolloutTarget(const rollout::v1::RolloutDocument& document) {
+  return fmt::format("director/{}/rollout/{}", document.device_type(),
+                     document.id());
+}
+
+std::string DeltaIndexTarget(const std::string& device_type,
+                             const std::string& version) {
+  return fmt::format("director/{}/deltas/{}", device_type, version);
+}
+
+absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
+    const rollout::v1::CreateRolloutRequest& request,
+    const store::ReleaseRow& release, const std::string& fleet_id,
+    const std::vector<rules::DeviceFacts>& devices, absl::Time now) {
+  const int64_t lifetime = request.lifetime_seconds() == 0
+                               ? kDefaultLifetime
+                               : request.lifetime_seconds();
+  if (lifetime < 0 || lifetime > kMaxLifetime) {
+    return Bad("lifetime_seconds is at most a year");
+  }
+  if (request.device_type() != release.release().device_type()) {
+    return Bad(fmt::format("the release is for '{}', the rollout for '{}'",
+                           release.release().device_type(),
+                           request.device_type()));
+  }
+  rollout::v1::RolloutDocument document;
+  document.set_id(request.rollout_id());
+  document.set_version(1);
+  document.set_fleet(fleet_id);
+  document.set_device_type(request.device_type());
+  auto* reference = document.mutable_release();
+  reference->set_version(release.release().version());
+  reference->set_image_target(release.release().image_target());
+  SHOAL_ASSIGN_OR_RETURN(*reference->mutable_sha256(),
+                         HexDecode(release.release().sha256()));
+  reference->set_length(release.release().length());
+  reference->set_counter(release.release().counter());
+  *document.mutable_selector() = request.selector();
+  if (!request.has_selector()) document.mutable_selector()->set_all(true);
+  document.set_opened_at(absl::ToUnixMillis(now));
+  document.set_state(rollout::v1::ROLLOUT_STATE_ACTIVE);
+  document.set_expires(absl::ToUnixSeconds(now) + lifetime);
+  *document.mutable_windows() = request.windows();
+  *document.mutable_retry() = request.retry();
+  document.set_error_threshold_permille(request.error_threshold_permille());
+  document.set_unattended(request.unattended());
+  SHOAL_RETURN_IF_ERROR(rules::ValidateSelector(document.selector()));
+
+  std::vector<uint64_t> positions;
+  for (const rules::DeviceFacts& device : devices) {
+    if (rules::Matches(document.selector(), device)) {
+      positions.push_back(rules::Position(document.id(), device.id));
+    }
+  }
+  std::sort(positions.begin(), positions.end());
+  // Below the answer are exactly `count` positions.
+  const auto threshold_of = [&](uint64_t count) -> uint64_t {
+    if (count == 0) return 0;
+    if (count >= positions.size()) return kAll;
+    return positions[count];  // the first that is not in
+  };
+
+  auto specs = request.phases();
+  if (specs.empty()) specs.Add()->set_name("all");
+  uint64_t counted = 0;
+  uint64_t threshold = 0;
+  for (int i = 0; i < specs.size(); ++i) {
+    const auto& spec = specs.Get(i);
+    const bool last = i + 1 == specs.size();
+    rollout::v1::Phase& phase = *document.add_phases();
+    phase.set_name(spec.name().empty() ? fmt::format("phase-{}", i + 1)
+                                       : spec.name());
+    *phase.mutable_labels() = spec.labels();
+    *phase.mutable_gate() = spec.gate();
+    uint64_t here = threshold;
+    switch (spec.size_case()) {
+      case rollout::v1::PhaseSpec::kPercent: {
+        const double percent = spec.percent();
+        if (!(percent >= 0 && percent <= 100)) {
+          return Bad(fmt::format("phase '{}': percent is 0 to 100",
+                                 phase.name()));
+        }
+        if (percent == 100) {
+          here = kAll;
+        } else if (positions.empty()) {
+          // Nobody is here yet: those who come are spread evenly.
+          here = static_cast<uint64_t>(percent / 100 * kAll);
+        } else {
+          counted = std::max<uint64_t>(
+              counted, static_cast<uint64_t>(std::ceil(
+                           percent / 100 *
+                           static_cast<double>(positions.size()))));
+          here = threshold_of(counted);
+        }
+        break;
+      }
+      case rollout::v1::PhaseSpec::kCount:
+        counted += spec.count();
+        here = last ? kAll : threshold_of(counted);
+        break;
+      case rollout::v1::PhaseSpec::SIZE_NOT_SET:
+        if (last) {
+          here = kAll;
+        } else if (spec.labels().empty()) {
+          return Bad(fmt::format("phase '{}' has neither size nor labels",
+                                 phase.name()));
+        }
+        break;
+    }
+    if (here < threshold) {
+      return Bad(fmt::format("phase '{}' is smaller than the one before it",
+                             phase.name()));
+    }
+    threshold = here;
+    phase.set_threshold(threshold);
+  }
+  if (threshold != kAll) {
+    return Bad("the last phase must take all devices (100 percent)");
+  }
+  for (const rules::DeviceFacts& device : devices) {
+    const int phase = rules::PhaseOf(document, device);
+    if (phase < 0) continue;
+    auto* entry = document.mutable_phases(phase);
+    entry->set_expected_devices(entry->expected_devices() + 1);
+  }
+  SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
+  if (document.ByteSizeLong() > 16384 - 512) {
+    return Bad("the rollout's document is larger than 15.5 KiB");
+  }
+  return document;
+}
+
+}  // namespace shoal::server

@@ -1,0 +1,43 @@
+// The tables of the management plane's store: a table is a key prefix. Keys
+// and messages are named in server/store/state.proto.
+#ifndef SHOAL_SERVER_STORE_TABLES_H_
+#define SHOAL_SERVER_STORE_TABLES_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/bytes.h"
+
+namespace shoal::server {
+
+inline constexpr std::string_view kMeta = "meta";
+inline constexpr std::string_view kDevices = "device";
+inline constexpr std::string_view kTickets = "ticket";
+inline constexpr std::string_view kNodes = "node";
+inline constexpr std::string_view kTuf = "tuf";
+inline constexpr std::string_view kDocuments = "document";
+inline constexpr std::string_view kReleases = "release";
+inline constexpr std::string_view kDeltas = "delta";
+inline constexpr std::string_view kRollouts = "rollout";
+inline constexpr std::string_view kOutcomes = "outcome";
+inline constexpr std::string_view kOutbox = "outbox";
+inline constexpr std::string_view kPublications = "publication";
+inline constexpr std::string_view kCursors = "cursor";
+inline constexpr std::string_view kSeen = "seen";
+inline constexpr std::string_view kRequests = "request";
+inline constexpr std::string_view kAudit = "audit";
+inline constexpr std::string_view kTelemetry = "telemetry";
+inline constexpr std::string_view kStreams = "stream";
+inline constexpr std::string_view kResults = "result";
+
+// 8 bytes, so that keys sort as numbers.
+inline std::string SequenceKey(uint64_t sequence) {
+  std::string key;
+  AppendBigEndian(key, sequence, 8);
+  return key;
+}
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_STORE_TABLES_H_
