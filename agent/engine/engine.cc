@@ -101,6 +101,22 @@ absl::Status Engine::Begin(UpdateRecord record) {
   });
 }
 
+absl::Status Engine::BeginReport(UpdateRecord record) {
+  if (o_.state->Get().update)
+    return FailedPrecondition("busy", "another update is in hand");
+  record.state = UpdateState::kReporting;
+  record.result = UpdateResult::kSuccess;
+  record.reason = "ok";
+  record.message = "the image ran already";
+  record.from = record.image;
+  record.started_ms = NowMs();
+  return o_.state->Change([&](StateData& d) {
+    d.floor = std::max(d.floor, record.image.min_counter);
+    d.rollouts[record.rollout_id].finished = true;
+    d.update = record;
+  });
+}
+
 absl::StatusOr<Engine::Next> Engine::Run() {
   for (;;) {
     SHOAL_ASSIGN_OR_RETURN(const Next next, Step());

@@ -66,6 +66,10 @@ class Engine {
   // here. Counts the attempt, durably. kFailedPrecondition "busy".
   absl::Status Begin(UpdateRecord record);
 
+  // Nothing to install: the image runs already. Raises the floor and goes
+  // straight to reporting success. "busy".
+  absl::Status BeginReport(UpdateRecord record);
+
   enum class Next {
     kIdle,    // nothing in hand
     kAgain,   // call Step() again

@@ -173,7 +173,8 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
     d.seen_commands =
         j.value("seen_commands", std::map<std::string, int64_t>());
     d.starts_ms = j.value("starts_ms", std::vector<int64_t>());
-    for (const auto& [id, r] : j.value("rollouts", json::object()).items())
+    const json rollouts = j.value("rollouts", json::object());
+    for (const auto& [id, r] : rollouts.items())
       d.rollouts[id] = {.version = r.value("version", uint64_t{0}),
                         .digest = Bytes(r, "digest"),
                         .conflict = r.value("conflict", false),
@@ -181,7 +182,8 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
                         .last_attempt_ms = r.value("last_attempt_ms", int64_t{0}),
                         .finished = r.value("finished", false),
                         .order = r.value("order", uint64_t{0})};
-    for (const auto& [digest, h] : j.value("halts", json::object()).items())
+    const json halts = j.value("halts", json::object());
+    for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),
                          .counter = h.value("counter", uint64_t{0}),
                          .reason = Bytes(h, "reason")};

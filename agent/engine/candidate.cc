@@ -1,0 +1,193 @@
+#include "agent/engine/candidate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/bytes.h"
+#include "common/status.h"
+
+namespace shoal::agent {
+namespace {
+
+absl::Status WrongType(std::string_view what, std::string_view is,
+                       std::string_view mine) {
+  return FailedPrecondition(
+      "wrong_device_type",
+      fmt::format("{} is for device type '{}', this is a '{}'", what, is,
+                  mine));
+}
+
+}  // namespace
+
+absl::StatusOr<SignedImage> FindImage(
+    const std::vector<signing::TargetFile>& targets, std::string_view path,
+    std::string_view device_type) {
+  for (const signing::TargetFile& target : targets) {
+    if (target.path != path) continue;
+    SHOAL_ASSIGN_OR_RETURN(signing::ImageInfo info,
+                           signing::ParseImageInfo(target));
+    return SignedImage{target, std::move(info)};
+  }
+  const std::string prefix = fmt::format("fw/{}/", device_type);
+  if (path.rfind("fw/", 0) == 0 && path.rfind(prefix, 0) != 0) {
+    const std::string_view rest = path.substr(3);
+    return WrongType(path, rest.substr(0, rest.find('/')), device_type);
+  }
+  return NotFound("unknown_target",
+                  fmt::format("the role fw-{} names no target '{}'",
+                              device_type, path));
+}
+
+absl::StatusOr<SignedImage> PickImage(
+    const std::vector<signing::TargetFile>& targets,
+    std::string_view device_type, std::string_view version) {
+  std::optional<SignedImage> best;
+  for (const signing::TargetFile& target : targets) {
+    SHOAL_ASSIGN_OR_RETURN(signing::ImageInfo info,
+                           signing::ParseImageInfo(target));
+    if (!version.empty() && info.version != version) continue;
+    if (!best || info.counter > best->info.counter)
+      best = SignedImage{target, std::move(info)};
+  }
+  if (best) return *std::move(best);
+  return NotFound(
+      "unknown_target",
+      version.empty()
+          ? fmt::format("the role fw-{} names no image", device_type)
+          : fmt::format("the role fw-{} names no image of version {}",
+                        device_type, version));
+}
+
+absl::Status CheckImage(const SignedImage& image, std::string_view device_type,
+                        uint64_t floor) {
+  if (image.info.device_type != device_type)
+    return WrongType(image.target.path, image.info.device_type, device_type);
+  if (image.info.counter < floor)
+    return FailedPrecondition(
+        "below_floor",
+        fmt::format("{} has counter {}, this device's floor is {}",
+                    image.target.path, image.info.counter, floor));
+  return absl::OkStatus();
+}
+
+absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
+                          const SignedImage& image, std::string_view fleet_id,
+                          std::string_view device_type) {
+  if (document.fleet() != fleet_id)
+    return PermissionDenied(
+        "wrong_fleet",
+        fmt::format("rollout {} is for another fleet", document.id()));
+  if (document.device_type() != device_type)
+    return WrongType("rollout " + document.id(), document.device_type(),
+                     device_type);
+  const rollout::v1::ReleaseRef& release = document.release();
+  if (release.image_target() != image.target.path ||
+      release.sha256() != image.target.sha256 ||
+      release.length() != image.target.length ||
+      release.counter() != image.info.counter ||
+      release.version() != image.info.version)
+    return FailedPrecondition(
+        "wrong_image",
+        fmt::format("rollout {} does not name the image that was signed as {}",
+                    document.id(), image.target.path));
+  return absl::OkStatus();
+}
+
+UpdateRecord MakeUpdate(const SignedImage& image,
+                        const release::v1::DeltaIndex* index,
+                        const ImageInfo& running) {
+  UpdateRecord update;
+  update.image = {.version = image.info.version,
+                  .sha256 = image.target.sha256,
+                  .length = image.target.length,
+                  .counter = image.info.counter,
+                  .min_counter = image.info.min_counter};
+  update.full = {.sha256 = image.target.sha256,
+                 .length = image.target.length,
+                 .file_root = image.info.file_root,
+                 .piece_length = image.info.piece_length,
+                 .local_path = {}};
+  if (index == nullptr || running.sha256.empty()) return update;
+  for (const release::v1::Delta& delta : index->deltas()) {
+    if (delta.from_sha256() != running.sha256 ||
+        delta.to_sha256() != image.target.sha256 ||
+        delta.from_length() != running.length || delta.mode() != "sdelta1" ||
+        delta.length() >= image.target.length)
+      continue;
+    update.delta = DeltaSource{.artifact = {.sha256 = delta.sha256(),
+                                            .length = delta.length(),
+                                            .file_root = delta.file_root(),
+                                            .piece_length = delta.piece_length(),
+                                            .local_path = {}},
+                               .from_sha256 = delta.from_sha256(),
+                               .from_length = delta.from_length(),
+                               .memory = delta.memory()};
+    break;
+  }
+  return update;
+}
+
+absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
+                         std::string_view digest, RolloutMemory& memory,
+                         bool* changed) {
+  if (document.version() < memory.version)
+    return FailedPrecondition(
+        "old_rollout",
+        fmt::format("rollout {} came as version {}, {} was seen before",
+                    document.id(), document.version(), memory.version));
+  if (document.version() == memory.version) {
+    if (memory.digest == digest) return absl::OkStatus();
+    if (!memory.conflict) {
+      memory.conflict = true;
+      *changed = true;
+    }
+    return DataLoss("conflicting_rollout",
+                    fmt::format("two documents are version {} of rollout {}",
+                                document.version(), document.id()));
+  }
+  memory.version = document.version();
+  memory.digest = std::string(digest);
+  memory.conflict = false;
+  memory.order = document.order();
+  *changed = true;
+  return absl::OkStatus();
+}
+
+bool IsHalted(const StateData& state,
+              const rollout::v1::RolloutDocument& document) {
+  const auto memory = state.rollouts.find(document.id());
+  if (memory != state.rollouts.end() && memory->second.conflict) return true;
+  for (const auto& [digest, halt] : state.halts) {
+    if (halt.rollout_id != document.id()) continue;
+    const bool lifted = std::any_of(
+        document.lifted_halts().begin(), document.lifted_halts().end(),
+        [&](const std::string& one) { return HexEncode(one) == digest; });
+    if (!lifted) return true;
+  }
+  return false;
+}
+
+absl::Status CheckPace(const StateData& state, const Pace& pace,
+                       absl::Time now) {
+  if (!pace.in_window)
+    return FailedPrecondition("outside_window",
+                              "this device's own windows are closed now");
+  int last_day = 0;
+  absl::Time latest = absl::InfinitePast();
+  for (const int64_t ms : state.starts_ms) {
+    const absl::Time start = absl::FromUnixMillis(ms);
+    if (now - start < absl::Hours(24)) ++last_day;
+    latest = std::max(latest, start);
+  }
+  if (pace.max_starts_per_day > 0 && last_day >= pace.max_starts_per_day)
+    return FailedPrecondition(
+        "too_many_starts",
+        fmt::format("{} updates were started in the last 24 hours", last_day));
+  if (now - latest < pace.min_interval)
+    return FailedPrecondition("too_soon",
+                              "the last update was started too recently");
+  return absl::OkStatus();
+}
+
+}  // namespace shoal::agent

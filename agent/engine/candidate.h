@@ -1,0 +1,80 @@
+// May this image be installed on this device at all? The checks that hold for
+// every way an image comes, from a rollout or offline. Pure; thread-safe.
+#ifndef SHOAL_AGENT_ENGINE_CANDIDATE_H_
+#define SHOAL_AGENT_ENGINE_CANDIDATE_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/state/device_state.h"
+#include "agent/state/update_record.h"
+#include "shoal/release/v1/delta_index.pb.h"
+#include "shoal/rollout/v1/document.pb.h"
+#include "signing/metadata/image_info.h"
+#include "signing/metadata/metadata.h"
+
+namespace shoal::agent {
+
+// The image as the fw- role signed it. `targets` are those of the role
+// fw-<device_type>, so an image of another role can't get here (T09, T23).
+struct SignedImage {
+  signing::TargetFile target;
+  signing::ImageInfo info;
+};
+
+// Reasons: "wrong_device_type" when the path is another type's,
+// "unknown_target", or ParseImageInfo's.
+absl::StatusOr<SignedImage> FindImage(
+    const std::vector<signing::TargetFile>& targets, std::string_view path,
+    std::string_view device_type);
+// The image with the highest counter, or that of `version`.
+// "unknown_target" when there is none.
+absl::StatusOr<SignedImage> PickImage(
+    const std::vector<signing::TargetFile>& targets,
+    std::string_view device_type, std::string_view version);
+
+// "wrong_device_type" (T23), "below_floor" (T24).
+absl::Status CheckImage(const SignedImage& image, std::string_view device_type,
+                        uint64_t floor);
+// The rollout names the image that was signed: "wrong_fleet",
+// "wrong_device_type" (T21), "wrong_image".
+absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
+                          const SignedImage& image, std::string_view fleet_id,
+                          std::string_view device_type);
+
+// The update to this image: with the delta of `index` that starts from what
+// runs, if there is one.
+UpdateRecord MakeUpdate(const SignedImage& image,
+                        const release::v1::DeltaIndex* index,
+                        const ImageInfo& running);
+
+// Takes in one verified rollout document: highest version counts, of two with
+// equal version the first (T22, T28). "old_rollout" (rolled back),
+// "conflicting_rollout" (equal version, other bytes: it is as good as halted
+// until a higher version comes); OK for a new or the same one. Notes it in
+// `memory`; sets *changed when the caller must save it.
+absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
+                         std::string_view digest, RolloutMemory& memory,
+                         bool* changed);
+
+// True when a halt stands that `document` does not lift, or two documents with
+// one version were seen.
+bool IsHalted(const StateData& state,
+              const rollout::v1::RolloutDocument& document);
+
+// The device's own bounds on its pace: "outside_window", "too_soon",
+// "too_many_starts".
+struct Pace {
+  bool in_window = true;
+  absl::Duration min_interval;
+  int max_starts_per_day = 0;  // 0: no bound
+};
+absl::Status CheckPace(const StateData& state, const Pace& pace,
+                       absl::Time now);
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_ENGINE_CANDIDATE_H_

@@ -1,0 +1,550 @@
+#include "agent/link/agent.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/boot/boot_env.h"
+#include "agent/engine/health.h"
+#include "agent/install/image_file.h"
+#include "agent/link/inventory.h"
+#include "agent/link/requests.h"
+#include "common/bytes.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "common/subprocess.h"
+
+namespace shoal::agent {
+namespace {
+
+constexpr size_t kMaxQueued = 256;
+constexpr absl::Duration kRetryRefresh = absl::Seconds(5);
+constexpr absl::Duration kHeartbeat = absl::Minutes(1);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentConfig config,
+                                                     FileSystem& fs,
+                                                     Clock& clock) {
+  auto agent =
+      std::unique_ptr<Agent>(new Agent(std::move(config), fs, clock));
+  SHOAL_RETURN_IF_ERROR(agent->Prepare());
+  return agent;
+}
+
+Agent::~Agent() {
+  if (engine_) engine_->Cancel();
+  {
+    std::lock_guard lock(mutex_);
+    engine_stop_ = true;
+  }
+  engine_wake_.notify_all();
+  if (engine_thread_.joinable()) engine_thread_.join();
+  // Listeners call back into this object until the network is gone; the
+  // command runner and the spool go before it.
+  commands_.reset();
+  decider_.reset();
+  telemetry_.reset();
+  pairing_.reset();
+  {
+    std::lock_guard lock(link_mutex_);
+    shared_link_.reset();
+  }
+  fetch_.reset();
+}
+
+absl::Status Agent::Prepare() {
+  SHOAL_ASSIGN_OR_RETURN(lock_, LockData(fs_, config_));
+  SHOAL_ASSIGN_OR_RETURN(
+      state_, DeviceState::Open(
+                  fs_, JoinPath(config_.StateDirectory(), "journal.json")));
+  SHOAL_ASSIGN_OR_RETURN(
+      keys_, DeviceKeys::LoadOrCreate(fs_, config_.StateDirectory()));
+  slots_ = std::make_unique<FileSlots>(fs_, config_.data_directory);
+  SHOAL_ASSIGN_OR_RETURN(running_, slots_->Running());
+  // What is reported as running is what the bytes say (T27).
+  if (!running_.info.sha256.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t size, fs_.Size(running_.path));
+    SHOAL_ASSIGN_OR_RETURN(const std::string digest,
+                           HashFile(running_.path, size));
+    if (digest != running_.info.sha256) {
+      LogError("running_image_changed",
+               {{"slot", running_.slot}, {"sha256", HexEncode(digest)}});
+      running_.info.sha256 = digest;
+      running_.info.length = size;
+      running_.info.version = "unknown";
+      running_.info.counter = 0;
+    }
+  }
+  SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
+  dht::FetchOptions fetch;
+  fetch.program = JoinPath(config_.program_directory, "shoal-fetch");
+  fetch.listen = config_.swarm_listen;
+  fetch.state_dir = JoinPath(config_.data_directory, "swarm");
+  fetch.limits.upload_bytes_per_second = config_.upload_limit;
+  fetch.limits.download_bytes_per_second = config_.download_limit;
+  fetch.limits.allow_upload = config_.seed_time > absl::ZeroDuration();
+  SHOAL_ASSIGN_OR_RETURN(fetch_, dht::FetchProcess::Open(std::move(fetch)));
+  engine_ = std::make_unique<Engine>(MakeEngineOptions());
+  last_refresh_ = last_telemetry_ = last_report_ = last_announce_ =
+      last_heartbeat_ = clock_.MonotonicNow();
+  return absl::OkStatus();
+}
+
+EngineOptions Agent::MakeEngineOptions() {
+  EngineOptions o;
+  o.fs = &fs_;
+  o.clock = &clock_;
+  o.state = state_.get();
+  o.slots = slots_.get();
+  o.download_directory = config_.DownloadDirectory();
+  o.patch_program = JoinPath(config_.program_directory, "shoal-patch");
+  o.boot_tries = config_.boot_tries;
+  o.fetch = [this](const ArtifactSource& source, const std::string& path,
+                   const std::atomic<bool>& cancel)
+      -> absl::StatusOr<FetchStats> {
+    std::shared_ptr<FleetLink> link;
+    {
+      std::lock_guard lock(link_mutex_);
+      link = shared_link_;
+    }
+    if (!link) return Unavailable("no_network", "this device is not paired");
+    return link->artifacts().Fetch(source, path, cancel);
+  };
+  o.patch = [](const PatchJob& job, const PatchProgress& progress) {
+    return RunPatch(job, progress);
+  };
+  o.health = [this](const RunningImage& running) {
+    return RunHealthCheck(config_.health_command, config_.health_timeout,
+                          running);
+  };
+  o.report = [this](const UpdateRecord& update, const RunningImage& running) {
+    return ReportOutcome(update, running);
+  };
+  o.may_restart = [this] {
+    return InWindows(config_.windows, LocalTimeAt(clock_.WallNow()));
+  };
+  return o;
+}
+
+absl::Status Agent::ReportOutcome(const UpdateRecord& update,
+                                  const RunningImage& running) {
+  std::shared_ptr<FleetLink> link;
+  {
+    std::lock_guard lock(link_mutex_);
+    link = shared_link_;
+  }
+  if (!link) {
+    const auto membership = LoadMembership(fs_, config_.StateDirectory());
+    SHOAL_RETURN_IF_ERROR(membership);
+    // An unpaired device has nobody to tell. A paired one tells later.
+    if (!membership->has_value()) return absl::OkStatus();
+    return Unavailable("no_network", "the link is not up yet");
+  }
+  return link->spool().Add(
+      MakeOutcomeRecord(link->out(), link->places(), update, running));
+}
+
+void Agent::EngineLoop() {
+  bool told = false;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      engine_wake_.wait_for(lock, std::chrono::seconds(1),
+                            [this] { return engine_stop_ || engine_work_; });
+      if (engine_stop_) return;
+      engine_work_ = false;
+    }
+    const auto next = engine_->Run();
+    if (!next.ok()) {
+      LogWarn("update_waits", {{"error", next.status()}});
+      std::unique_lock lock(mutex_);
+      engine_wake_.wait_for(lock, std::chrono::seconds(2),
+                            [this] { return engine_stop_; });
+      continue;
+    }
+    if (*next != Engine::Next::kReboot) {
+      std::lock_guard lock(mutex_);
+      wake_.notify_all();  // it may have become idle
+      continue;
+    }
+    const auto update = state_->Get().update;
+    // Rolling back never waits for anybody.
+    if (!config_.reboot_automatically && update &&
+        update->state == UpdateState::kRebooting) {
+      if (!told) LogInfo("restart_needed", {{"version", update->image.version}});
+      told = true;
+      continue;
+    }
+    std::lock_guard lock(mutex_);
+    reboot_ = true;
+    wake_.notify_all();
+    return;
+  }
+}
+
+void Agent::WakeEngine() {
+  {
+    std::lock_guard lock(mutex_);
+    engine_work_ = true;
+  }
+  engine_wake_.notify_all();
+}
+
+absl::Status Agent::GoOnline(Membership membership) {
+  FleetLinkOptions options;
+  options.config = &config_;
+  options.fs = &fs_;
+  options.clock = &clock_;
+  options.keys = &*keys_;
+  options.state = state_.get();
+  options.fetch = fetch_.get();
+  options.membership = std::move(membership);
+  options.on_record = [this](const dht::VerifiedRecord& record) {
+    std::lock_guard lock(mutex_);
+    if (records_.size() >= kMaxQueued) records_.pop_front();
+    records_.push_back(record);
+    wake_.notify_all();
+  };
+  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<FleetLink> opened,
+                         FleetLink::Open(std::move(options)));
+  std::shared_ptr<FleetLink> link = std::move(opened);
+  SHOAL_ASSIGN_OR_RETURN(
+      telemetry_,
+      TelemetrySender::Open(
+          fs_, JoinPath(config_.StateDirectory(), "telemetry"), &link->places(),
+          &link->out()));
+  commands_ = std::make_unique<CommandRunner>(&config_, &*keys_, state_.get(),
+                                              &link->holder(), &link->places(),
+                                              &link->out());
+  decider_ = std::make_unique<Decider>(&config_, &fs_, state_.get(),
+                                       engine_.get(), link.get());
+  link_ = link.get();
+  {
+    std::lock_guard lock(link_mutex_);
+    shared_link_ = std::move(link);
+  }
+  LogInfo("online",
+          {{"device", HexEncode(link_->out().membership().device_id())},
+           {"dht", link_->network().bound_address()},
+           {"swarm", fetch_->swarm_address()}});
+  refresh_now_ = true;
+  Seed();
+  WakeEngine();
+  return absl::OkStatus();
+}
+
+void Agent::StepPairing() {
+  if (pairing_over_) return;
+  const auto trouble = [this](const absl::Status& status) {
+    if (last_trouble_ == ReasonOf(status)) return;
+    last_trouble_ = ReasonOf(status);
+    NoteRefusal(*state_, clock_, "pairing", status);
+  };
+  if (!pairing_) {
+    const auto text = fs_.Read(config_.ticket_file, 8192);
+    const auto ticket =
+        text.ok() ? ParseTicket(*text)
+                  : absl::StatusOr<pairing::v1::ClaimTicket>(text.status());
+    if (!ticket.ok()) {
+      trouble(ticket.status());
+      return;
+    }
+    PairingOptions options;
+    options.fs = &fs_;
+    options.clock = &clock_;
+    options.config = &config_;
+    options.keys = &*keys_;
+    options.fetch = fetch_.get();
+    options.ticket = *ticket;
+    options.inventory = Inventory();
+    auto opened = Pairing::Open(std::move(options));
+    if (!opened.ok()) {
+      trouble(opened.status());
+      pairing_over_ = ReasonOf(opened.status()) == "ticket_expired";
+      return;
+    }
+    pairing_ = *std::move(opened);
+    LogInfo("pairing", {{"fleet", HexEncode(ticket->fleet_id())}});
+  }
+  auto paired = pairing_->Step();
+  if (!paired.ok()) {
+    trouble(paired.status());
+    const std::string reason = ReasonOf(paired.status());
+    pairing_over_ = reason == "ticket_expired" || reason == "wrong_device_type";
+    return;
+  }
+  if (!*paired) return;
+  pairing_.reset();
+  LogInfo("paired", {{"device", HexEncode((*paired)->device_id())},
+                     {"fleet", HexEncode((*paired)->fleet_id)}});
+  if (const absl::Status status = GoOnline(**std::move(paired)); !status.ok())
+    LogError("link_failed", {{"error", status}});
+}
+
+bool Agent::Due(absl::Duration& last, absl::Duration period) {
+  const absl::Duration now = clock_.MonotonicNow();
+  if (now - last < period) return false;
+  last = now;
+  return true;
+}
+
+void Agent::TakeRecord(const dht::VerifiedRecord& record) {
+  absl::Status status;
+  switch (record.body.kind()) {
+    case records::v1::RECORD_KIND_HEAD: refresh_now_ = true; break;
+    case records::v1::RECORD_KIND_ASSIGNMENT:
+      status = link_->TakeAssignment(record);
+      break;
+    case records::v1::RECORD_KIND_NODE_DIRECTORY:
+      status = link_->TakeDirectory(record);
+      break;
+    case records::v1::RECORD_KIND_HALT: status = link_->TakeHalt(record); break;
+    case records::v1::RECORD_KIND_COMMAND: commands_->Offer(record); break;
+    default: break;
+  }
+  if (!status.ok()) NoteRefusal(*state_, clock_, "record", status);
+}
+
+void Agent::Refresh() {
+  refresh_now_ = false;
+  last_refresh_ = clock_.MonotonicNow();
+  const absl::Status status = link_->Refresh();
+  refresh_again_ = !status.ok();
+  if (status.ok()) {
+    last_metadata_trouble_.clear();
+    LogDebug("metadata_fresh", {});
+    return;
+  }
+  const std::string reason = ReasonOf(status);
+  // No source is no lie.
+  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+      absl::IsNotFound(status) || absl::IsCancelled(status)) {
+    if (last_metadata_trouble_ != reason)
+      LogInfo("metadata_unavailable", {{"error", status}});
+  } else if (last_metadata_trouble_ != reason) {
+    NoteRefusal(*state_, clock_, "metadata", status);
+  }
+  last_metadata_trouble_ = reason;
+}
+
+void Agent::ServeInstallRequest() {
+  auto pending = TakeInstallRequest(fs_, config_);
+  if (!pending) return;
+  if (link_ != nullptr)
+    pending->request.fleet_id = link_->out().membership().fleet_id;
+  const auto result =
+      BeginOfflineInstall(config_, pending->request, fs_, clock_, *state_,
+                          *slots_, *engine_);
+  InstallAnswer answer;
+  if (result.ok())
+    answer.result = *result;
+  else
+    answer.status = result.status();
+  if (const absl::Status sent =
+          AnswerInstall(fs_, config_, pending->id, answer);
+      !sent.ok())
+    LogError("request_unanswered", {{"error", sent}});
+  WakeEngine();
+}
+
+void Agent::SendTelemetry() {
+  const auto trust = link_->trust();
+  if (!trust) return;
+  const absl::Status sent = telemetry_->Send(
+      Measure(config_.data_directory, clock_.WallNow()), *trust);
+  if (!sent.ok()) LogWarn("telemetry_waits", {{"error", sent}});
+}
+
+void Agent::SendReport() {
+  records::v1::DeviceReport report;
+  report.set_device_type(config_.device_type);
+  report.set_box_key(keys_->box.public_key());
+  report.set_running_sha256(running_.info.sha256);
+  report.set_running_version(running_.info.version);
+  report.set_running_counter(running_.info.counter);
+  if (const auto trust = link_->trust()) {
+    report.set_policy_sha256(trust->policy_sha256);
+    report.set_policy_version(trust->policy.version());
+  }
+  report.set_waiting_reason(decider_->waiting_reason());
+  report.set_agent_version(kAgentVersion);
+  std::string key = report.SerializeAsString();
+  const bool changed = key != last_report_key_;
+  const absl::Duration age = clock_.MonotonicNow() - last_report_;
+  if (!changed && age < absl::Hours(12)) return;
+  // Changes that follow each other closely become one report.
+  if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
+  for (const auto& [name, value] : Inventory())
+    (*report.mutable_inventory())[name] = value;
+  const absl::Status counted =
+      state_->Change([](StateData& d) { ++d.report_version; });
+  if (!counted.ok()) {
+    LogError("state_not_saved", {{"error", counted}});
+    return;
+  }
+  const std::string record = link_->out().Sign(
+      records::v1::RECORD_KIND_DEVICE_REPORT,
+      link_->places().DeviceReport(link_->out().membership().device_id()),
+      state_->Get().report_version, report.SerializeAsString(),
+      clock_.WallNow(), absl::Hours(24 * 7));
+  if (const absl::Status sent = link_->spool().Add(record); !sent.ok()) {
+    LogWarn("report_waits", {{"error", sent}});
+    return;
+  }
+  // The one before is of no use any more.
+  if (!last_report_digest_.empty()) {
+    const absl::Status removed = link_->spool().Remove(last_report_digest_);
+    if (!removed.ok()) LogDebug("spool", {{"error", removed}});
+  }
+  last_report_digest_ = dht::RecordDigest(record);
+  last_report_key_ = std::move(key);
+  last_report_ = clock_.MonotonicNow();
+}
+
+void Agent::Seed() {
+  // What was downloaded for the last update is offered to the neighbours for
+  // a while; everything else in the directory has had its day.
+  seeds_.clear();
+  std::vector<std::string> keep;
+  const StateData state = state_->Get();
+  for (const auto* update : {&state.update, &state.last_update}) {
+    if (!update->has_value()) continue;
+    const bool over =
+        (*update)->finished_ms != 0 &&
+        clock_.WallNow() - absl::FromUnixMillis((*update)->finished_ms) >
+            config_.seed_time;
+    std::vector<ArtifactSource> sources = {(*update)->full};
+    if ((*update)->delta) sources.push_back((*update)->delta->artifact);
+    for (const ArtifactSource& source : sources) {
+      const std::string name = HexEncode(source.sha256);
+      const std::string path = JoinPath(config_.DownloadDirectory(), name);
+      if (over || !source.local_path.empty()) continue;
+      keep.push_back(name);
+      if (update == &state.update || !fs_.Exists(path)) continue;
+      seeds_.push_back(source);
+    }
+  }
+  if (const auto names = fs_.List(config_.DownloadDirectory()); names.ok())
+    for (const std::string& name : *names)
+      if (std::find(keep.begin(), keep.end(), name) == keep.end()) {
+        if (const auto digest = HexDecode(name); digest.ok())
+          fetch_->StopSeeding(*digest);
+        const absl::Status removed =
+            fs_.Remove(JoinPath(config_.DownloadDirectory(), name));
+        if (!removed.ok()) LogWarn("cleanup_failed", {{"error", removed}});
+      }
+  if (config_.seed_time <= absl::ZeroDuration()) seeds_.clear();
+  for (const ArtifactSource& source : seeds_) {
+    dht::SeedJob job;
+    job.artifact = ArtifactOf(source);
+    job.path =
+        JoinPath(config_.DownloadDirectory(), HexEncode(source.sha256));
+    const absl::Status seeding =
+        fetch_->Seed(std::move(job), [](absl::Status status) {
+          if (!status.ok()) LogWarn("seed_refused", {{"error", status}});
+        });
+    if (!seeding.ok()) LogWarn("seed_refused", {{"error", seeding}});
+  }
+  Announce();
+}
+
+void Agent::Announce() {
+  if (fetch_->swarm_address().empty()) return;
+  for (const ArtifactSource& source : seeds_) {
+    records::v1::Provider provider;
+    provider.set_swarm_address(fetch_->swarm_address());
+    const absl::Status sent = link_->out().Send(
+        records::v1::RECORD_KIND_PROVIDER,
+        link_->places().Provider(source.sha256),
+        static_cast<uint64_t>(absl::ToUnixMillis(clock_.WallNow())),
+        provider.SerializeAsString(), absl::Hours(1));
+    if (!sent.ok()) LogWarn("announce_failed", {{"error", sent}});
+  }
+}
+
+void Agent::WriteLive(const std::string& waiting) {
+  const uint64_t nodes =
+      link_ == nullptr ? 0 : link_->network().Stats().connected_nodes;
+  const std::string text = fmt::format(
+      "{{\"pid\":{},\"connected_nodes\":{},\"waiting_reason\":\"{}\"}}\n",
+      ::getpid(), nodes, waiting);
+  if (text == last_live_) return;
+  const absl::Status written =
+      fs_.WriteAtomic(JoinPath(config_.StateDirectory(), "live.json"), text);
+  if (!written.ok()) {
+    LogWarn("status_not_written", {{"error", written}});
+    return;
+  }
+  last_live_ = text;
+}
+
+void Agent::Turn() {
+  ServeInstallRequest();
+  if (link_ == nullptr) {
+    if (!config_.ticket_file.empty()) StepPairing();
+    WriteLive(link_ == nullptr ? "not_paired" : "");
+    return;
+  }
+  std::deque<dht::VerifiedRecord> records;
+  {
+    std::lock_guard lock(mutex_);
+    records.swap(records_);
+  }
+  for (const dht::VerifiedRecord& record : records) TakeRecord(record);
+  const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
+  if (refresh_now_ || since >= config_.poll_interval ||
+      (refresh_again_ && since >= kRetryRefresh))
+    Refresh();
+  const bool idle = !state_->Get().update.has_value();
+  if (idle && decider_->Decide(running_)) WakeEngine();
+  SendReport();
+  if (config_.telemetry && Due(last_telemetry_, config_.telemetry_interval))
+    SendTelemetry();
+  if (Due(last_announce_, absl::Minutes(20))) Seed();
+  if (Due(last_heartbeat_, kHeartbeat))
+    LogInfo("alive", {{"version", running_.info.version},
+                      {"nodes", link_->network().Stats().connected_nodes},
+                      {"spool", link_->spool().pending()},
+                      {"waiting", decider_->waiting_reason()}});
+  WriteLive(decider_->waiting_reason());
+}
+
+int Agent::Run(const std::atomic<bool>& stop) {
+  LogInfo("started", {{"type", config_.device_type},
+                      {"slot", running_.slot},
+                      {"version", running_.info.version},
+                      {"trial", running_.trial}});
+  const auto membership = LoadMembership(fs_, config_.StateDirectory());
+  if (!membership.ok()) {
+    LogError("stopped", {{"error", membership.status()}});
+    return 1;
+  }
+  // The update in hand goes on before anything else: a trial boot must be
+  // judged with or without a network.
+  engine_thread_ = std::thread([this] { EngineLoop(); });
+  if (membership->has_value())
+    if (const absl::Status status = GoOnline(**membership); !status.ok()) {
+      LogError("stopped", {{"error", status}});
+      return 1;
+    }
+  WakeEngine();
+  while (!stop) {
+    Turn();
+    absl::Duration pause = absl::Milliseconds(200);
+    if (link_ != nullptr && config_.telemetry)
+      pause = std::min(pause, config_.telemetry_interval);
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, absl::ToChronoMilliseconds(pause),
+                   [this] { return reboot_ || !records_.empty(); });
+    if (reboot_) {
+      LogInfo("restarting", {{"slot", running_.slot}});
+      return kRebootExitCode;
+    }
+  }
+  LogInfo("stopped", {});
+  return 0;
+}
+
+}  // namespace shoal::agent

@@ -1,0 +1,107 @@
+// The daemon: pairs if need be, keeps the fleet link, decides, and carries
+// updates through. Three threads of its own besides the network's: control
+// (the caller's), engine, commands.
+#ifndef SHOAL_AGENT_LINK_AGENT_H_
+#define SHOAL_AGENT_LINK_AGENT_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "agent/engine/engine.h"
+#include "agent/link/commands.h"
+#include "agent/link/decide.h"
+#include "agent/link/fleet_link.h"
+#include "agent/link/pairing.h"
+#include "agent/link/telemetry.h"
+
+namespace shoal::agent {
+
+class Agent {
+ public:
+  // `fs` and `clock` outlive it. "agent_running", and errors of the state.
+  static absl::StatusOr<std::unique_ptr<Agent>> Create(AgentConfig config,
+                                                       FileSystem& fs,
+                                                       Clock& clock);
+  ~Agent();
+
+  // Until `stop`, or until the device must restart (kRebootExitCode). Returns
+  // the exit code.
+  int Run(const std::atomic<bool>& stop);
+
+ private:
+  Agent(AgentConfig config, FileSystem& fs, Clock& clock)
+      : config_(std::move(config)), fs_(fs), clock_(clock) {}
+  absl::Status Prepare();
+  EngineOptions MakeEngineOptions();
+  void EngineLoop();
+  void WakeEngine();
+
+  void StepPairing();
+  absl::Status GoOnline(Membership membership);
+  void Turn();  // one turn of the control loop
+  void TakeRecord(const dht::VerifiedRecord& record);
+  void Refresh();
+  void ServeInstallRequest();
+  void SendTelemetry();
+  void SendReport();
+  void Seed();
+  void Announce();
+  void WriteLive(const std::string& waiting);
+  absl::Status ReportOutcome(const UpdateRecord& update,
+                             const RunningImage& running);
+  bool Due(absl::Duration& last, absl::Duration period);
+
+  AgentConfig config_;
+  FileSystem& fs_;
+  Clock& clock_;
+  FileDescriptor lock_;
+  std::unique_ptr<DeviceState> state_;
+  std::unique_ptr<FileSlots> slots_;
+  std::optional<DeviceKeys> keys_;
+  RunningImage running_;  // with the digest of its real bytes
+  std::unique_ptr<dht::FetchProcess> fetch_;
+
+  // What the engine thread needs of the link; set once, when paired.
+  std::mutex link_mutex_;
+  std::shared_ptr<FleetLink> shared_link_;
+  FleetLink* link_ = nullptr;  // control thread
+  std::unique_ptr<CommandRunner> commands_;
+  std::unique_ptr<TelemetrySender> telemetry_;
+  std::unique_ptr<Decider> decider_;
+  std::unique_ptr<Pairing> pairing_;
+  bool pairing_over_ = false;
+  std::string last_trouble_;
+
+  std::unique_ptr<Engine> engine_;
+  std::thread engine_thread_;
+  std::mutex mutex_;
+  std::condition_variable wake_;         // of the control thread
+  std::condition_variable engine_wake_;  // of the engine thread
+  std::deque<dht::VerifiedRecord> records_;
+  bool engine_stop_ = false;
+  bool engine_work_ = false;
+  bool reboot_ = false;
+
+  absl::Duration last_refresh_;
+  absl::Duration last_telemetry_;
+  absl::Duration last_report_;
+  absl::Duration last_announce_;
+  absl::Duration last_heartbeat_;
+  bool refresh_now_ = true;
+  bool refresh_again_ = false;  // the last one failed: soon again
+  std::string last_report_key_;
+  std::string last_report_digest_;
+  std::string last_metadata_trouble_;
+  std::string last_live_;
+  std::vector<ArtifactSource> seeds_;
+};
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_LINK_AGENT_H_

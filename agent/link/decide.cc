@@ -1,0 +1,179 @@
+#include "agent/link/decide.h"
+
+#include <algorithm>
+
+#include "agent/engine/candidate.h"
+#include "agent/engine/offline_install.h"
+#include "agent/link/requests.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace shoal::agent {
+namespace {
+
+// A gate that needs outcomes is looked at again at most this often.
+constexpr absl::Duration kSamplePause = absl::Seconds(5);
+
+absl::Status Wait(const std::string& reason, std::string_view message = "") {
+  return Unavailable(reason, message);
+}
+
+}  // namespace
+
+void Decider::Refuse(const std::string& rollout, const absl::Status& status) {
+  const std::string key = rollout + "/" + ReasonOf(status);
+  if (key == last_refusal_) return;
+  last_refusal_ = key;
+  NoteRefusal(*state_, *link_->out().clock(), "update", status);
+}
+
+bool Decider::Decide(const RunningImage& running) {
+  waiting_.clear();
+  if (state_->Get().update) return false;
+  // All documents are noted, also those that are not for this device now:
+  // versions only grow (T22).
+  for (const RolloutEntry& entry : link_->rollouts()) {
+    const std::string& id = entry.document.id();
+    StateData state = state_->Get();
+    RolloutMemory memory = state.rollouts[id];
+    bool changed = false;
+    const absl::Status noted =
+        NoteRollout(entry.document, entry.digest, memory, &changed);
+    if (changed) {
+      const absl::Status saved = state_->Change(
+          [&](StateData& d) { d.rollouts[id] = memory; });
+      if (!saved.ok()) {
+        LogError("state_not_saved", {{"error", saved}});
+        return false;
+      }
+    }
+    if (!noted.ok()) {
+      Refuse(id, noted);
+      waiting_ = ReasonOf(noted);
+      return false;
+    }
+  }
+  const rules::DeviceFacts facts = link_->AssignedFacts();
+  for (const RolloutEntry& entry : link_->rollouts()) {
+    // The newest rollout that selects this device is the one that counts;
+    // an older one must not move it back.
+    if (rules::PhaseOf(entry.document, facts) < 0) continue;
+    bool began = false;
+    const absl::Status status = Consider(entry, running, &began);
+    if (status.ok()) return began;
+    waiting_ = ReasonOf(status);
+    // Waiting is no refusal.
+    if (!absl::IsUnavailable(status)) Refuse(entry.document.id(), status);
+    return false;
+  }
+  return false;
+}
+
+absl::StatusOr<rules::StartDecision> Decider::Turn(const RolloutEntry& entry,
+                                                   const StateData& state) {
+  const rollout::v1::RolloutDocument& document = entry.document;
+  rules::StartInput input;
+  input.device = link_->AssignedFacts();
+  input.fleet_id = link_->out().membership().fleet_id;
+  input.now = link_->Now();
+  input.local = LocalTimeAt(input.now);
+  input.halted = IsHalted(state, document);
+  if (const auto it = state.rollouts.find(document.id());
+      it != state.rollouts.end()) {
+    input.attempts.count = it->second.attempts;
+    input.attempts.last = absl::FromUnixMillis(it->second.last_attempt_ms);
+  }
+  rules::StartDecision decision = rules::MayStart(document, input);
+  // Behind a time gate that the plane has not opened: without a plane the
+  // outcomes of the phases before decide (T29).
+  if (decision.reason == "phase_closed" && document.unattended() &&
+      decision.phase > static_cast<int>(document.open_phase()) &&
+      input.now - absl::FromUnixMillis(document.opened_at()) >=
+          absl::Milliseconds(
+              document.phases(static_cast<int>(document.open_phase()))
+                  .gate()
+                  .soak_ms()) &&
+      input.now - last_sample_ >= kSamplePause) {
+    last_sample_ = input.now;
+    input.samples = link_->ReadSamples(document, decision.phase - 1);
+    decision = rules::MayStart(document, input);
+    if (decision.start)
+      LogInfo("gate_opened_unattended", {{"rollout", document.id()},
+                                         {"phase", decision.phase}});
+  }
+  return decision;
+}
+
+absl::Status Decider::CheckPolicy(
+    const rollout::v1::RolloutDocument& document) const {
+  const std::shared_ptr<const TrustView> trust = link_->trust();
+  if (!trust) return PermissionDenied("policy_denied", "no policy is known");
+  const std::string& device_id = link_->out().membership().device_id();
+  const rules::DeviceFacts facts = rules::FactsFromPolicy(
+      trust->policy, device_id, config_->device_type);
+  rules::Principal director;
+  director.director = true;
+  const rules::Decision decision =
+      rules::Evaluate(trust->policy, director, "update.install", &facts,
+                      LocalTimeAt(link_->Now()));
+  if (!decision.allowed)
+    return PermissionDenied("policy_denied", decision.explanation);
+  if (decision.needs_consent && !HasConsent(*fs_, *config_, document.id()))
+    return Wait("needs_consent");
+  return absl::OkStatus();
+}
+
+absl::Status Decider::Consider(const RolloutEntry& entry,
+                               const RunningImage& running, bool* began) {
+  const rollout::v1::RolloutDocument& document = entry.document;
+  const StateData state = state_->Get();
+  const auto memory = state.rollouts.find(document.id());
+  if (memory != state.rollouts.end() && memory->second.finished)
+    return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(link_->CheckFresh());
+  SHOAL_ASSIGN_OR_RETURN(const rules::StartDecision turn, Turn(entry, state));
+  if (!turn.start) {
+    if (turn.reason == "wrong_fleet" || turn.reason == "wrong_device_type")
+      return FailedPrecondition(turn.reason, "rollout " + document.id());
+    return Wait(turn.reason);
+  }
+  SHOAL_ASSIGN_OR_RETURN(const SignedImage image, link_->ImageOf(document));
+  SHOAL_RETURN_IF_ERROR(CheckRollout(document, image,
+                                     link_->out().membership().fleet_id,
+                                     config_->device_type));
+  SHOAL_RETURN_IF_ERROR(
+      CheckImage(image, config_->device_type, state.floor));
+  SHOAL_RETURN_IF_ERROR(CheckPolicy(document));
+  const auto finish = [&](UpdateRecord& update) {
+    update.rollout_id = document.id();
+    update.rollout_version = document.version();
+    update.phase = static_cast<uint32_t>(turn.phase);
+    update.outcome_shard = std::to_string(
+        OutcomeShardOf(link_->out().membership().device_id(),
+                       OutcomeShards(document, turn.phase)));
+    update.attempt = memory == state.rollouts.end()
+                         ? 1
+                         : memory->second.attempts + 1;
+  };
+  if (running.info.sha256 == image.target.sha256) {
+    UpdateRecord update = MakeUpdate(image, nullptr, running.info);
+    finish(update);
+    *began = true;
+    return engine_->BeginReport(update);
+  }
+  const Pace pace{.in_window = InWindows(config_->windows,
+                                         LocalTimeAt(link_->Now())),
+                  .min_interval = config_->min_interval,
+                  .max_starts_per_day = config_->max_starts_per_day};
+  if (const absl::Status own = CheckPace(state, pace, link_->Now()); !own.ok())
+    return Wait(ReasonOf(own));
+  const std::unique_ptr<release::v1::DeltaIndex> index =
+      link_->DeltaIndexOf(document);
+  UpdateRecord update = MakeUpdate(image, index.get(), running.info);
+  finish(update);
+  *began = true;
+  last_refusal_.clear();
+  return engine_->Begin(update);
+}
+
+}  // namespace shoal::agent

@@ -1,0 +1,46 @@
+// Is it this device's turn? Reads what the fleet link holds and begins the
+// update when every rule agrees.
+#ifndef SHOAL_AGENT_LINK_DECIDE_H_
+#define SHOAL_AGENT_LINK_DECIDE_H_
+
+#include <map>
+#include <string>
+
+#include "agent/engine/engine.h"
+#include "agent/link/fleet_link.h"
+
+namespace shoal::agent {
+
+class Decider {
+ public:
+  // None is owned; all outlive it. Control thread.
+  Decider(const AgentConfig* config, FileSystem* fs, DeviceState* state,
+          Engine* engine, FleetLink* link)
+      : config_(config), fs_(fs), state_(state), engine_(engine), link_(link) {}
+
+  // Returns true when an update began. `running` was hashed by the caller.
+  // waiting_reason() says why not, "" when there is nothing to do.
+  bool Decide(const RunningImage& running);
+  const std::string& waiting_reason() const { return waiting_; }
+
+ private:
+  absl::Status Consider(const RolloutEntry& entry, const RunningImage& running,
+                        bool* began);
+  absl::StatusOr<rules::StartDecision> Turn(const RolloutEntry& entry,
+                                            const StateData& state);
+  absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document) const;
+  void Refuse(const std::string& rollout, const absl::Status& status);
+
+  const AgentConfig* config_;
+  FileSystem* fs_;
+  DeviceState* state_;
+  Engine* engine_;
+  FleetLink* link_;
+  std::string waiting_;
+  std::string last_refusal_;  // rollout and reason: each is noted once
+  absl::Time last_sample_ = absl::InfinitePast();
+};
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_LINK_DECIDE_H_

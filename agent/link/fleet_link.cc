@@ -1,0 +1,339 @@
+#include "agent/link/fleet_link.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "rules/position.h"
+
+namespace shoal::agent {
+namespace {
+
+constexpr uint64_t kMaxRolloutBytes = 16'384;
+constexpr uint64_t kMaxIndexBytes = 1u << 20;
+constexpr uint32_t kSampleWanted = 20;
+
+bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
+             const records::v1::Outcome& outcome) {
+  const uint64_t position =
+      rules::Position(document.id(), outcome.device_id());
+  const uint64_t below = document.phases(phase).threshold();
+  const uint64_t from = phase == 0 ? 0 : document.phases(phase - 1).threshold();
+  if (position >= from && position < below) return true;
+  // Labels of other devices are not known here; those whom labels put into
+  // the phase say so themselves.
+  return !document.phases(phase).labels().empty() &&
+         outcome.phase() == static_cast<uint32_t>(phase);
+}
+
+}  // namespace
+
+rules::OutcomeCount CountOutcomes(
+    const rollout::v1::RolloutDocument& document, int phase,
+    const std::vector<dht::VerifiedRecord>& records) {
+  std::map<std::string, std::pair<uint64_t, records::v1::Outcome>> latest;
+  for (const dht::VerifiedRecord& record : records) {
+    records::v1::Outcome outcome;
+    if (record.body.kind() != records::v1::RECORD_KIND_OUTCOME ||
+        !outcome.ParseFromString(record.body.payload()) ||
+        outcome.device_id() != record.writer.id ||
+        outcome.rollout_id() != document.id() ||
+        !InPhase(document, phase, outcome))
+      continue;
+    auto& [counter, kept] = latest[outcome.device_id()];
+    if (outcome.counter() > counter) {
+      counter = outcome.counter();
+      kept = outcome;
+    }
+  }
+  rules::OutcomeCount count;
+  for (const auto& [device, entry] : latest) {
+    const records::v1::Outcome& outcome = entry.second;
+    if (outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS &&
+        outcome.running_sha256() == document.release().sha256())
+      ++count.succeeded;
+    else if (outcome.result() != records::v1::OUTCOME_RESULT_REFUSED)
+      ++count.failed;
+  }
+  return count;
+}
+
+absl::StatusOr<std::unique_ptr<FleetLink>> FleetLink::Open(
+    FleetLinkOptions options) {
+  auto link = std::unique_ptr<FleetLink>(new FleetLink(std::move(options)));
+  SHOAL_RETURN_IF_ERROR(link->Start());
+  return link;
+}
+
+FleetLink::~FleetLink() {
+  // The spool's callbacks and listeners end with the network.
+  spool_.reset();
+  network_.reset();
+}
+
+absl::Status FleetLink::Start() {
+  const pairing::v1::Grant& grant = o_.membership.grant;
+  nodes_.Set(grant.directory());
+  signing::UpdaterOptions updater;
+  updater.directory = o_.config->MetadataDirectory();
+  updater.fleet_id = o_.membership.fleet_id;
+  SHOAL_ASSIGN_OR_RETURN(
+      updater_, signing::Updater::Open(updater, *o_.fs, *o_.clock));
+  // Records are read with what is known, even while it is out of date.
+  if (const absl::Status stored = updater_->UseStored(true); !stored.ok()) {
+    LogWarn("metadata_store_unusable", {{"error", stored}});
+  } else if (const absl::Status trust = RebuildTrust(nullptr); !trust.ok()) {
+    LogWarn("trust_unusable", {{"error", trust}});
+  }
+
+  dht::NetworkOptions network;
+  network.bind_address = o_.config->bind_address;
+  network.fleet_id = o_.membership.fleet_id;
+  network.keys = {grant.network().keys().begin(), grant.network().keys().end()};
+  network.place_key = grant.network().place_key();
+  network.directory = grant.directory();
+  network.resolver = MakeResolver(holder_);
+  network.clock = o_.clock;
+  SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(network)));
+  dht::SpoolOptions spool;
+  spool.directory = o_.config->SpoolDirectory();
+  spool.files = o_.fs;
+  spool.clock = o_.clock;
+  spool.network = network_.get();
+  SHOAL_ASSIGN_OR_RETURN(spool_, dht::Spool::Open(std::move(spool)));
+  out_ = std::make_unique<RecordOut>(o_.keys, &o_.membership, spool_.get(),
+                                     o_.clock);
+  artifacts_ = std::make_unique<ArtifactFetcher>(
+      network_.get(), &places_, o_.fetch, &nodes_,
+      o_.config->seed_time > absl::ZeroDuration());
+  source_ = std::make_unique<DhtFetcher>(network_.get(), &places_, o_.fetch,
+                                         &nodes_, o_.config->device_type);
+  // With fresh metadata in the store rollouts go on without any network.
+  if (updater_->UseStored().ok()) {
+    const absl::Status loaded = LoadRollouts(nullptr);
+    if (!loaded.ok()) LogDebug("rollouts_not_stored", {{"error", loaded}});
+  }
+  if (o_.config->listen) ListenForAll();
+  return absl::OkStatus();
+}
+
+void FleetLink::ListenForAll() {
+  for (const std::string& place :
+       {places_.Head(o_.config->device_type),
+        places_.Assignment(o_.membership.device_id()),
+        places_.Command(o_.membership.device_id()),
+        places_.Halt(o_.config->device_type), places_.NodeDirectory()})
+    network_->Listen(place, o_.on_record);
+}
+
+absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
+  SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
+                         signing::BuildFleetTrust(*updater_, source));
+  SHOAL_ASSIGN_OR_RETURN(
+      TrustView view,
+      MakeTrustView(std::move(trust), updater_->time_floor().floor()));
+  std::string key = view.policy_sha256;
+  for (const auto* list :
+       {&view.trust.director_keys, &view.trust.device_ca_keys,
+        &view.trust.node_ca_keys})
+    for (const std::string& one : *list) key += one;
+  const uint64_t version = view.policy.version();
+  holder_->Set(std::move(view));
+  if (key != trust_key_) {
+    trust_key_ = key;
+    LogInfo("trust_changed", {{"policy_version", version}});
+    // What listeners got and the old trust refused is looked at again.
+    if (network_) network_->SetResolver(MakeResolver(holder_));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
+  const std::string& type = o_.config->device_type;
+  const auto targets = updater_->TargetsOf(source, "director-" + type);
+  if (ReasonOf(targets.status()) == "unknown_role") {
+    rollouts_.clear();
+    return absl::OkStatus();
+  }
+  SHOAL_RETURN_IF_ERROR(targets);
+  const std::string prefix = fmt::format("director/{}/rollout/", type);
+  std::vector<RolloutEntry> entries;
+  for (const signing::TargetFile& target : *targets) {
+    if (target.path.rfind(prefix, 0) != 0) continue;
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string bytes,
+        updater_->FetchTarget(source, target, kMaxRolloutBytes));
+    RolloutEntry entry;
+    if (!entry.document.ParseFromString(bytes)) {
+      LogWarn("rollout_refused", {{"target", target.path},
+                                  {"reason", "bad_rollout"}});
+      continue;
+    }
+    if (const absl::Status valid = rules::ValidateRollout(entry.document);
+        !valid.ok()) {
+      LogWarn("rollout_refused", {{"target", target.path}, {"error", valid}});
+      continue;
+    }
+    entry.digest = target.sha256;
+    entries.push_back(std::move(entry));
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return a.document.order() > b.document.order();
+  });
+  rollouts_ = std::move(entries);
+  return absl::OkStatus();
+}
+
+absl::Status FleetLink::Refresh() {
+  absl::Status status = updater_->Refresh(*source_);
+  if (status.ok()) status = RebuildTrust(source_.get());
+  if (status.ok()) status = LoadRollouts(source_.get());
+  if (!status.ok()) {
+    // Back to what was whole and verified; CheckFresh says whether it still
+    // holds.
+    const absl::Status stored = updater_->UseStored();
+    if (!stored.ok()) LogDebug("metadata_stale", {{"error", stored}});
+  }
+  return status;
+}
+
+absl::Status FleetLink::CheckFresh() const {
+  if (updater_->fresh() && updater_->Now() < updater_->FreshUntil())
+    return absl::OkStatus();
+  return FailedPrecondition(
+      "expired_metadata",
+      "the fleet's metadata has run out: nothing new is installed until "
+      "fresh metadata arrives");
+}
+
+absl::StatusOr<SignedImage> FleetLink::ImageOf(
+    const rollout::v1::RolloutDocument& document) {
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::vector<signing::TargetFile> targets,
+      updater_->TargetsOf(source_.get(), "fw-" + o_.config->device_type));
+  return FindImage(targets, document.release().image_target(),
+                   o_.config->device_type);
+}
+
+std::unique_ptr<release::v1::DeltaIndex> FleetLink::DeltaIndexOf(
+    const rollout::v1::RolloutDocument& document) {
+  const std::string& path = document.release().delta_index_target();
+  if (path.empty()) return nullptr;
+  const auto load =
+      [&]() -> absl::StatusOr<std::unique_ptr<release::v1::DeltaIndex>> {
+    SHOAL_ASSIGN_OR_RETURN(const signing::TargetFile target,
+                           updater_->GetTarget(source_.get(), path));
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string bytes,
+        updater_->FetchTarget(source_.get(), target, kMaxIndexBytes));
+    auto index = std::make_unique<release::v1::DeltaIndex>();
+    if (!index->ParseFromString(bytes))
+      return InvalidArgument("bad_delta_index", path + " does not parse");
+    return index;
+  };
+  auto index = load();
+  if (index.ok()) return *std::move(index);
+  LogWarn("delta_index_unusable", {{"error", index.status()}});
+  return nullptr;
+}
+
+std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
+    const rollout::v1::RolloutDocument& document, int last_phase) {
+  std::vector<rules::OutcomeCount> samples;
+  for (int phase = 0; phase <= last_phase; ++phase) {
+    const uint32_t shards = OutcomeShards(document, phase);
+    std::vector<dht::VerifiedRecord> records;
+    rules::OutcomeCount count;
+    for (uint32_t shard = 0; shard < shards; ++shard) {
+      const auto found = network_->GetBlocking(
+          places_.OutcomeShard(document.id(), shard), absl::Seconds(3));
+      if (found.ok())
+        records.insert(records.end(), found->begin(), found->end());
+      count = CountOutcomes(document, phase, records);
+      // A sample is enough; one place alone may hold a lucky few.
+      if (count.total() >= 2 * kSampleWanted) break;
+    }
+    LogInfo("outcome_sample", {{"rollout", document.id()},
+                               {"phase", phase},
+                               {"succeeded", count.succeeded},
+                               {"failed", count.failed}});
+    samples.push_back(count);
+  }
+  return samples;
+}
+
+absl::Status FleetLink::TakeAssignment(const dht::VerifiedRecord& record) {
+  records::v1::Assignment next;
+  if (record.writer.kind != records::v1::WRITER_CLASS_DIRECTOR ||
+      !next.ParseFromString(record.body.payload()) ||
+      next.device_id() != o_.membership.device_id())
+    return PermissionDenied("bad_assignment", "not this device's assignment");
+  if (next.version() <= assignment().version()) return absl::OkStatus();
+  Membership membership = o_.membership;
+  *membership.grant.mutable_assignment() = next;
+  SHOAL_RETURN_IF_ERROR(
+      SaveMembership(*o_.fs, o_.config->StateDirectory(), membership));
+  *o_.membership.grant.mutable_assignment() = std::move(next);
+  LogInfo("assignment_changed", {{"version", assignment().version()}});
+  return absl::OkStatus();
+}
+
+absl::Status FleetLink::TakeDirectory(const dht::VerifiedRecord& record) {
+  records::v1::NodeDirectory next;
+  if (record.writer.kind != records::v1::WRITER_CLASS_DIRECTOR ||
+      !next.ParseFromString(record.body.payload()) || next.nodes().empty())
+    return PermissionDenied("bad_directory", "not a node directory");
+  if (next.version() <= o_.membership.grant.directory().version())
+    return absl::OkStatus();
+  Membership membership = o_.membership;
+  *membership.grant.mutable_directory() = next;
+  SHOAL_RETURN_IF_ERROR(
+      SaveMembership(*o_.fs, o_.config->StateDirectory(), membership));
+  *o_.membership.grant.mutable_directory() = next;
+  nodes_.Set(next);
+  network_->SetDirectory(next);
+  LogInfo("directory_changed",
+          {{"version", next.version()}, {"nodes", next.nodes_size()}});
+  return absl::OkStatus();
+}
+
+absl::Status FleetLink::TakeHalt(const dht::VerifiedRecord& record) {
+  records::v1::Halt halt;
+  const std::shared_ptr<const TrustView> view = trust();
+  if (!halt.ParseFromString(record.body.payload()) ||
+      !IsIdentifier(halt.rollout_id()))
+    return InvalidArgument("bad_halt", "the halt does not parse");
+  const policy::v1::Operator* op =
+      view ? rules::FindOperatorByKey(view->policy, record.writer.public_key)
+           : nullptr;
+  if (op == nullptr)
+    return PermissionDenied("permission_denied", "not an operator's halt");
+  const rules::Decision decision =
+      rules::Evaluate(view->policy, rules::PrincipalOf(*op), "rollout.halt",
+                      nullptr, LocalTimeAt(Now()));
+  if (!decision.allowed)
+    return PermissionDenied("permission_denied", decision.explanation);
+  const std::string digest = HexEncode(record.digest);
+  if (o_.state->Get().halts.contains(digest)) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(o_.state->Change([&](StateData& d) {
+    d.halts[digest] = {halt.rollout_id(), halt.counter(), halt.reason()};
+  }));
+  LogWarn("rollout_halted", {{"rollout", halt.rollout_id()},
+                             {"operator", op->name()},
+                             {"reason", halt.reason()}});
+  return absl::OkStatus();
+}
+
+rules::DeviceFacts FleetLink::AssignedFacts() const {
+  rules::DeviceFacts facts;
+  facts.id = o_.membership.device_id();
+  facts.device_type = o_.config->device_type;
+  facts.labels = {assignment().labels().begin(), assignment().labels().end()};
+  return facts;
+}
+
+}  // namespace shoal::agent

@@ -1,0 +1,122 @@
+// A paired device's connection to its fleet: the network, the trusted
+// metadata, and what they say right now. One thread (the agent's control
+// thread) unless a method says otherwise.
+#ifndef SHOAL_AGENT_LINK_FLEET_LINK_H_
+#define SHOAL_AGENT_LINK_FLEET_LINK_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/engine/candidate.h"
+#include "agent/link/record_out.h"
+#include "agent/link/sources.h"
+#include "agent/link/trust.h"
+#include "agent/state/agent_config.h"
+#include "agent/state/device_state.h"
+#include "agent/state/identity.h"
+#include "dht/records/latest.h"
+#include "rules/rollout.h"
+#include "signing/verify/updater.h"
+
+namespace shoal::agent {
+
+struct FleetLinkOptions {
+  const AgentConfig* config = nullptr;  // none is owned; all outlive it
+  FileSystem* fs = nullptr;
+  Clock* clock = nullptr;
+  const DeviceKeys* keys = nullptr;
+  DeviceState* state = nullptr;
+  dht::FetchProcess* fetch = nullptr;
+  Membership membership;
+  // HEAD, ASSIGNMENT, HALT, NODE_DIRECTORY and COMMAND records as they come,
+  // verified; called on the network's thread, must not block.
+  std::function<void(const dht::VerifiedRecord&)> on_record;
+};
+
+struct RolloutEntry {
+  rollout::v1::RolloutDocument document;
+  std::string digest;  // SHA-256 of its bytes
+};
+
+class FleetLink {
+ public:
+  // Works without a network: what the store holds is verified again.
+  static absl::StatusOr<std::unique_ptr<FleetLink>> Open(
+      FleetLinkOptions options);
+  ~FleetLink();
+
+  // The TUF workflow, then trust and rollouts anew. Blocks some seconds. On
+  // an error the last good state stays in force.
+  absl::Status Refresh();
+  // Whether metadata may still be acted upon: "expired_metadata".
+  absl::Status CheckFresh() const;
+
+  // Rollouts of this device type, the newest (highest order) first.
+  const std::vector<RolloutEntry>& rollouts() const { return rollouts_; }
+  absl::StatusOr<SignedImage> ImageOf(
+      const rollout::v1::RolloutDocument& document);
+  // null: none, or not to be had now; the full image serves.
+  std::unique_ptr<release::v1::DeltaIndex> DeltaIndexOf(
+      const rollout::v1::RolloutDocument& document);
+  // Reads the outcomes of phases 0 … last from the storage nodes.
+  std::vector<rules::OutcomeCount> ReadSamples(
+      const rollout::v1::RolloutDocument& document, int last_phase);
+
+  // A record of on_record. OK, or why it is ignored.
+  absl::Status TakeAssignment(const dht::VerifiedRecord& record);
+  absl::Status TakeDirectory(const dht::VerifiedRecord& record);
+  // "permission_denied" without rollout.halt in the policy (T28).
+  absl::Status TakeHalt(const dht::VerifiedRecord& record);
+
+  const records::v1::Assignment& assignment() const {
+    return o_.membership.grant.assignment();
+  }
+  rules::DeviceFacts AssignedFacts() const;
+  std::shared_ptr<const TrustView> trust() const { return holder_->Get(); }
+  const TrustHolder& holder() const { return *holder_; }
+  absl::Time Now() const { return updater_->Now(); }
+
+  RecordOut& out() { return *out_; }
+  const dht::PlaceNamer& places() const { return places_; }
+  dht::Network& network() { return *network_; }
+  dht::Spool& spool() { return *spool_; }
+  // Thread-safe; blocking.
+  ArtifactFetcher& artifacts() { return *artifacts_; }
+
+ private:
+  explicit FleetLink(FleetLinkOptions options)
+      : o_(std::move(options)), places_(o_.membership.grant.network().place_key()) {}
+  absl::Status Start();
+  void ListenForAll();
+  absl::Status RebuildTrust(signing::Fetcher* source);
+  absl::Status LoadRollouts(signing::Fetcher* source);
+
+  FleetLinkOptions o_;
+  const dht::PlaceNamer places_;
+  NodeAddresses nodes_;
+  std::shared_ptr<TrustHolder> holder_ = std::make_shared<TrustHolder>();
+  std::unique_ptr<dht::Network> network_;
+  std::unique_ptr<dht::Spool> spool_;
+  std::unique_ptr<RecordOut> out_;
+  std::unique_ptr<ArtifactFetcher> artifacts_;
+  std::unique_ptr<signing::Updater> updater_;
+  std::unique_ptr<DhtFetcher> source_;
+  std::vector<RolloutEntry> rollouts_;
+  std::string trust_key_;  // of what the resolver was last told
+};
+
+// How often each device of `phase` succeeded or failed, by its latest outcome.
+// Counted are devices whose position lies in the phase; a success must name
+// the digest of the rollout's image as running (T27, T29).
+rules::OutcomeCount CountOutcomes(
+    const rollout::v1::RolloutDocument& document, int phase,
+    const std::vector<dht::VerifiedRecord>& records);
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_LINK_FLEET_LINK_H_

@@ -1,0 +1,63 @@
+// Signs the device's own records and hands them to the durable outbox.
+#ifndef SHOAL_AGENT_LINK_RECORD_OUT_H_
+#define SHOAL_AGENT_LINK_RECORD_OUT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "agent/install/slots.h"
+#include "agent/state/identity.h"
+#include "agent/state/update_record.h"
+#include "common/clock.h"
+#include "dht/records/place.h"
+#include "dht/records/spool.h"
+#include "shoal/rollout/v1/document.pb.h"
+
+namespace shoal::agent {
+
+// Thread-safe.
+class RecordOut {
+ public:
+  // None is owned; all outlive it.
+  RecordOut(const DeviceKeys* keys, const Membership* membership,
+            dht::Spool* spool, Clock* clock)
+      : keys_(keys), membership_(membership), spool_(spool), clock_(clock) {}
+
+  // The signed bytes, always the same for the same arguments.
+  std::string Sign(records::v1::RecordKind kind, std::string place,
+                   uint64_t version, std::string payload, absl::Time issued,
+                   absl::Duration lifetime) const;
+  // Sign now, and durable in the spool on return.
+  absl::Status Send(records::v1::RecordKind kind, std::string place,
+                    uint64_t version, std::string payload,
+                    absl::Duration lifetime);
+  dht::Spool* spool() const { return spool_; }
+  Clock* clock() const { return clock_; }
+  const Membership& membership() const { return *membership_; }
+
+ private:
+  const DeviceKeys* keys_;
+  const Membership* membership_;
+  dht::Spool* spool_;
+  Clock* clock_;
+};
+
+// Outcomes of a rollout's phase are spread over as many places as keep each
+// one small: one for up to 200 expected devices, else one per 100, 256 at most.
+uint32_t OutcomeShards(const rollout::v1::RolloutDocument& document, int phase);
+// The shard of a device: uniform over its id.
+uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards);
+
+// The outcome of a finished update, as a signed record. Deterministic: a
+// repeated report after power loss is the same record.
+std::string MakeOutcomeRecord(const RecordOut& out,
+                              const dht::PlaceNamer& places,
+                              const UpdateRecord& update,
+                              const RunningImage& running);
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_LINK_RECORD_OUT_H_

@@ -1,0 +1,98 @@
+// Where bytes come from: records first, then the HTTP origins of storage
+// nodes. Nothing here is trusted; whoever asked verifies.
+#ifndef SHOAL_AGENT_LINK_SOURCES_H_
+#define SHOAL_AGENT_LINK_SOURCES_H_
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agent/engine/engine.h"
+#include "dht/records/network.h"
+#include "dht/records/place.h"
+#include "dht/swarm/fetch_process.h"
+#include "signing/verify/fetcher.h"
+
+namespace shoal::agent {
+
+// The addresses that the node directory gives. Thread-safe.
+class NodeAddresses {
+ public:
+  void Set(const records::v1::NodeDirectory& directory);
+  std::vector<std::string> OriginUrls() const;  // "http://host:port/"
+  std::vector<std::string> Peers() const;       // "host:port" of seeders
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> origins_;
+  std::vector<std::string> peers_;
+};
+
+// Metadata and documents for the TUF workflow. Blocking, one thread; not the
+// network's.
+class DhtFetcher final : public signing::Fetcher {
+ public:
+  // None is owned; all outlive it. `fetch` may be null: records only.
+  DhtFetcher(dht::Network* network, const dht::PlaceNamer* places,
+             dht::FetchProcess* fetch, const NodeAddresses* nodes,
+             std::string device_type)
+      : network_(network),
+        places_(places),
+        fetch_(fetch),
+        nodes_(nodes),
+        device_type_(std::move(device_type)) {}
+
+  // The timestamp comes from the newest HEAD record. kNotFound for a version
+  // that neither the network nor any origin has, only if one of them answered.
+  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
+                                            std::optional<uint64_t> version,
+                                            uint64_t max_bytes) override;
+  absl::StatusOr<std::string> FetchTarget(
+      const signing::TargetFile& target) override;
+
+ private:
+  std::vector<dht::VerifiedRecord> Look(const std::string& place);
+  absl::StatusOr<std::string> FromOrigins(const std::string& path,
+                                          uint64_t max_bytes,
+                                          std::optional<std::string> sha256);
+  dht::Network* network_;
+  const dht::PlaceNamer* places_;
+  dht::FetchProcess* fetch_;
+  const NodeAddresses* nodes_;
+  const std::string device_type_;
+};
+
+// Images and deltas through the swarm. Blocking.
+class ArtifactFetcher {
+ public:
+  ArtifactFetcher(dht::Network* network, const dht::PlaceNamer* places,
+                  dht::FetchProcess* fetch, const NodeAddresses* nodes,
+                  bool seed_afterwards)
+      : network_(network),
+        places_(places),
+        fetch_(fetch),
+        nodes_(nodes),
+        seed_afterwards_(seed_afterwards) {}
+
+  // Peers come from provider records, as they are now and as they arrive, and
+  // from the node directory. "cancelled", or FetchProcess's reasons.
+  absl::StatusOr<FetchStats> Fetch(const ArtifactSource& source,
+                                   const std::string& path,
+                                   const std::atomic<bool>& cancel);
+
+ private:
+  dht::Network* network_;
+  const dht::PlaceNamer* places_;
+  dht::FetchProcess* fetch_;
+  const NodeAddresses* nodes_;
+  const bool seed_afterwards_;
+};
+
+dht::Artifact ArtifactOf(const ArtifactSource& source);
+
+}  // namespace shoal::agent
+
+#endif  // SHOAL_AGENT_LINK_SOURCES_H_

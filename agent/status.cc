@@ -1,0 +1,136 @@
+#include "agent/status.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/install/slots.h"
+#include "agent/state/device_state.h"
+#include "agent/state/identity.h"
+#include "common/bytes.h"
+#include "common/status.h"
+
+namespace shoal::agent {
+namespace {
+
+using nlohmann::json;
+
+const char* ResultName(UpdateResult result) {
+  switch (result) {
+    case UpdateResult::kSuccess: return "success";
+    case UpdateResult::kRolledBack: return "rolled_back";
+    case UpdateResult::kFailed: return "failed";
+    case UpdateResult::kNone: break;
+  }
+  return "none";
+}
+
+json Show(const UpdateRecord& update) {
+  return {{"rollout", update.rollout_id},
+          {"state", std::string(UpdateStateName(update.state))},
+          {"version", update.image.version},
+          {"sha256", HexEncode(update.image.sha256)},
+          {"from_version", update.from.version},
+          {"attempt", update.attempt},
+          {"result", ResultName(update.result)},
+          {"reason", update.reason},
+          {"message", update.message},
+          {"used_delta", update.used_delta},
+          {"delta_failure", update.delta_failure},
+          {"bytes_from_peers", update.bytes_from_peers},
+          {"bytes_from_origin", update.bytes_from_origin},
+          {"health_output", update.health_output},
+          {"started_ms", update.started_ms},
+          {"finished_ms", update.finished_ms}};
+}
+
+absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
+  json j = {{"device_type", config.device_type}};
+  SHOAL_ASSIGN_OR_RETURN(const auto membership,
+                         LoadMembership(fs, config.StateDirectory()));
+  j["paired"] = membership.has_value();
+  if (membership) {
+    j["device_id"] = HexEncode(membership->device_id());
+    j["fleet_id"] = HexEncode(membership->fleet_id);
+    j["labels"] = std::map<std::string, std::string>(
+        membership->grant.assignment().labels().begin(),
+        membership->grant.assignment().labels().end());
+  } else if (!config.fleet_id.empty()) {
+    j["fleet_id"] = HexEncode(config.fleet_id);
+  }
+  FileSlots slots(fs, config.data_directory);
+  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
+  j["running"] = {{"slot", running.slot},
+                  {"trial", running.trial},
+                  {"version", running.info.version},
+                  {"sha256", HexEncode(running.info.sha256)},
+                  {"counter", running.info.counter},
+                  {"boot_count", running.boot_count}};
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::unique_ptr<DeviceState> opened,
+      DeviceState::Open(fs, JoinPath(config.StateDirectory(), "journal.json")));
+  const StateData state = opened->Get();
+  j["floor"] = state.floor;
+  j["update"] = state.update ? Show(*state.update) : json(nullptr);
+  j["last_update"] =
+      state.last_update ? Show(*state.last_update) : json(nullptr);
+  j["last_refusal"] = nullptr;
+  if (state.last_refusal)
+    j["last_refusal"] = {{"case", state.last_refusal->what},
+                         {"reason", state.last_refusal->reason},
+                         {"message", state.last_refusal->message},
+                         {"time_ms", state.last_refusal->time_ms}};
+  j["halts"] = json::array();
+  for (const auto& [digest, halt] : state.halts)
+    j["halts"].push_back({{"digest", digest},
+                          {"rollout", halt.rollout_id},
+                          {"reason", halt.reason}});
+  const std::string live_path = JoinPath(config.StateDirectory(), "live.json");
+  if (fs.Exists(live_path)) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string text, fs.Read(live_path, 4096));
+    const json live = json::parse(text, nullptr, false);
+    if (live.is_object()) j["live"] = live;
+  }
+  return j;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> StatusJson(FileSystem& fs,
+                                       const AgentConfig& config) {
+  SHOAL_ASSIGN_OR_RETURN(const json j, Collect(fs, config));
+  // Texts of programs may hold any bytes.
+  return j.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+absl::StatusOr<std::string> StatusText(FileSystem& fs,
+                                       const AgentConfig& config) {
+  SHOAL_ASSIGN_OR_RETURN(const json j, Collect(fs, config));
+  std::string out;
+  out += fmt::format("device   {}\n", j.value("device_id", "not paired"));
+  out += fmt::format("type     {}\n", j.value("device_type", ""));
+  const json& running = j["running"];
+  out += fmt::format("running  {} (slot {}{}), counter {}\n",
+                     running.value("version", ""), running.value("slot", ""),
+                     running.value("trial", false) ? ", on trial" : "",
+                     running.value("counter", uint64_t{0}));
+  out += fmt::format("floor    {}\n", j.value("floor", uint64_t{0}));
+  if (j["update"].is_object())
+    out += fmt::format("update   to {}: {}\n", j["update"].value("version", ""),
+                       j["update"].value("state", ""));
+  if (j["last_update"].is_object())
+    out += fmt::format("last     to {}: {} ({})\n",
+                       j["last_update"].value("version", ""),
+                       j["last_update"].value("result", ""),
+                       j["last_update"].value("reason", ""));
+  if (j["last_refusal"].is_object())
+    out += fmt::format("refused  {}: {}: {}\n",
+                       j["last_refusal"].value("case", ""),
+                       j["last_refusal"].value("reason", ""),
+                       j["last_refusal"].value("message", ""));
+  if (j.contains("live"))
+    out += fmt::format("waiting  {}\n", j["live"].value("waiting_reason", ""));
+  return out;
+}
+
+}  // namespace shoal::agent

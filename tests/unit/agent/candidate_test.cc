@@ -1,0 +1,196 @@
+#include "agent/engine/candidate.h"
+
+#include "tests/support/status_matchers.h"
+
+namespace shoal::agent {
+namespace {
+
+using shoal::testing::FailsBecause;
+
+signing::TargetFile Target(const std::string& type, const std::string& version,
+                           uint64_t counter, uint64_t min_counter = 0) {
+  signing::ImageInfo info;
+  info.device_type = type;
+  info.version = version;
+  info.artifact = "image";
+  info.counter = counter;
+  info.min_counter = min_counter;
+  info.file_root = std::string(32, 'r');
+  info.piece_length = 16384;
+  signing::TargetFile target;
+  target.path = signing::ImagePath(type, version, "image");
+  target.length = 1000;
+  target.sha256 = std::string(32, static_cast<char>('a' + counter));
+  target.custom = signing::FormatImageInfo(info);
+  return target;
+}
+
+const std::string kFleet(32, 'F');
+
+rollout::v1::RolloutDocument Document(const SignedImage& image) {
+  rollout::v1::RolloutDocument d;
+  d.set_id("r1");
+  d.set_version(3);
+  d.set_fleet(kFleet);
+  d.set_device_type("gateway");
+  d.mutable_release()->set_version(image.info.version);
+  d.mutable_release()->set_image_target(image.target.path);
+  d.mutable_release()->set_sha256(image.target.sha256);
+  d.mutable_release()->set_length(image.target.length);
+  d.mutable_release()->set_counter(image.info.counter);
+  return d;
+}
+
+TEST(Candidate, T23_ImageForOtherHardwareIsRefused) {
+  const std::vector<signing::TargetFile> targets = {Target("gateway", "1", 1)};
+  EXPECT_OK(FindImage(targets, "fw/gateway/1/image", "gateway"));
+  EXPECT_THAT(FindImage(targets, "fw/kiosk/1/image", "gateway"),
+              FailsBecause("wrong_device_type"));
+  EXPECT_THAT(FindImage(targets, "fw/gateway/2/image", "gateway"),
+              FailsBecause("unknown_target"));
+  ASSERT_OK_AND_ASSIGN(const SignedImage image,
+                       FindImage(targets, "fw/gateway/1/image", "gateway"));
+  EXPECT_THAT(CheckImage(image, "kiosk", 0), FailsBecause("wrong_device_type"));
+}
+
+TEST(Candidate, T23_PathAndContentMustAgree) {
+  signing::TargetFile liar = Target("kiosk", "1", 1);
+  liar.path = "fw/gateway/1/image";
+  EXPECT_THAT(FindImage({liar}, liar.path, "gateway"),
+              FailsBecause("bad_image_info"));
+}
+
+TEST(Candidate, T24_BelowTheFloorIsRefused) {
+  ASSERT_OK_AND_ASSIGN(
+      const SignedImage image,
+      FindImage({Target("gateway", "3", 3)}, "fw/gateway/3/image", "gateway"));
+  EXPECT_OK(CheckImage(image, "gateway", 3));
+  EXPECT_THAT(CheckImage(image, "gateway", 4), FailsBecause("below_floor"));
+}
+
+TEST(Candidate, PicksTheHighestCounterOrTheVersionAskedFor) {
+  const std::vector<signing::TargetFile> targets = {
+      Target("gateway", "9", 2), Target("gateway", "10", 7)};
+  ASSERT_OK_AND_ASSIGN(SignedImage image, PickImage(targets, "gateway", ""));
+  EXPECT_EQ(image.info.version, "10");
+  ASSERT_OK_AND_ASSIGN(image, PickImage(targets, "gateway", "9"));
+  EXPECT_EQ(image.info.counter, 2u);
+  EXPECT_THAT(PickImage(targets, "gateway", "8"),
+              FailsBecause("unknown_target"));
+}
+
+TEST(Candidate, T21_RolloutIsBoundToFleetAndType) {
+  ASSERT_OK_AND_ASSIGN(
+      const SignedImage image,
+      FindImage({Target("gateway", "1", 1)}, "fw/gateway/1/image", "gateway"));
+  EXPECT_OK(CheckRollout(Document(image), image, kFleet, "gateway"));
+  EXPECT_THAT(
+      CheckRollout(Document(image), image, std::string(32, 'X'), "gateway"),
+      FailsBecause("wrong_fleet"));
+  auto document = Document(image);
+  document.set_device_type("kiosk");
+  EXPECT_THAT(CheckRollout(document, image, kFleet, "gateway"),
+              FailsBecause("wrong_device_type"));
+  document = Document(image);
+  document.mutable_release()->set_sha256(std::string(32, 'z'));
+  EXPECT_THAT(CheckRollout(document, image, kFleet, "gateway"),
+              FailsBecause("wrong_image"));
+}
+
+TEST(Candidate, T22_OlderRolloutIsRefused) {
+  rollout::v1::RolloutDocument d;
+  d.set_id("r1");
+  d.set_version(3);
+  RolloutMemory memory;
+  bool changed = false;
+  ASSERT_OK(NoteRollout(d, "D3", memory, &changed));
+  EXPECT_TRUE(changed);
+  changed = false;
+  ASSERT_OK(NoteRollout(d, "D3", memory, &changed));
+  EXPECT_FALSE(changed);
+  d.set_version(2);
+  EXPECT_THAT(NoteRollout(d, "D2", memory, &changed),
+              FailsBecause("old_rollout"));
+  EXPECT_EQ(memory.version, 3u);
+}
+
+TEST(Candidate, T28_EqualVersionWithOtherBytesIsAsGoodAsHalted) {
+  rollout::v1::RolloutDocument d;
+  d.set_id("r1");
+  d.set_version(3);
+  StateData state;
+  bool changed = false;
+  ASSERT_OK(NoteRollout(d, "first", state.rollouts["r1"], &changed));
+  EXPECT_FALSE(IsHalted(state, d));
+  EXPECT_THAT(NoteRollout(d, "second", state.rollouts["r1"], &changed),
+              FailsBecause("conflicting_rollout"));
+  EXPECT_EQ(state.rollouts["r1"].digest, "first");
+  EXPECT_TRUE(IsHalted(state, d));
+  d.set_version(4);
+  ASSERT_OK(NoteRollout(d, "third", state.rollouts["r1"], &changed));
+  EXPECT_FALSE(IsHalted(state, d));
+}
+
+TEST(Candidate, T28_OnlyAVersionThatNamesTheHaltLiftsIt) {
+  StateData state;
+  const std::string digest(32, 'h');
+  std::string hex;
+  for (int i = 0; i < 32; ++i) hex += "68";
+  state.halts[hex] = {.rollout_id = "r1", .counter = 1, .reason = "smoke"};
+  rollout::v1::RolloutDocument d;
+  d.set_id("r2");
+  EXPECT_FALSE(IsHalted(state, d));
+  d.set_id("r1");
+  EXPECT_TRUE(IsHalted(state, d));
+  d.add_lifted_halts(std::string(32, 'i'));
+  EXPECT_TRUE(IsHalted(state, d));
+  d.add_lifted_halts(digest);
+  EXPECT_FALSE(IsHalted(state, d));
+}
+
+TEST(Candidate, T20_TheDevicesOwnPaceBindsWhateverTheDirectorSays) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  StateData state;
+  state.starts_ms = {absl::ToUnixMillis(now - absl::Hours(30)),
+                     absl::ToUnixMillis(now - absl::Hours(3)),
+                     absl::ToUnixMillis(now - absl::Hours(1))};
+  Pace pace;
+  EXPECT_OK(CheckPace(state, pace, now));
+  pace.max_starts_per_day = 2;
+  EXPECT_THAT(CheckPace(state, pace, now), FailsBecause("too_many_starts"));
+  pace.max_starts_per_day = 3;
+  EXPECT_OK(CheckPace(state, pace, now));
+  pace.min_interval = absl::Hours(2);
+  EXPECT_THAT(CheckPace(state, pace, now), FailsBecause("too_soon"));
+  pace.in_window = false;
+  EXPECT_THAT(CheckPace(state, pace, now), FailsBecause("outside_window"));
+}
+
+TEST(Candidate, DeltaFromWhatRunsIsTaken) {
+  ASSERT_OK_AND_ASSIGN(
+      const SignedImage image,
+      FindImage({Target("gateway", "1", 1)}, "fw/gateway/1/image", "gateway"));
+  ImageInfo running;
+  running.sha256 = std::string(32, 'o');
+  running.length = 900;
+  release::v1::DeltaIndex index;
+  auto* delta = index.add_deltas();
+  delta->set_from_sha256(running.sha256);
+  delta->set_from_length(900);
+  delta->set_to_sha256(image.target.sha256);
+  delta->set_length(100);
+  delta->set_mode("sdelta1");
+  EXPECT_TRUE(MakeUpdate(image, &index, running).delta.has_value());
+  EXPECT_FALSE(MakeUpdate(image, nullptr, running).delta.has_value());
+  delta->set_length(1000);  // no gain
+  EXPECT_FALSE(MakeUpdate(image, &index, running).delta.has_value());
+  delta->set_length(100);
+  delta->set_mode("other");
+  EXPECT_FALSE(MakeUpdate(image, &index, running).delta.has_value());
+  delta->set_mode("sdelta1");
+  running.sha256 = std::string(32, 'p');
+  EXPECT_FALSE(MakeUpdate(image, &index, running).delta.has_value());
+}
+
+}  // namespace
+}  // namespace shoal::agent

@@ -1,0 +1,73 @@
+#include "agent/state/agent_config.h"
+
+#include "tests/unit/agent/engine_rig.h"
+
+namespace shoal::agent {
+namespace {
+
+using shoal::testing::FailsBecause;
+using shoal::testing::TempDir;
+using testing::WriteFile;
+
+TEST(AgentConfig, ReadsEveryPart) {
+  TempDir dir;
+  WriteFile(dir.File("agent.toml"), R"(
+[device]
+type = "gateway"
+[update]
+reboot = "manual"
+windows = ["mon-wed 22:00-06:00", "00:00-00:30"]
+min_interval = "2h"
+[health]
+command = ["/bin/true"]
+[telemetry]
+interval = "2s"
+[commands.ping]
+program = "/bin/ping"
+arguments = ["-c", "{0}", "{1}"]
+types = ["integer:1:5", "choice:left|right"]
+)");
+  ASSERT_OK_AND_ASSIGN(const AgentConfig config,
+                       AgentConfig::Load(dir.File("agent.toml")));
+  EXPECT_EQ(config.device_type, "gateway");
+  EXPECT_FALSE(config.reboot_automatically);
+  ASSERT_EQ(config.windows.size(), 2u);
+  EXPECT_EQ(config.windows[0].weekdays_size(), 3);
+  EXPECT_EQ(config.windows[0].from_minute(), 22u * 60);
+  const CommandDefinition& ping = config.commands.at("ping");
+  EXPECT_OK(ping.types[0].Check("5"));
+  EXPECT_THAT(ping.types[0].Check("6"), FailsBecause("bad_argument"));
+  EXPECT_THAT(ping.types[0].Check("5;id"), FailsBecause("bad_argument"));
+  EXPECT_OK(ping.types[1].Check("left"));
+  EXPECT_THAT(ping.types[1].Check("up"), FailsBecause("bad_argument"));
+  EXPECT_EQ(config.StateDirectory(), JoinPath(config.data_directory, "state"));
+}
+
+TEST(AgentConfig, MistakesAreNamed) {
+  TempDir dir;
+  const std::string path = dir.File("agent.toml");
+  for (const char* text :
+       {"", "[device]\ntype = \"../x\"\n",
+        "[device]\ntype = \"g\"\n[update]\nwindows = [\"25:00-01:00\"]\n",
+        "[device]\ntype = \"g\"\nspelling = 1\n",
+        "[device]\ntype = \"g\"\n[commands.x]\nprogram = \"relative\"\n",
+        "[device]\ntype = \"g\"\n[commands.x]\nprogram = \"/x\"\n"
+        "types = [\"text\"]\n",
+        "[device]\ntype = \"g\"\n[slots]\nhandler = \"grub\"\n"}) {
+    WriteFile(path, text);
+    EXPECT_THAT(AgentConfig::Load(path), FailsBecause("bad_config")) << text;
+  }
+}
+
+TEST(AgentConfig, WindowsHoldInLocalTime) {
+  ASSERT_OK_AND_ASSIGN(const auto night, ParseWindow("22:00-06:00"));
+  EXPECT_TRUE(InWindows({}, {1, 700}));
+  EXPECT_TRUE(InWindows({night}, {1, 23 * 60}));
+  EXPECT_TRUE(InWindows({night}, {1, 60}));
+  EXPECT_FALSE(InWindows({night}, {1, 12 * 60}));
+  EXPECT_THAT(ParseWindow("noon"), FailsBecause("bad_window"));
+  EXPECT_THAT(ParseWindow("fry 10:00-11:00"), FailsBecause("bad_window"));
+}
+
+}  // namespace
+}  // namespace shoal::agent

@@ -1,0 +1,159 @@
+// An update on file slots in a temporary directory, with the boot loader's
+// decision and every effect real, except that fetching takes bytes from a map
+// and patching, health and reports are the test's.
+#ifndef SHOAL_TESTS_UNIT_AGENT_ENGINE_RIG_H_
+#define SHOAL_TESTS_UNIT_AGENT_ENGINE_RIG_H_
+
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/boot/boot_env.h"
+#include "agent/engine/engine.h"
+#include "agent/install/image_file.h"
+#include "agent/install/slots.h"
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace shoal::agent::testing {
+
+using shoal::testing::FakeClock;
+using shoal::testing::TempDir;
+
+inline void WriteFile(const std::string& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+}
+inline std::string ReadFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class Rig {
+ public:
+  explicit Rig(FileSystem& fs = RealFileSystem()) : fs_(fs) {
+    WriteFile(dir_.File("factory"), old_image_);
+    FileSlots slots(RealFileSystem(), data());
+    EXPECT_OK(slots.Initialise(dir_.File("factory"), "1.0.0"));
+    served_[crypto::Sha256Digest(new_image_)] = new_image_;
+  }
+
+  std::string data() const { return dir_.File("data"); }
+  std::string boot() const { return dir_.File("data/boot"); }
+  std::string SlotPath(const std::string& slot) const {
+    return dir_.File("data/slots/" + slot + "/image");
+  }
+
+  // Power on: the loader picks a slot, the agent opens its state.
+  void PowerOn() {
+    ASSERT_OK(BootOnce(fs_, boot()));
+    OpenAgent();
+  }
+  void OpenAgent() {
+    slots_ = std::make_unique<FileSlots>(fs_, data());
+    auto state = DeviceState::Open(fs_, data() + "/journal.json");
+    ASSERT_OK(state);
+    state_ = *std::move(state);
+    EngineOptions o;
+    o.fs = &fs_;
+    o.clock = &clock_;
+    o.state = state_.get();
+    o.slots = slots_.get();
+    o.download_directory = data() + "/downloads";
+    o.fetch = [this](const ArtifactSource& source, const std::string& path,
+                     const std::atomic<bool>&) -> absl::StatusOr<FetchStats> {
+      ++fetches_;
+      const auto it = served_.find(source.sha256);
+      if (it == served_.end()) return NotFound("no_source", "nobody has it");
+      WriteFile(path, it->second);
+      return FetchStats{it->second.size(), 0};
+    };
+    o.patch = [this](const PatchJob& job, const PatchProgress&) {
+      ++patches_;
+      if (!patch_status_.ok()) return patch_status_;
+      WriteFile(job.new_path, new_image_);
+      return absl::OkStatus();
+    };
+    o.health = [this](const RunningImage&) {
+      return HealthResult{healthy_, healthy_ ? "fine" : "no uplink"};
+    };
+    o.report = [this](const UpdateRecord& u, const RunningImage& running) {
+      reports_.push_back({u, running});
+      return absl::OkStatus();
+    };
+    o.may_restart = [this] { return may_restart_; };
+    engine_ = std::make_unique<Engine>(std::move(o));
+  }
+
+  UpdateRecord NewUpdate(bool with_delta = false) {
+    UpdateRecord u;
+    u.rollout_id = "r1";
+    u.rollout_version = 1;
+    u.image = {.version = "2.0.0",
+               .sha256 = crypto::Sha256Digest(new_image_),
+               .length = new_image_.size(),
+               .counter = 2,
+               .min_counter = 2};
+    u.full.sha256 = u.image.sha256;
+    u.full.length = u.image.length;
+    if (with_delta) {
+      served_[crypto::Sha256Digest(delta_)] = delta_;
+      DeltaSource delta;
+      delta.artifact.sha256 = crypto::Sha256Digest(delta_);
+      delta.artifact.length = delta_.size();
+      delta.from_sha256 = crypto::Sha256Digest(old_image_);
+      delta.from_length = old_image_.size();
+      u.delta = delta;
+    }
+    return u;
+  }
+
+  // Runs, restarting as the engine asks, until nothing is in hand or it waits.
+  Engine::Next Live() {
+    for (int i = 0; i < 10; ++i) {
+      const auto next = engine_->Run();
+      EXPECT_OK(next);
+      if (!next.ok() || *next != Engine::Next::kReboot)
+        return next.ok() ? *next : Engine::Next::kWait;
+      PowerOn();
+    }
+    ADD_FAILURE() << "restarts without end";
+    return Engine::Next::kWait;
+  }
+
+  std::string RunningBytes() {
+    const auto running = slots_->Running();
+    EXPECT_OK(running);
+    return running.ok() ? ReadFile(running->path) : "";
+  }
+
+  struct Report {
+    UpdateRecord update;
+    RunningImage running;
+  };
+
+  const std::string old_image_ = std::string(300'000, 'o') + "ld";
+  const std::string new_image_ = std::string(400'000, 'n') + "ew";
+  const std::string delta_ = "a delta";
+  TempDir dir_;
+  FileSystem& fs_;
+  FakeClock clock_;
+  std::map<std::string, std::string> served_;
+  bool healthy_ = true;
+  bool may_restart_ = true;
+  absl::Status patch_status_;
+  int fetches_ = 0;
+  int patches_ = 0;
+  std::vector<Report> reports_;
+  std::unique_ptr<FileSlots> slots_;
+  std::unique_ptr<DeviceState> state_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace shoal::agent::testing
+
+#endif  // SHOAL_TESTS_UNIT_AGENT_ENGINE_RIG_H_

@@ -1,0 +1,209 @@
+// T60, T61: every durable write of an update, one by one, is the one at which
+// power goes, before or after it took effect; and every one fails once.
+#include <optional>
+
+#include "tests/unit/agent/engine_rig.h"
+
+namespace shoal::agent {
+namespace {
+
+using shoal::testing::FailsBecause;
+using testing::ReadFile;
+using testing::Rig;
+using testing::WriteFile;
+
+struct PowerLoss {};
+
+// Counts what changes the disk; number `fail_at` is the last one, and either
+// happens or does not.
+class FaultyFiles final : public FileSystem {
+ public:
+  int writes = 0;
+  int fail_at = 0;
+  bool takes_effect = false;
+  bool disk_full = false;  // an error instead of power loss
+
+  absl::StatusOr<std::string> Read(const std::string& path,
+                                   uint64_t max) override {
+    return real_.Read(path, max);
+  }
+  absl::Status WriteAtomic(const std::string& path, std::string_view content,
+                           unsigned mode) override {
+    // Without fsync: what is lost here is decided by Mutate, and thousands of
+    // them would take a minute.
+    return Mutate([&]() -> absl::Status {
+      (void)mode;
+      WriteFile(path + ".new", std::string(content));
+      return ::rename((path + ".new").c_str(), path.c_str()) == 0
+                 ? absl::OkStatus()
+                 : ErrnoError(errno, "rename " + path);
+    });
+  }
+  absl::Status Remove(const std::string& path) override {
+    return Mutate([&] { return real_.Remove(path); });
+  }
+  absl::Status MakeDirectories(const std::string& path,
+                               unsigned mode) override {
+    return real_.MakeDirectories(path, mode);
+  }
+  absl::StatusOr<std::vector<std::string>> List(
+      const std::string& path) override {
+    return real_.List(path);
+  }
+  bool Exists(const std::string& path) override { return real_.Exists(path); }
+  absl::StatusOr<uint64_t> Size(const std::string& path) override {
+    return real_.Size(path);
+  }
+
+ private:
+  template <typename F>
+  absl::Status Mutate(F effect) {
+    if (++writes != fail_at) return effect();
+    if (disk_full)
+      return ResourceExhausted("disk_full", "no space left on device");
+    if (takes_effect) {
+      EXPECT_OK(effect());
+    }
+    throw PowerLoss{};
+  }
+  FileSystem& real_ = RealFileSystem();
+};
+
+struct Scenario {
+  bool healthy = true;
+  bool delta = false;
+};
+
+// Runs the update; power goes at write number `fail_at`. Returns the number of
+// writes, or nullopt when the fault was hit.
+std::optional<int> RunWithPowerLoss(const Scenario& scenario, int fail_at,
+                                    bool takes_effect) {
+  FaultyFiles files;
+  Rig rig(files);
+  rig.healthy_ = scenario.healthy;
+  files.fail_at = fail_at;
+  files.takes_effect = takes_effect;
+  bool lost = false;
+  try {
+    rig.PowerOn();
+    EXPECT_OK(rig.engine_->Begin(rig.NewUpdate(scenario.delta)));
+    EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
+  } catch (const PowerLoss&) {
+    lost = true;
+  }
+  const int writes = files.writes;
+  files.fail_at = 0;
+  if (lost) {
+    // Whatever was being written into a slot that no journal calls installed
+    // is torn.
+    auto state = DeviceState::Open(RealFileSystem(), rig.data() + "/journal.json");
+    EXPECT_OK(state);
+    const auto update = (*state)->Get().update;
+    if (update && (update->state == UpdateState::kFetching ||
+                   update->state == UpdateState::kInstalling))
+      WriteFile(rig.SlotPath(update->target_slot),
+                rig.new_image_.substr(0, rig.new_image_.size() / 2));
+    rig.PowerOn();
+    EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
+  }
+  // Whole, old or new, and it ended by itself.
+  const std::string running = rig.RunningBytes();
+  EXPECT_TRUE(running == rig.old_image_ || running == rig.new_image_);
+  EXPECT_FALSE(rig.state_->Get().update.has_value());
+  if (!scenario.healthy) {
+    EXPECT_TRUE(running == rig.old_image_);
+  }
+  for (const Rig::Report& report : rig.reports_) {
+    EXPECT_EQ(report.update.outcome_counter, 1u);
+    const bool success = report.update.result == UpdateResult::kSuccess;
+    EXPECT_EQ(success, running == rig.new_image_);
+    EXPECT_EQ(report.running.info.sha256, crypto::Sha256Digest(running));
+    // Repeated reports are the same bytes once signed.
+    EXPECT_EQ(report.update.finished_ms, rig.reports_[0].update.finished_ms);
+    EXPECT_EQ(report.update.reason, rig.reports_[0].update.reason);
+  }
+  // And it stays so over further boots.
+  rig.PowerOn();
+  EXPECT_TRUE(rig.RunningBytes() == running);
+  if (lost) return std::nullopt;
+  EXPECT_EQ(rig.reports_.size(), 1u);
+  return writes;
+}
+
+class PowerLossTest : public ::testing::TestWithParam<Scenario> {};
+
+TEST_P(PowerLossTest, T60_EveryWriteOfAnUpdate) {
+  const std::optional<int> writes = RunWithPowerLoss(GetParam(), 0, false);
+  ASSERT_TRUE(writes.has_value());
+  ASSERT_GT(*writes, 12);
+  for (int n = 1; n <= *writes; ++n)
+    for (const bool takes_effect : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << "write " << n << " of " << *writes
+                                        << (takes_effect ? " done" : " lost"));
+      EXPECT_FALSE(RunWithPowerLoss(GetParam(), n, takes_effect).has_value());
+      if (::testing::Test::HasFailure()) return;
+    }
+}
+
+TEST_P(PowerLossTest, T61_DiskFullAtAnyWriteIsAnErrorAndTheNextTryGoesOn) {
+  const std::optional<int> writes = RunWithPowerLoss(GetParam(), 0, false);
+  ASSERT_TRUE(writes.has_value());
+  // The first two writes are the loader's.
+  for (int n = 3; n <= *writes; ++n) {
+    SCOPED_TRACE(::testing::Message() << "write " << n << " of " << *writes);
+    FaultyFiles files;
+    Rig rig(files);
+    rig.healthy_ = GetParam().healthy;
+    rig.PowerOn();
+    files.disk_full = true;
+    files.fail_at = n;
+    int errors = 0;
+    bool rebooting = false;
+    bool try_lost = false;  // the loader counted a try and then failed
+    if (!rig.engine_->Begin(rig.NewUpdate(GetParam().delta)).ok()) {
+      ++errors;
+      ASSERT_OK(rig.engine_->Begin(rig.NewUpdate(GetParam().delta)));
+    }
+    for (int turn = 0; turn < 40; ++turn) {
+      if (rebooting) {
+        const auto booted = BootOnce(files, rig.boot());
+        if (!booted.ok()) {
+          EXPECT_THAT(booted, FailsBecause("disk_full"));
+          try_lost = true;
+          ++errors;
+          continue;
+        }
+        rig.OpenAgent();
+        rebooting = false;
+      }
+      const auto next = rig.engine_->Run();
+      if (!next.ok()) {
+        EXPECT_THAT(next, FailsBecause("disk_full"));
+        ++errors;
+        continue;
+      }
+      if (*next == Engine::Next::kIdle) break;
+      rebooting = *next == Engine::Next::kReboot;
+    }
+    EXPECT_EQ(errors, 1);
+    EXPECT_FALSE(rig.state_->Get().update.has_value());
+    const std::string running = rig.RunningBytes();
+    const bool is_new = running == rig.new_image_;
+    EXPECT_TRUE(is_new || running == rig.old_image_);
+    if (!try_lost) {
+      EXPECT_EQ(is_new, GetParam().healthy);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Scenarios, PowerLossTest,
+    ::testing::Values(Scenario{true, false}, Scenario{true, true},
+                      Scenario{false, false}),
+    [](const auto& scenario) {
+      return std::string(scenario.param.healthy ? "healthy" : "sick") +
+             (scenario.param.delta ? "_delta" : "_full");
+    });
+
+}  // namespace
+}  // namespace shoal::agent

@@ -1,0 +1,104 @@
+#include "agent/state/device_state.h"
+
+#include <sys/stat.h>
+
+#include "agent/state/identity.h"
+#include "tests/unit/agent/engine_rig.h"
+
+namespace shoal::agent {
+namespace {
+
+using shoal::testing::FailsBecause;
+using shoal::testing::TempDir;
+using testing::WriteFile;
+
+TEST(DeviceState, SurvivesARestartWhole) {
+  TempDir dir;
+  const std::string path = dir.File("journal.json");
+  UpdateRecord update = testing::Rig().NewUpdate(true);
+  update.state = UpdateState::kInstalling;
+  update.message = "bytes \xff\x00 of any kind";
+  update.resume_state = std::string("\0\1\2", 3);
+  {
+    ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
+    ASSERT_OK(state->Change([&](StateData& d) {
+      d.floor = 7;
+      d.update = update;
+      d.halts["ab"] = {"r1", 2, "smoke\xff"};
+      d.seen_commands["cc"] = 123;
+      d.last_refusal = Refusal{"update", "below_floor", "…", 5};
+      d.rollouts["r1"].digest = std::string(32, '\xee');
+    }));
+  }
+  ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
+  const StateData data = state->Get();
+  EXPECT_EQ(data.floor, 7u);
+  ASSERT_TRUE(data.update);
+  EXPECT_EQ(data.update->state, UpdateState::kInstalling);
+  EXPECT_EQ(data.update->message, update.message);
+  EXPECT_EQ(data.update->resume_state, update.resume_state);
+  EXPECT_EQ(data.update->delta->from_sha256, update.delta->from_sha256);
+  EXPECT_EQ(data.halts.at("ab").reason, "smoke\xff");
+  EXPECT_EQ(data.last_refusal->reason, "below_floor");
+  EXPECT_EQ(data.rollouts.at("r1").digest, std::string(32, '\xee'));
+  EXPECT_EQ(EncodeState(data), EncodeState(*DecodeState(EncodeState(data))));
+}
+
+TEST(DeviceState, DamageIsNeverTakenForAnEmptyState) {
+  TempDir dir;
+  const std::string path = dir.File("journal.json");
+  for (const char* text : {"", "{", "[]", "{\"update\":{\"state\":\"dancing\"}}",
+                           "{\"floor\":\"high\"}"}) {
+    WriteFile(path, text);
+    EXPECT_THAT(DeviceState::Open(RealFileSystem(), path),
+                FailsBecause("bad_state"))
+        << text;
+  }
+}
+
+TEST(DurableCounter, GoesOnAfterARestartWithoutGapOrRepeat) {
+  TempDir dir;
+  for (uint64_t n = 1; n <= 6; n += 2) {
+    ASSERT_OK_AND_ASSIGN(
+        auto counter, DurableCounter::Open(RealFileSystem(), dir.File("seq")));
+    EXPECT_EQ(*counter->Next(), n);
+    EXPECT_EQ(*counter->Next(), n + 1);
+  }
+}
+
+TEST(Identity, IsMadeOnceAndPrivate) {
+  TempDir dir;
+  ASSERT_OK_AND_ASSIGN(
+      const DeviceKeys first,
+      DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
+  ASSERT_OK_AND_ASSIGN(
+      const DeviceKeys second,
+      DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
+  EXPECT_EQ(first.signing.public_key(), second.signing.public_key());
+  EXPECT_EQ(first.box.public_key(), second.box.public_key());
+  struct stat info{};
+  ASSERT_EQ(::stat(dir.File("identity.key").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  ASSERT_OK(RealFileSystem().Remove(dir.File("box.key")));
+  EXPECT_THAT(DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()),
+              FailsBecause("bad_identity"));
+}
+
+TEST(Identity, MembershipIsKept) {
+  TempDir dir;
+  ASSERT_OK_AND_ASSIGN(auto none, LoadMembership(RealFileSystem(), dir.path()));
+  EXPECT_FALSE(none.has_value());
+  Membership membership;
+  membership.fleet_id = std::string(32, 'f');
+  membership.director_key = std::string(32, 'd');
+  membership.grant.set_device_id(std::string(16, '\x80'));
+  membership.grant.mutable_network()->set_place_key(std::string(32, 'p'));
+  ASSERT_OK(SaveMembership(RealFileSystem(), dir.path(), membership));
+  ASSERT_OK_AND_ASSIGN(auto kept, LoadMembership(RealFileSystem(), dir.path()));
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(kept->grant.SerializeAsString(),
+            membership.grant.SerializeAsString());
+}
+
+}  // namespace
+}  // namespace shoal::agent
