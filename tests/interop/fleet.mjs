@@ -1,0 +1,67 @@
+// A stranger's client: Node's own gRPC over mutual TLS with a P-256 client
+// certificate, nothing of Shoal but proto/.
+//
+//   node fleet.mjs --server HOST:PORT --ca server.crt --cert tls.crt
+//       --key tls.key --protos proto  devices | watch ID
+//
+// Prints one JSON object a line. Ends with 1 when a call fails.
+import fs from 'node:fs';
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+
+function parse(argv) {
+  const options = {};
+  const words = [];
+  for (let i = 0; i < argv.length; i++) {
+    if (argv[i].startsWith('--')) options[argv[i].slice(2)] = argv[++i];
+    else words.push(argv[i]);
+  }
+  for (const name of ['server', 'ca', 'cert', 'key', 'protos']) {
+    if (!options[name]) throw new Error(`--${name} is missing`);
+  }
+  return {options, words};
+}
+
+const {options, words} = parse(process.argv.slice(2));
+const definition = protoLoader.loadSync(
+    ['shoal/fleet/v1/device_service.proto', 'shoal/rollout/v1/rollout_service.proto'],
+    {includeDirs: [options.protos], keepCase: true, longs: Number, enums: String,
+     defaults: true});
+const {shoal} = grpc.loadPackageDefinition(definition);
+const credentials = grpc.credentials.createSsl(
+    fs.readFileSync(options.ca), fs.readFileSync(options.key),
+    fs.readFileSync(options.cert));
+const channel = {'grpc.ssl_target_name_override': 'localhost',
+                 'grpc.default_authority': 'localhost'};
+const deadline = () => Date.now() + 30000;
+const print = (message) => process.stdout.write(JSON.stringify(message) + '\n');
+
+function fail(error) {
+  const reason = error.metadata?.get('shoal-reason')[0] ?? '';
+  print({error: error.details ?? error.message, code: error.code, reason});
+  process.exitCode = 1;
+}
+
+if (words[0] === 'devices') {
+  const client = new shoal.fleet.v1.Devices(options.server, credentials, channel);
+  client.ListDevices({page_size: 1000}, {deadline: deadline()}, (error, response) => {
+    if (error) fail(error);
+    else print(response);
+    client.close();
+  });
+} else if (words[0] === 'watch' && words[1]) {
+  const client = new shoal.rollout.v1.Rollouts(options.server, credentials, channel);
+  const stream = client.WatchRollout({name: `rollouts/${words[1]}`}, {deadline: deadline()});
+  stream.on('data', (rollout) => {
+    print({name: rollout.name, state: rollout.state, phases: rollout.phases});
+    if (words[2] && rollout.state === words[2]) stream.cancel();
+  });
+  stream.on('error', (error) => {
+    if (error.code !== grpc.status.CANCELLED) fail(error);
+    client.close();
+  });
+  stream.on('end', () => client.close());
+} else {
+  print({error: 'say: devices, or: watch ID [STATE]'});
+  process.exitCode = 2;
+}
