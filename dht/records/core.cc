@@ -15,12 +15,12 @@ namespace {
 
 constexpr absl::Duration kMaxRest = absl::Seconds(1);
 constexpr absl::Duration kMaintenance = absl::Seconds(1);
-// Pings while disconnected: every second at first, then every five.
-constexpr int kEagerReachOuts = 10;
-constexpr absl::Duration kReachOutPause = absl::Seconds(5);
-// Pings to directory nodes that OpenDHT does not count as good.
+// Between pings to directory nodes while some are missing: a second after
+// each change, doubled up to these.
+constexpr absl::Duration kAlonePause = absl::Seconds(4);
 constexpr absl::Duration kNodeRecheck = absl::Seconds(30);
 constexpr absl::Duration kClientRecheck = absl::Minutes(5);
+constexpr int kMaxDoublings = 9;
 constexpr absl::Duration kConnectPoll = absl::Milliseconds(25);
 constexpr int kReceiveBurst = 128;
 constexpr size_t kMaxSeen = 8192;
@@ -91,6 +91,7 @@ absl::Status Network::Core::Start() {
                        absl::FromUnixSeconds(record->body.expires()) -
                            options_.clock->WallNow());
   };
+  publisher.connected = [this] { return Connected(); };
   publisher.ping = [this](const Address& to) { engine_->Ping(to); };
   if (is_node())
     publisher.confirm_self = [this](const std::string& place,
@@ -115,7 +116,13 @@ absl::Status Network::Core::Start() {
     admission.send = [this](const Address& to, const auto& datagram) {
       SendDatagram(to, datagram);
     };
-    admission.on_proven = [this](const Address& to) { engine_->Ping(to); };
+    // Once both sides take each other for nodes, they may talk.
+    const auto meet = [this](const Address& peer) {
+      if (admission_->Proven(peer) && admission_->AdmittedId(peer))
+        engine_->Ping(peer);
+    };
+    admission.on_proven = meet;
+    admission.on_admitted = meet;
     admission_ = std::make_unique<Admission>(std::move(admission));
   }
 
@@ -172,6 +179,7 @@ void Network::Core::Run() {
   for (const int fd : socket_.descriptors()) waits.push_back({fd, POLLIN, 0});
   while (!stopping_) {
     const absl::Duration wake = Now() + engine_->Periodic();
+    Publish();
     const absl::Duration rest = std::clamp(
         std::min(wake, RunTimers()) - Now(), absl::ZeroDuration(), kMaxRest);
     // Up, so that a timer in 0.3 ms is no busy loop.
@@ -197,15 +205,18 @@ void Network::Core::Finish() {
   engine_.reset();
 }
 
-void Network::Core::Maintain() {
-  At(Now() + kMaintenance, [this] { Maintain(); });
-  if (admission_) admission_->Tick();
-  ReachOut();
+void Network::Core::Publish() {
   counters_.connected = engine_->good_nodes();
   counters_.admitted = admission_ ? admission_->admitted() : 0;
   const auto [bytes, values] = engine_->store_size();
   counters_.stored_bytes = bytes;
   counters_.stored_values = values;
+}
+
+void Network::Core::Maintain() {
+  At(Now() + kMaintenance, [this] { Maintain(); });
+  if (admission_) admission_->Tick();
+  ReachOut();
   std::erase_if(heard_, [now = Now()](const auto& entry) {
     return now - entry.second.at > kAdmissionLifetime;
   });
@@ -215,16 +226,17 @@ void Network::Core::Maintain() {
 // that it has heard of.
 void Network::Core::ReachOut() {
   const size_t good = engine_->good_nodes();
-  absl::Duration pause = is_node() ? kNodeRecheck : kClientRecheck;
-  if (good == 0) {
-    pause = reach_outs_ < kEagerReachOuts ? kMaintenance : kReachOutPause;
-  } else {
-    reach_outs_ = 0;
-    if (good >= trusted_.size()) return;
-  }
-  if (Now() - last_reach_out_ < pause) return;
+  if (good != last_good_) reach_outs_ = 0;
+  last_good_ = good;
+  if (good > 0 && good >= trusted_.size()) return;
+  const absl::Duration most = good == 0      ? kAlonePause
+                              : is_node() ? kNodeRecheck
+                                          : kClientRecheck;
+  const absl::Duration pause =
+      std::min(kMaintenance * (1 << reach_outs_), most);
+  if (Now() - last_reach_out_ < pause - absl::Milliseconds(100)) return;
   last_reach_out_ = Now();
-  if (good == 0) ++reach_outs_;
+  reach_outs_ = std::min(reach_outs_ + 1, kMaxDoublings);
   for (const auto& [address, id] : trusted_) engine_->Ping(address);
 }
 
@@ -266,6 +278,7 @@ void Network::Core::SetDirectory(
   counters_.known = trusted_.size();
   publisher_->SetNodes(std::move(nodes));
   last_reach_out_ = -absl::InfiniteDuration();
+  reach_outs_ = 0;
   ReachOut();
 }
 

@@ -108,6 +108,7 @@ class Network::Core {
   void At(absl::Duration when, std::function<void()> task);
   absl::Duration RunTimers();
   void Maintain();
+  void Publish();  // the numbers of Stats()
   void ReachOut();
 
   // Datagrams.
@@ -152,6 +153,7 @@ class Network::Core {
   std::atomic<uint64_t> next_token_{1};
   absl::Duration last_reach_out_ = -absl::InfiniteDuration();
   int reach_outs_ = 0;
+  size_t last_good_ = 0;
   absl::Duration publisher_due_ = absl::InfiniteDuration();
 
   mutable Counters counters_;

@@ -20,7 +20,8 @@ constexpr absl::Duration kMaxConfirmPause = absl::Seconds(2);
 constexpr absl::Duration kFirstPutAgain = absl::Seconds(2);
 constexpr absl::Duration kMaxPutPause = absl::Seconds(10);
 // A node that says "missing" may just not have got it yet.
-constexpr absl::Duration kPutAgainWhenMissing = absl::Milliseconds(700);
+constexpr absl::Duration kPutAgainWhenMissing = absl::Milliseconds(300);
+constexpr absl::Duration kConnectPoll = absl::Milliseconds(10);
 constexpr char kSelf[] = "self";
 
 std::string Distance(const std::string& a, const std::string& b) {
@@ -75,14 +76,33 @@ void Publisher::Start(std::string record, std::string place,
   operation.count_self = count_self && options_.confirm_self != nullptr;
   operation.deadline = now + options.deadline;
   operation.confirm_pause = kFirstConfirm;
-  operation.next_confirm = now + kFirstConfirm;
+  operation.next_confirm = now;
   operation.put_pause = kFirstPutAgain;
   operation.done = std::move(done);
   by_nonce_[operation.nonce] = id;
+  operation.next_put = now;
+  MaybePut(operation);
+}
+
+void Publisher::MaybePut(Operation& operation) {
+  const absl::Duration now = options_.monotonic();
+  if (now < operation.next_put) return;
+  // A lone node is its own network.
+  if (!options_.connected() && !(operation.count_self && nodes_.empty())) {
+    operation.next_put = now + kConnectPoll;
+    return;
+  }
+  if (operation.puts > 0)
+    for (const StorageNode* node : Targets(operation.place))
+      if (!operation.receipts.contains(NameOf(*node)))
+        options_.ping(node->address);
   Put(operation);
 }
 
 void Publisher::Put(Operation& operation) {
+  if (operation.puts++ == 0)  // no use in asking earlier
+    operation.next_confirm = options_.monotonic() + kFirstConfirm;
+
   const absl::Duration now = options_.monotonic();
   operation.last_put = now;
   operation.next_put = now + operation.put_pause;
@@ -176,13 +196,12 @@ absl::Duration Publisher::Tick() {
       }
       continue;
     }
-    if (now >= operation.next_put) {
-      for (const StorageNode* node : Targets(operation.place))
-        if (!operation.receipts.contains(NameOf(*node)))
-          options_.ping(node->address);
-      Put(operation);
+    MaybePut(operation);
+    if (operation.puts == 0 && !operation.count_self) {
+      operation.next_confirm = operation.next_put;
+    } else if (now >= operation.next_confirm) {
+      AskForReceipts(id, operation);
     }
-    if (now >= operation.next_confirm) AskForReceipts(id, operation);
   }
   absl::Duration next = absl::InfiniteDuration();
   for (const auto& [id, operation] : operations_)

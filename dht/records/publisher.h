@@ -36,6 +36,8 @@ class Publisher {
     std::function<void(const Address&, const records::v1::Datagram&)> send;
     std::function<void(const std::string& place, const std::string& value)> put;
     std::function<void(const Address&)> ping;
+    // Does OpenDHT know any node? It forgets what is put while it does not.
+    std::function<bool()> connected;
     // Nodes: is it on this process's own disk? Answers later, on this thread.
     // Empty on clients.
     std::function<void(const std::string& place, const std::string& digest,
@@ -71,12 +73,15 @@ class Publisher {
     absl::Duration next_put;
     absl::Duration put_pause;
     absl::Duration last_put;
+    int puts = 0;
     Network::PutCallback done;
   };
   using Operations = std::map<uint64_t, Operation>;
 
   std::vector<const StorageNode*> Targets(const std::string& place) const;
   int Wanted(const Operation& operation) const;
+  // Puts when due and possible.
+  void MaybePut(Operation& operation);
   void Put(Operation& operation);
   void AskForReceipts(uint64_t id, Operation& operation);
   void Credit(uint64_t id, const std::string& node);

@@ -145,7 +145,7 @@ TEST_F(NetworkTest, T40_ForeignAndFalseRecordsLandNowhere) {
   auto nodes = StartNodes(fleet_, 3);
   auto member = Client();  // holds the network key, but no right to write
   PutOptions brief;
-  brief.deadline = absl::Seconds(2);
+  brief.deadline = absl::Seconds(1);
   const auto stranger = crypto::SigningKey::Generate();
   EXPECT_THAT(member->PutBlocking(
                   SignRecord(fleet_.Fields(RECORD_KIND_HEAD, head_, 9, "bad"),
@@ -185,7 +185,7 @@ TEST_F(NetworkTest, T43_TheStoreHookMayRefuse) {
   ASSERT_OK_AND_ASSIGN(const PutResult first, writer->PutBlocking(Head(1, "a")));
   EXPECT_EQ(first.receipts, 1);
   PutOptions brief;
-  brief.deadline = absl::Seconds(2);
+  brief.deadline = absl::Seconds(1);
   EXPECT_THAT(writer->PutBlocking(Head(2, "b"), brief),
               FailsBecause("no_receipt"));
   EXPECT_THAT(nodes[0]->network().PutBlocking(Head(3, "c"), brief),
@@ -348,7 +348,7 @@ TEST_F(NetworkTest, T63_NoReceiptBeforeTheNodeSaysOnDisk) {
   options.bootstrap = {nodes[0]->address()};
   ASSERT_OK_AND_ASSIGN(auto writer, Network::Open(std::move(options)));
   PutOptions brief;
-  brief.deadline = absl::Seconds(2);
+  brief.deadline = absl::Seconds(1);
   const std::string record = Head(1, "x");
   EXPECT_THAT(writer->PutBlocking(record, brief), FailsBecause("no_receipt"));
   EXPECT_TRUE(nodes[0]->Has(RecordDigest(record)));
@@ -490,7 +490,7 @@ TEST_F(NetworkTest, T52_KeysRotateWithAnOverlap) {
                        client->PutBlocking(Head(4, "epoch 2")));
   EXPECT_EQ(result.receipts, 3);
   PutOptions brief;
-  brief.deadline = absl::Seconds(2);
+  brief.deadline = absl::Seconds(1);
   EXPECT_THAT(left_behind->PutBlocking(Head(5, "left"), brief),
               FailsBecause("no_receipt"));
 }
