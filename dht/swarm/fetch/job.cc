@@ -192,6 +192,8 @@ void Job::AddPeers(const std::vector<std::string>& peers) {
 }
 
 void Job::Ban(const std::string& peer) {
+  // libtorrent tells it again for each piece that the peer had a part in.
+  if (banned_.contains(peer)) return;
   LogWarn("peer_dropped", {{"job", id()}, {"peer", peer}});
   // Only named peers count: an incoming one has a port of its own.
   const auto& known = command_.peers;

@@ -115,11 +115,11 @@ lt::settings_pack Settings(const std::string& listen,
   pack.set_int(S::listen_queue_size, 16);
   pack.set_int(S::active_limit, -1);
   pack.set_int(S::tick_interval, 200);
-  // A poisoner goes at the first failed piece that it alone sent.
+  // Two who have everything need no connection.
   pack.set_bool(S::close_redundant_connections, true);
   pack.set_int(S::alert_mask,
                lt::alert_category::error | lt::alert_category::status |
-                   lt::alert_category::connect);
+                   lt::alert_category::connect | lt::alert_category::peer);
   ApplyLimits(pack, limits);
   return pack;
 }

@@ -211,8 +211,11 @@ TEST_F(SwarmTest, T44_AGoodPeerBesideAPoisonedOneStillServes) {
   job.peers = {bad->swarm_address(), good->swarm_address()};
   Outcome outcome;
   ASSERT_OK(leech->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK(outcome.Wait());
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
   EXPECT_EQ(Content(job.output_path), content_);
+  // The bad one was dropped before it could send the file over and over.
+  EXPECT_LT(result.bytes_discarded, artifact_.length);
+  EXPECT_LT(bad->Status().uploaded, 2 * artifact_.length);
 }
 
 TEST_F(SwarmTest, AFileThatDoesNotMatchItsRootIsNotSeeded) {
