@@ -1,0 +1,139 @@
+#include "dht/node/trust_keeper.h"
+
+#include <gmock/gmock.h>
+
+#include "common/bytes.h"
+#include "signing/verify/fetcher.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_fleet.h"
+
+namespace shoal::dht::node {
+namespace {
+
+using ::shoal::testing::FailsBecause;
+using ::shoal::testing::TempDir;
+using ::shoal::testing::TestFleet;
+
+class TrustKeeperTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto fleet = TestFleet::Create(dir_.File("fleet"));
+    ASSERT_OK(fleet);
+    fleet_ = *std::move(fleet);
+    fleet::v1::EnrollNodeRequest request;
+    request.set_node_id("n");
+    request.set_public_key(key_.public_key());
+    request.set_signature(key_.Sign(crypto::SigningInput(
+        "shoal.node.enroll.v1", fleet_->fleet_id(), "n")));
+    auto bundle = fleet_->EnrollNode(request);
+    ASSERT_OK(bundle);
+    bundle_ = *std::move(bundle);
+  }
+  absl::StatusOr<std::unique_ptr<TrustKeeper>> Open() {
+    return TrustKeeper::Open(dir_.File("trust"), dir_.File("public"), bundle_,
+                             RealFileSystem(), SystemClock());
+  }
+
+  TempDir dir_;
+  std::unique_ptr<TestFleet> fleet_;
+  crypto::SigningKey key_ = crypto::SigningKey::Generate();
+  fleet::v1::NodeBundle bundle_;
+};
+
+TEST_F(TrustKeeperTest, KnowsTheFleetsWritersFromTheBundle) {
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  const auto view = keeper->view();
+  RecordBody body;
+  body.set_writer_key(fleet_->director_key().public_key());
+  ASSERT_OK_AND_ASSIGN(const Writer director, view->Resolve(body, absl::Now()));
+  EXPECT_EQ(director.kind, records::v1::WRITER_CLASS_DIRECTOR);
+  body.set_writer_key(fleet_->admin().key.public_key());
+  ASSERT_OK_AND_ASSIGN(const Writer oper, view->Resolve(body, absl::Now()));
+  EXPECT_EQ(oper.kind, records::v1::WRITER_CLASS_OPERATOR);
+  body.set_writer_key(crypto::SigningKey::Generate().public_key());
+  EXPECT_THAT(view->Resolve(body, absl::Now()), FailsBecause("wrong_writer"));
+  ASSERT_OK_AND_ASSIGN(const auto device, fleet_->IssueDevice());
+  *body.mutable_credential() = device.credential;
+  ASSERT_OK_AND_ASSIGN(const Writer writer, view->Resolve(body, absl::Now()));
+  EXPECT_EQ(writer.id, device.id);
+  EXPECT_OK(view->VerifyNode(bundle_.credential(), absl::Now()));
+  EXPECT_THAT(view->VerifyNode(device.credential, absl::Now()),
+              FailsBecause("wrong_credential_kind"));
+}
+
+TEST_F(TrustKeeperTest, ListsImagesAndDeltasAndServesAWholeRepository) {
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  ASSERT_OK_AND_ASSIGN(const auto image,
+                       fleet_->AddImage("gateway", "1.1.0", 2, 0,
+                                        std::string(40000, 'i')));
+  release::v1::DeltaIndex index;
+  index.set_device_type("gateway");
+  ASSERT_OK_AND_ASSIGN(*index.add_deltas(), fleet_->AddDelta("delta bytes"));
+  ASSERT_OK(fleet_->AddDocument("director/gateway/deltas/1.1.0",
+                                index.SerializeAsString()));
+  ASSERT_OK(fleet_->Publish());
+  signing::DirectoryFetcher source(RealFileSystem(), fleet_->repository());
+  ASSERT_OK(keeper->Refresh(source));
+  const auto publication = keeper->publication();
+  ASSERT_EQ(publication->artifacts.size(), 2u);
+  EXPECT_TRUE(publication->artifacts.contains(image.target.sha256));
+  EXPECT_TRUE(publication->artifacts.contains(index.deltas(0).sha256()));
+  // A client that knows the fleet id alone reads the tree that was written.
+  signing::UpdaterOptions options;
+  options.directory = dir_.File("client");
+  options.fleet_id = fleet_->fleet_id();
+  ASSERT_OK_AND_ASSIGN(auto client,
+                       signing::Updater::Open(options, RealFileSystem(),
+                                              SystemClock()));
+  signing::DirectoryFetcher served(RealFileSystem(), dir_.File("public"));
+  ASSERT_OK(client->Refresh(served));
+  EXPECT_EQ(client->timestamp().version, fleet_->versions().at("timestamp"));
+  ASSERT_OK(client->GetTarget(&served, image.target.path));
+}
+
+TEST_F(TrustKeeperTest, RemembersWhatItRefreshedWhenTheBundleIsOld) {
+  {
+    ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+    ASSERT_OK(fleet_->AddImage("gateway", "1.1.0", 2, 0, "image"));
+    ASSERT_OK(fleet_->Publish());
+    signing::DirectoryFetcher source(RealFileSystem(), fleet_->repository());
+    ASSERT_OK(keeper->Refresh(source));
+  }
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  EXPECT_EQ(keeper->view()->fleet().timestamp_version,
+            fleet_->versions().at("timestamp"));
+  EXPECT_EQ(keeper->publication()->artifacts.size(), 1u);
+}
+
+TEST_F(TrustKeeperTest, ARevokedOperatorIsNoWriterAfterTheRefresh) {
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  auto policy = fleet_->policy();
+  policy.set_version(2);
+  policy.mutable_revocations()->add_operator_keys(
+      HexEncode(fleet_->admin().key.public_key()));
+  ASSERT_OK(fleet_->SetPolicy(policy));
+  ASSERT_OK(fleet_->Publish());
+  const auto before = keeper->view();
+  signing::DirectoryFetcher source(RealFileSystem(), fleet_->repository());
+  ASSERT_OK(keeper->Refresh(source));
+  RecordBody body;
+  body.set_writer_key(fleet_->admin().key.public_key());
+  EXPECT_THAT(keeper->view()->Resolve(body, absl::Now()),
+              FailsBecause("revoked"));
+  EXPECT_FALSE(keeper->view()->SameWriters(*before));
+}
+
+TEST_F(TrustKeeperTest, AForeignTimestampChangesNothing) {
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  ASSERT_OK_AND_ASSIGN(auto other, TestFleet::Create(dir_.File("other")));
+  ASSERT_OK(other->Publish());
+  signing::DirectoryFetcher source(RealFileSystem(), other->repository());
+  EXPECT_FALSE(keeper->Refresh(source).ok());
+  EXPECT_EQ(keeper->view()->fleet().director_keys[0],
+            fleet_->director_key().public_key());
+}
+
+}  // namespace
+}  // namespace shoal::dht::node
