@@ -135,6 +135,12 @@ TEST(StorageNodes, T64_TwoOfFiveDisksDestroyedThenTwoMore) {
     EXPECT_OK(WaitFor("three copies of every record again", [&] {
       return cluster->FewestCopies(digests) >= 3;
     }, absl::Seconds(40)));
+    // Not only untouched copies: the new disks took their share.
+    EXPECT_OK(WaitFor("records on the new disks", [&] {
+      const auto one = cluster->Status(a);
+      const auto two = cluster->Status(b);
+      return one.ok() && two.ok() && one->repaired() + two->repaired() > 0;
+    }));
     RecordProperty(fmt::format("repair_ms_{}", a),
                    static_cast<int>(absl::ToInt64Milliseconds(absl::Now() - begin)));
     ASSERT_FALSE(::testing::Test::HasFailure());
