@@ -81,7 +81,7 @@ std::string TicketText(const pairing::v1::ClaimTicket& ticket) {
 
 absl::StatusOr<std::string> QrText(const std::string& text) {
   const std::unique_ptr<QRcode, void (*)(QRcode*)> code(
-      QRcode_encodeString(text.c_str(), 0, QR_ECLEVEL_L, QR_MODE_AN, 1),
+      QRcode_encodeString(text.c_str(), 0, QR_ECLEVEL_L, QR_MODE_8, 1),
       &QRcode_free);
   if (!code) {
     return errno == ERANGE
