@@ -136,8 +136,8 @@ class Rig {
     RunningImage running;
   };
 
-  const std::string old_image_ = std::string(300'000, 'o') + "ld";
-  const std::string new_image_ = std::string(400'000, 'n') + "ew";
+  const std::string old_image_ = std::string(30'000, 'o') + "ld";
+  const std::string new_image_ = std::string(40'000, 'n') + "ew";
   const std::string delta_ = "a delta";
   TempDir dir_;
   FileSystem& fs_;

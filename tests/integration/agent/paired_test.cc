@@ -1,0 +1,290 @@
+// A device in its fleet: pairing, rollouts, policy, commands, halts and
+// telemetry over a real network, with the real programs.
+#include <set>
+
+#include "common/bytes.h"
+#include "common/crypto/box.h"
+#include "common/crypto/hash.h"
+#include "tests/integration/agent/device.h"
+#include "tests/integration/agent/test_plane.h"
+
+namespace shoal::testing {
+namespace {
+
+class PairedTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(plane_, TestPlane::Start(dir_));
+    ASSERT_OK(plane_->AllowInstall());
+    ASSERT_OK(plane_->Publish());
+    WriteText(dir_.File("factory"), std::string(50'000, 'f'));
+    device_ = std::make_unique<Device>(dir_, "device");
+  }
+  void Pair() {
+    ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
+    WriteText(dir_.File("ticket"), ticket);
+    ASSERT_OK(device_->Init({"--image", dir_.File("factory"), "--ticket-file",
+                             dir_.File("ticket")}));
+    device_->Replace("interval = \"60s\"", "interval = \"200ms\"");
+    device_->Configure(
+        "\n[commands.greet]\nprogram = \"/bin/echo\"\n"
+        "arguments = [\"hello\", \"{0}\"]\ntypes = [\"identifier\"]\n"
+        "\n[commands.secret]\nprogram = \"/bin/echo\"\narguments = [\"no\"]\n");
+    device_->PowerOn();
+    ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
+    ASSERT_OK(device_->process().WaitForLog("event=paired"));
+  }
+  std::vector<records::v1::Outcome> Outcomes() {
+    std::vector<records::v1::Outcome> outcomes;
+    for (const auto& record : plane_->Received(records::v1::RECORD_KIND_OUTCOME))
+      outcomes.emplace_back().ParseFromString(record.body.payload());
+    return outcomes;
+  }
+  // Sends a command as `op` and waits for its result.
+  absl::StatusOr<records::v1::CommandResult> Command(
+      const TestOperator& op, const std::string& name,
+      const std::vector<std::string>& arguments) {
+    std::string box_key;
+    SHOAL_RETURN_IF_ERROR(WaitFor("the device's report", [&] {
+      for (const auto& record :
+           plane_->Received(records::v1::RECORD_KIND_DEVICE_REPORT)) {
+        records::v1::DeviceReport report;
+        report.ParseFromString(record.body.payload());
+        box_key = report.box_key();
+      }
+      return !box_key.empty();
+    }));
+    const crypto::BoxKey reply = crypto::BoxKey::Generate();
+    records::v1::Command command;
+    command.set_id(crypto::RandomBytes(16));
+    command.set_device_id(plane_->device_id());
+    command.set_operator_key(op.key.public_key());
+    command.set_name(name);
+    for (const std::string& argument : arguments)
+      command.add_arguments(argument);
+    command.set_issued(absl::ToUnixMillis(absl::Now()));
+    command.set_expires(absl::ToUnixMillis(absl::Now() + absl::Minutes(5)));
+    command.set_reply_key(reply.public_key());
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string sealed,
+        crypto::SealTo(box_key, command.SerializeAsString()));
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string record,
+        plane_->fleet().OperatorRecord(op, records::v1::RECORD_KIND_COMMAND,
+                                       HexEncode(plane_->device_id()),
+                                       ++command_version_, sealed));
+    SHOAL_RETURN_IF_ERROR(plane_->Store(record));
+    const std::string place = plane_->places().CommandResult(command.id());
+    std::string payload;
+    SHOAL_RETURN_IF_ERROR(WaitFor("the result", [&] {
+      for (const auto& one :
+           plane_->Received(records::v1::RECORD_KIND_COMMAND_RESULT))
+        if (one.body.place() == place) payload = one.body.payload();
+      return !payload.empty();
+    }));
+    SHOAL_ASSIGN_OR_RETURN(const std::string plain, reply.Open(payload));
+    records::v1::CommandResult result;
+    result.ParseFromString(plain);
+    return result;
+  }
+
+  TempDir dir_;
+  std::unique_ptr<TestPlane> plane_;
+  std::unique_ptr<Device> device_;
+  uint64_t command_version_ = 0;
+};
+
+TEST_F(PairedTest, PairsUpdatesAndReports) {
+  Pair();
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(120'000, 'n')));
+  ASSERT_OK(plane_->AddRollout(plane_->Rollout("r1", image)));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor("the outcome", [&] { return !Outcomes().empty(); },
+                    absl::Seconds(40)));
+  const records::v1::Outcome outcome = Outcomes()[0];
+  EXPECT_EQ(outcome.result(), records::v1::OUTCOME_RESULT_SUCCESS);
+  EXPECT_EQ(outcome.running_sha256(), image.target.sha256);
+  EXPECT_EQ(outcome.device_id(), plane_->device_id());
+  EXPECT_EQ(outcome.counter(), 1u);
+  EXPECT_GE(outcome.bytes_downloaded(), 120'000u);
+  EXPECT_EQ(device_->RunningVersion(), "2.0.0");
+  // It offers what it fetched.
+  ASSERT_OK(WaitFor("the provider record", [&] {
+    return !plane_->Received(records::v1::RECORD_KIND_PROVIDER).empty();
+  }));
+  // Telemetry: numbered without gaps across the restart, readable with the
+  // fleet's key alone.
+  std::set<uint64_t> sequences;
+  ASSERT_OK(WaitFor("telemetry", [&] {
+    sequences.clear();
+    for (const auto& record :
+         plane_->Received(records::v1::RECORD_KIND_TELEMETRY)) {
+      const auto plain =
+          plane_->fleet().telemetry_key().Open(record.body.payload());
+      records::v1::TelemetryBatch batch;
+      if (!plain.ok() || !batch.ParseFromString(*plain)) return false;
+      EXPECT_EQ(batch.device_id(), plane_->device_id());
+      EXPECT_EQ(batch.sequence(), record.body.version());
+      EXPECT_GE(batch.samples_size(), 3);
+      sequences.insert(batch.sequence());
+    }
+    return sequences.size() >= 5 && *sequences.begin() == 1 &&
+           *sequences.rbegin() == sequences.size();
+  }));
+}
+
+TEST_F(PairedTest, T51_GrantByAStrangerIsRefused) {
+  ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
+  WriteText(dir_.File("ticket"), ticket);
+  ASSERT_OK(device_->Init({"--ticket-file", dir_.File("ticket")}));
+  device_->PowerOn();
+  // Whoever saw the ticket can make a grant, but is no director.
+  const auto stranger = crypto::SigningKey::Generate();
+  // The node itself refuses it: it knows the directors.
+  EXPECT_FALSE(plane_->Grant(stranger).ok());
+  ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
+  ASSERT_OK(device_->process().WaitForLog("event=paired"));
+}
+
+TEST_F(PairedTest, T50_ExpiredTicketIsRefused) {
+  ASSERT_OK_AND_ASSIGN(const std::string ticket,
+                       plane_->Ticket(-absl::Seconds(5)));
+  WriteText(dir_.File("ticket"), ticket);
+  ASSERT_OK(device_->Init({"--ticket-file", dir_.File("ticket")}));
+  device_->PowerOn();
+  ASSERT_OK(device_->process().WaitForLog("reason=ticket_expired"));
+  EXPECT_EQ(device_->Status()["last_refusal"]["reason"], "ticket_expired");
+}
+
+TEST_F(PairedTest, PairingGoesOnAfterARestart) {
+  ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
+  WriteText(dir_.File("ticket"), ticket);
+  ASSERT_OK(device_->Init({"--ticket-file", dir_.File("ticket")}));
+  device_->PowerOn();
+  ASSERT_OK(device_->process().WaitForLog("event=pairing_answered"));
+  device_->PowerOff();
+  device_->PowerOn();
+  ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
+  ASSERT_OK(device_->process().WaitForLog("event=paired"));
+  EXPECT_EQ(
+      plane_->Received(records::v1::RECORD_KIND_PAIR_ANSWER).size(), 1u);
+}
+
+TEST_F(PairedTest, T20_WithoutAGrantInThePolicyNothingIsInstalledUntilItChanges) {
+  policy::v1::AccessPolicy policy = plane_->fleet().policy();
+  policy.set_version(policy.version() + 1);
+  for (int i = policy.rules_size() - 1; i >= 0; --i)
+    if (policy.rules(i).name() == "install")
+      policy.mutable_rules()->DeleteSubrange(i, 1);
+  ASSERT_OK(plane_->fleet().SetPolicy(policy));
+  ASSERT_OK(plane_->Publish());
+  Pair();
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(60'000, 'n')));
+  ASSERT_OK(plane_->AddRollout(plane_->Rollout("r1", image)));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(device_->process().WaitForLog(
+      "event=update_refused reason=policy_denied"));
+  EXPECT_EQ(device_->RunningVersion(), "factory");
+  EXPECT_EQ(device_->Status()["last_refusal"]["reason"], "policy_denied");
+  // A new policy takes effect at once.
+  ASSERT_OK(plane_->AllowInstall());
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor("the update", [&] {
+    return device_->RunningVersion() == "2.0.0" && device_->Idle();
+  }, absl::Seconds(40)));
+}
+
+TEST_F(PairedTest, T53_CommandsRunByTheDevicesOwnDecision) {
+  policy::v1::Rule rule;
+  rule.set_name("greeting");
+  rule.add_principals("operator:helper");
+  rule.add_actions("command.run:greet");
+  rule.mutable_devices()->set_all(true);
+  ASSERT_OK_AND_ASSIGN(const TestOperator helper,
+                       plane_->fleet().MakeOperator("helper"));
+  policy::v1::AccessPolicy policy = plane_->fleet().policy();
+  policy.set_version(policy.version() + 1);
+  *policy.add_operators() = helper.entry;
+  *policy.add_rules() = rule;
+  ASSERT_OK(plane_->fleet().SetPolicy(policy));
+  ASSERT_OK(plane_->Publish());
+  Pair();
+  ASSERT_OK_AND_ASSIGN(auto result, Command(helper, "greet", {"world"}));
+  EXPECT_EQ(result.reason(), "ok") << result.message();
+  EXPECT_EQ(result.output(), "hello world\n");
+  ASSERT_OK_AND_ASSIGN(result, Command(helper, "greet", {"$(id)"}));
+  EXPECT_EQ(result.reason(), "bad_argument");
+  ASSERT_OK_AND_ASSIGN(result, Command(helper, "secret", {}));
+  EXPECT_EQ(result.reason(), "permission_denied");
+  ASSERT_OK_AND_ASSIGN(result, Command(helper, "missing", {}));
+  EXPECT_EQ(result.reason(), "permission_denied");
+}
+
+TEST_F(PairedTest, T28_AHaltEndsNewStartsAcrossRestarts) {
+  policy::v1::Rule rule;
+  rule.set_name("halt");
+  rule.add_principals("operator:" + plane_->fleet().admin().name);
+  rule.add_actions("rollout.halt");
+  ASSERT_OK(plane_->AllowInstall({rule}));
+  ASSERT_OK(plane_->Publish());
+  Pair();
+  records::v1::Halt halt;
+  halt.set_rollout_id("r1");
+  halt.set_counter(1);
+  halt.set_reason("smoke");
+  ASSERT_OK_AND_ASSIGN(
+      const std::string record,
+      plane_->fleet().OperatorRecord(plane_->fleet().admin(),
+                                     records::v1::RECORD_KIND_HALT, "gateway",
+                                     1, halt.SerializeAsString(),
+                                     absl::Hours(1)));
+  ASSERT_OK(plane_->Store(record));
+  ASSERT_OK(device_->process().WaitForLog("event=rollout_halted"));
+  device_->PowerOff();
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(60'000, 'n')));
+  auto document = plane_->Rollout("r1", image);
+  ASSERT_OK(plane_->AddRollout(document));
+  ASSERT_OK(plane_->Publish());
+  device_->PowerOn();
+  ASSERT_OK(WaitFor("the device says that it is halted", [&] {
+    return device_->Status()["live"].value("waiting_reason", "") == "halted";
+  }));
+  EXPECT_EQ(device_->RunningVersion(), "factory");
+  // Only a version that names the halt lifts it.
+  document.set_version(2);
+  document.add_lifted_halts(dht::RecordDigest(record));
+  ASSERT_OK(plane_->AddRollout(document));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor("the update", [&] {
+    return device_->RunningVersion() == "2.0.0" && device_->Idle();
+  }, absl::Seconds(40)));
+}
+
+TEST_F(PairedTest, T01_TamperedMetadataIsRefusedAndTheDeviceGoesOn) {
+  Pair();
+  ASSERT_OK(device_->process().WaitForLog("event=online"));
+  std::string bytes =
+      ReadText(plane_->fleet().repository() + "/metadata/timestamp.json");
+  // A higher version than any, with signatures that no longer fit.
+  const size_t at = bytes.find("\"version\":");
+  ASSERT_NE(at, std::string::npos);
+  const size_t last = bytes.rfind("\"version\":");
+  bytes.insert(last + 10, "9");
+  records::v1::Head head;
+  head.set_timestamp(bytes);
+  ASSERT_OK_AND_ASSIGN(
+      const std::string record,
+      plane_->fleet().DirectorRecord(records::v1::RECORD_KIND_HEAD, "gateway",
+                                     1'000'000, head.SerializeAsString()));
+  ASSERT_OK(plane_->Store(record));
+  ASSERT_OK(device_->process().WaitForLog(
+      "event=metadata_refused reason=bad_signature"));
+  EXPECT_EQ(device_->Status()["last_refusal"]["case"], "metadata");
+  EXPECT_TRUE(device_->process().Running());
+}
+
+}  // namespace
+}  // namespace shoal::testing
