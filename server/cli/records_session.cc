@@ -111,6 +111,13 @@ absl::StatusOr<std::vector<dht::VerifiedRecord>> RecordsSession::PullAll(
                                     program_.clock().WallNow()};
     const absl::Status pulled = (*client)->Pull(
         request, [&](const node::v1::PullResponse& response) {
+          if (response.has_credential()) {
+            // The resolver remembers it when it is good; the record behind it
+            // says whether it was.
+            dht::RecordBody introduction;
+            *introduction.mutable_credential() = response.credential();
+            (void)resolver_(introduction, verify.now);
+          }
           const auto record = dht::VerifyRecord(response.record(), verify);
           if (record.ok() && record->body.place() == place) {
             found.push_back(*record);

@@ -22,7 +22,7 @@ class GrpcJsTest : public ::testing::Test {
   // Runs a program of ours; its output, or a failed test.
   std::string Must(std::vector<std::string> arguments) {
     arguments[0] = BinPath(arguments[0]);
-    const auto result = Run(arguments);
+    const auto result = shoal::testing::Run(arguments);
     EXPECT_OK(result);
     if (!result.ok()) return "";
     EXPECT_TRUE(result->status.ok())
@@ -61,7 +61,7 @@ class GrpcJsTest : public ::testing::Test {
         "--key", Path(operator_name + "/tls.key"),
         "--protos", std::string(SHOAL_SOURCE_DIR) + "/proto"};
     arguments.insert(arguments.end(), words.begin(), words.end());
-    const auto result = Run(arguments);
+    const auto result = shoal::testing::Run(arguments);
     EXPECT_OK(result);
     std::vector<Json> lines;
     if (!result.ok()) return {lines, false};
@@ -106,6 +106,7 @@ class GrpcJsTest : public ::testing::Test {
         std::vector<std::string>{BinPath("shoald"), "--config",
                                  Path("plane/shoald.toml")},
         dir_);
+    ASSERT_OK(plane_->Start());
     ASSERT_OK(plane_->WaitForLog("event=ready", absl::Seconds(30)));
     address_ = Read("plane/address");
     while (!address_.empty() && address_.back() == '\n') address_.pop_back();
