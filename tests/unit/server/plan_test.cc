@@ -1,0 +1,104 @@
+#include "server/rollout/plan.h"
+
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "rules/rollout.h"
+#include "tests/support/status_matchers.h"
+
+namespace shoal::server {
+namespace {
+
+using testing::FailsBecause;
+
+const absl::Time kNow = absl::FromUnixSeconds(1767225600);
+
+store::ReleaseRow Release() {
+  store::ReleaseRow row;
+  row.mutable_release()->set_device_type("gateway");
+  row.mutable_release()->set_version("2.0");
+  row.mutable_release()->set_image_target("fw/gateway/2.0/image");
+  row.mutable_release()->set_sha256(std::string(64, 'a'));
+  row.mutable_release()->set_length(1000);
+  row.mutable_release()->set_counter(2);
+  return row;
+}
+
+std::vector<rules::DeviceFacts> Devices(int count) {
+  std::vector<rules::DeviceFacts> devices;
+  for (int i = 0; i < count; ++i) {
+    rules::DeviceFacts facts;
+    facts.id = crypto::Sha256Digest(std::to_string(i)).substr(0, 16);
+    facts.device_type = "gateway";
+    if (i % 10 == 0) facts.labels["ring"] = "lab";
+    devices.push_back(facts);
+  }
+  return devices;
+}
+
+rollout::v1::CreateRolloutRequest Request() {
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r1");
+  request.set_device_type("gateway");
+  request.set_release("releases/gateway/2.0");
+  return request;
+}
+
+absl::StatusOr<rollout::v1::RolloutDocument> Plan(
+    const rollout::v1::CreateRolloutRequest& request, int devices) {
+  return PlanRollout(request, Release(), std::string(32, 'f'),
+                     Devices(devices), kNow);
+}
+
+TEST(Plan, PercentAndCountBecomeExactThresholds) {
+  auto request = Request();
+  request.add_phases()->set_count(3);
+  request.add_phases()->set_percent(25);
+  request.add_phases()->set_percent(100);
+  ASSERT_OK_AND_ASSIGN(auto document, Plan(request, 100));
+  ASSERT_EQ(document.phases_size(), 3);
+  EXPECT_EQ(document.phases(0).expected_devices(), 3u);
+  EXPECT_EQ(document.phases(1).expected_devices(), 22u);
+  EXPECT_EQ(document.phases(2).expected_devices(), 75u);
+  // The devices' own code reaches the same phases.
+  int first = 0;
+  for (const auto& device : Devices(100)) {
+    first += rules::PhaseOf(document, device) == 0;
+  }
+  EXPECT_EQ(first, 3);
+}
+
+TEST(Plan, LabelledPhaseTakesItsDevicesWhateverTheirPosition) {
+  auto request = Request();
+  (*request.add_phases()->mutable_labels())["ring"] = "lab";
+  request.add_phases()->set_percent(100);
+  ASSERT_OK_AND_ASSIGN(auto document, Plan(request, 50));
+  EXPECT_EQ(document.phases(0).expected_devices(), 5u);
+  EXPECT_EQ(document.phases(1).expected_devices(), 45u);
+}
+
+TEST(Plan, WithoutPhasesEverybodyIsInTheOnlyOne) {
+  ASSERT_OK_AND_ASSIGN(auto document, Plan(Request(), 7));
+  ASSERT_EQ(document.phases_size(), 1);
+  EXPECT_EQ(document.phases(0).threshold(), uint64_t{1} << 32);
+  EXPECT_EQ(document.phases(0).expected_devices(), 7u);
+  EXPECT_TRUE(document.selector().all());
+}
+
+TEST(Plan, WhatCannotBeMeantIsRefused) {
+  auto shrinking = Request();
+  shrinking.add_phases()->set_percent(50);
+  shrinking.add_phases()->set_percent(10);
+  EXPECT_THAT(Plan(shrinking, 0), FailsBecause("bad_rollout"));
+  auto partial = Request();
+  partial.add_phases()->set_percent(50);
+  EXPECT_THAT(Plan(partial, 100), FailsBecause("bad_rollout"));
+  auto other_type = Request();
+  other_type.set_device_type("kiosk");
+  EXPECT_THAT(Plan(other_type, 1), FailsBecause("bad_rollout"));
+  auto nameless = Request();
+  nameless.set_rollout_id("../x");
+  EXPECT_THAT(Plan(nameless, 1), FailsBecause("bad_rollout"));
+}
+
+}  // namespace
+}  // namespace shoal::server
