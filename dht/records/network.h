@@ -63,7 +63,10 @@ struct NodeIdentity {
 
 struct NetworkOptions {
   // "127.0.0.1:0", "0.0.0.0:4222", "[::]:4222": numeric host; port 0: the
-  // system's choice. A second address of the other family may be given.
+  // system's choice. A second address of the other family may be given. With
+  // IPv6 alone OpenDHT 2.4 does not listen (it asks IPv4 first). With both, a
+  // Get may end before it has found what is there, as soon as one family has
+  // no nodes: listen, or bind one family.
   std::string bind_address = "127.0.0.1:0";
   std::string second_bind_address;
 

@@ -32,27 +32,32 @@ using testing::TestNode;
 using testing::WaitForMesh;
 using namespace records::v1;
 
-// What a listener heard.
+// What a listener heard. The state is shared with the callback, which may
+// still run when the test is over.
 class Heard {
  public:
   Network::ListenCallback Callback() {
-    return [this](const VerifiedRecord& record) {
-      std::lock_guard lock(mutex_);
-      records_.push_back(record.body.payload());
+    return [state = state_](const VerifiedRecord& record) {
+      std::lock_guard lock(state->mutex);
+      state->records.push_back(record.body.payload());
     };
   }
   bool Has(const std::string& payload) const {
-    std::lock_guard lock(mutex_);
-    return std::count(records_.begin(), records_.end(), payload) > 0;
+    std::lock_guard lock(state_->mutex);
+    return std::count(state_->records.begin(), state_->records.end(),
+                      payload) > 0;
   }
   size_t count() const {
-    std::lock_guard lock(mutex_);
-    return records_.size();
+    std::lock_guard lock(state_->mutex);
+    return state_->records.size();
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::vector<std::string> records_;
+  struct State {
+    std::mutex mutex;
+    std::vector<std::string> records;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 class NetworkTest : public ::testing::Test {
@@ -554,6 +559,18 @@ TEST_F(NetworkTest, ManyThreadsMayUseOneNetwork) {
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(done, 4);
+}
+
+TEST_F(NetworkTest, ADualStackClientPutsAndListens) {
+  auto nodes = StartNodes(fleet_, 1);
+  NetworkOptions options = fleet_.Options();
+  options.second_bind_address = "[::1]:0";
+  ASSERT_OK_AND_ASSIGN(auto client, Network::Open(std::move(options)));
+  Heard heard;
+  const ListenToken token = client->Listen(head_, heard.Callback());
+  ASSERT_OK(client->PutBlocking(Head(1, "x")));
+  ASSERT_OK(WaitFor("the push", [&] { return heard.Has("x"); }));
+  client->Cancel(token);
 }
 
 TEST_F(NetworkTest, BadOptionsAreRefused) {
