@@ -1,15 +1,18 @@
 #include "dht/node/intake.h"
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 namespace shoal::dht::node {
 
-Intake::Intake(std::function<void(const VerifiedRecord&, bool)> handle,
+Intake::Intake(std::function<void(const VerifiedRecord&)> handle,
                std::function<void()> idle)
-    : handle_(std::move(handle)),
-      idle_(std::move(idle)),
-      thread_([this] { Run(); }) {}
+    : handle_(std::move(handle)), idle_(std::move(idle)) {}
+
+void Intake::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 Intake::~Intake() {
   {
@@ -17,7 +20,7 @@ Intake::~Intake() {
     stopping_ = true;
   }
   wake_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool Intake::Wants(records::v1::RecordKind kind) {
@@ -27,30 +30,28 @@ bool Intake::Wants(records::v1::RecordKind kind) {
          kind == records::v1::RECORD_KIND_PROVIDER;
 }
 
-void Intake::Push(VerifiedRecord record, bool repaired) {
+void Intake::Push(VerifiedRecord record) {
   std::lock_guard lock(mutex_);
   if (stopping_) return;
-  queue_.emplace_back(std::move(record), repaired);
+  queue_.push_back(std::move(record));
   wake_.notify_one();
 }
 
 void Intake::Run() {
   auto next_idle = std::chrono::steady_clock::now();
   while (true) {
-    std::pair<VerifiedRecord, bool> item;
-    bool have = false;
+    std::optional<VerifiedRecord> record;
     {
       std::unique_lock lock(mutex_);
       wake_.wait_until(lock, next_idle,
                        [this] { return stopping_ || !queue_.empty(); });
       if (stopping_) return;
       if (!queue_.empty()) {
-        item = std::move(queue_.front());
+        record = std::move(queue_.front());
         queue_.pop_front();
-        have = true;
       }
     }
-    if (have) handle_(item.first, item.second);
+    if (record.has_value()) handle_(*record);
     const auto now = std::chrono::steady_clock::now();
     if (now >= next_idle) {
       idle_();

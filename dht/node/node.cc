@@ -24,6 +24,7 @@ constexpr uint64_t kMaxDirectoryBytes = 64u << 10;
 constexpr absl::Duration kPutDeadline = absl::Seconds(30);
 constexpr absl::Duration kSourceLookUp = absl::Seconds(2);
 constexpr absl::Duration kRefreshRetry = absl::Seconds(5);
+constexpr int kMaxTries = 12;
 constexpr size_t kReloadAtOnce = 512;
 
 }  // namespace
@@ -58,7 +59,7 @@ class StorageNode::Impl {
   absl::StatusOr<VerifiedRecord> Verify(const std::string& bytes) const;
   void Learn(const records::v1::Credential& credential);
   void TakeDirectory(const std::string& bytes);
-  void Handle(const VerifiedRecord& record, bool repaired);
+  void Handle(const VerifiedRecord& record);
   void OfferTimestamp(std::string_view timestamp);
   void Idle();
   void RefreshTrust();
@@ -95,14 +96,15 @@ class StorageNode::Impl {
 
   // Of the intake's thread.
   std::string candidate_;  // timestamp that may be newer
+  int tries_ = 0;          // to refresh with it
   absl::Duration retry_at_ = absl::ZeroDuration();
   absl::Duration sweep_at_ = absl::ZeroDuration();
 
   std::mutex intake_mutex_;  // guards intake_open_
   bool intake_open_ = false;
-  void ToIntake(const VerifiedRecord& record, bool repaired) {
+  void ToIntake(const VerifiedRecord& record) {
     std::lock_guard lock(intake_mutex_);
-    if (intake_open_) intake_->Push(record, repaired);
+    if (intake_open_) intake_->Push(record);
   }
 };
 
@@ -124,9 +126,19 @@ StorageNode::Impl::~Impl() {
 
 absl::Status StorageNode::Impl::Start() {
   SHOAL_RETURN_IF_ERROR(OpenStores());
+  {
+    // It collects from now on and works once everything it uses is there.
+    std::lock_guard lock(intake_mutex_);
+    intake_ = std::make_unique<Intake>(
+        [this](const VerifiedRecord& record) { Handle(record); },
+        [this] { Idle(); });
+    intake_open_ = true;
+  }
   SHOAL_RETURN_IF_ERROR(OpenNetwork());
   SHOAL_RETURN_IF_ERROR(Reload());
-  return OpenServices();
+  SHOAL_RETURN_IF_ERROR(OpenServices());
+  intake_->Start();
+  return absl::OkStatus();
 }
 
 absl::Status StorageNode::Impl::OpenStores() {
@@ -202,7 +214,7 @@ NodeHooks StorageNode::Impl::MakeNodeHooks() {
     std::shared_ptr<VerifiedRecord> copy;
     if (wanted) copy = std::make_shared<VerifiedRecord>(record);
     store_->Add(record, Source::kNetwork, [this, copy](absl::Status status) {
-      if (status.ok() && copy != nullptr) ToIntake(*copy, false);
+      if (status.ok() && copy != nullptr) ToIntake(*copy);
     });
     return true;
   };
@@ -296,15 +308,6 @@ absl::Status StorageNode::Impl::OpenServices() {
   };
   SHOAL_ASSIGN_OR_RETURN(mirror_, Mirror::Start(config_.mirror, *fetch_, fs_,
                                                 clock_, std::move(mirror)));
-  {
-    std::lock_guard lock(intake_mutex_);
-    intake_ = std::make_unique<Intake>(
-        [this](const VerifiedRecord& record, bool repaired) {
-          Handle(record, repaired);
-        },
-        [this] { Idle(); });
-    intake_open_ = true;
-  }
   RepairHooks repair;
   repair.directory = [this] { return Directory(); };
   repair.verify = [this](const std::string& bytes) { return Verify(bytes); };
@@ -312,7 +315,10 @@ absl::Status StorageNode::Impl::OpenServices() {
     Learn(credential);
   };
   repair.stored = [this](const VerifiedRecord& record) {
-    ToIntake(record, true);
+    network_->StoreLocal(record.bytes, [](absl::Status status) {
+      if (!status.ok()) LogDebug("store_local", {{"error", status}});
+    });
+    if (Intake::Wants(record.body.kind())) ToIntake(record);
   };
   repairer_ = Repairer::Start(config_.repair, files_.key.public_key(),
                               files_.tls, *store_, clock_, std::move(repair));
@@ -327,12 +333,7 @@ absl::Status StorageNode::Impl::OpenServices() {
   return absl::OkStatus();
 }
 
-void StorageNode::Impl::Handle(const VerifiedRecord& record, bool repaired) {
-  if (repaired) {
-    network_->StoreLocal(record.bytes, [](absl::Status status) {
-      if (!status.ok()) LogDebug("store_local", {{"error", status}});
-    });
-  }
+void StorageNode::Impl::Handle(const VerifiedRecord& record) {
   switch (record.body.kind()) {
     case records::v1::RECORD_KIND_HEAD: {
       records::v1::Head head;
@@ -365,6 +366,7 @@ void StorageNode::Impl::OfferTimestamp(std::string_view timestamp) {
     return;
   }
   candidate_ = std::string(timestamp);
+  tries_ = 0;
   retry_at_ = absl::ZeroDuration();
 }
 
@@ -395,10 +397,11 @@ void StorageNode::Impl::RefreshTrust() {
   if (!refreshed.ok()) {
     LogWarn("refresh", {{"error", refreshed}});
     retry_at_ = clock_.MonotonicNow() + kRefreshRetry;
-    // Never to be had: not a timestamp of this fleet, or an older one.
+    // A root that it needs may be on its way; but what this fleet never signed
+    // is not tried for ever.
     if (!trust_->IsNewer(candidate_) ||
-        ReasonOf(refreshed) == "bad_signature" ||
-        ReasonOf(refreshed) == "rollback") {
+        (++tries_ >= kMaxTries && (ReasonOf(refreshed) == "bad_signature" ||
+                                   ReasonOf(refreshed) == "rollback"))) {
       candidate_.clear();
     }
     return;

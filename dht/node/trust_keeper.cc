@@ -43,7 +43,16 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
       new TrustKeeper(std::move(updater), public_dir, fs));
   BundleFetcher source(bundle);
   const absl::Status stored = keeper->updater_->UseStored();
-  if (!stored.ok()) {
+  // Enrolled again, the bundle is the newer one.
+  const auto bundled = bundle.metadata().find("timestamp.json");
+  const auto timestamp =
+      bundled == bundle.metadata().end()
+          ? absl::StatusOr<signing::ParsedTimestamp>(
+                NotFound("metadata_missing", "no timestamp in the bundle"))
+          : signing::ParseTimestamp(bundled->second);
+  if (!stored.ok() ||
+      (timestamp.ok() && timestamp->value.version >
+                             keeper->updater_->timestamp().version)) {
     const absl::Status refreshed = keeper->updater_->Refresh(source);
     if (!refreshed.ok()) {
       LogWarn("metadata_stale", {{"error", refreshed}});
