@@ -1,118 +1,22 @@
 #include "dht/node/mirror.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <condition_variable>
-#include <cstdio>
-#include <map>
-#include <mutex>
-#include <optional>
-#include <set>
-#include <thread>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "dht/node/mirror_impl.h"
 #include "dht/swarm/endpoint.h"
 
 namespace shoal::dht::node {
 namespace {
 
-constexpr absl::Duration kRetryFirst = absl::Seconds(1);
 constexpr absl::Duration kRetryMost = absl::Minutes(1);
 constexpr size_t kMaxPeers = 100;
 constexpr size_t kMaxOrigins = 16;
 
 }  // namespace
-
-// Shared with callbacks of others, which may outlive the Mirror.
-class Mirror::Impl : public std::enable_shared_from_this<Mirror::Impl> {
- public:
-  Impl(MirrorOptions options, FetchProcess& fetch, FileSystem& fs,
-       Clock& clock, MirrorHooks hooks)
-      : options_(std::move(options)),
-        fetch_(fetch),
-        fs_(fs),
-        clock_(clock),
-        hooks_(std::move(hooks)) {}
-
-  void StartThread() {
-    thread_ = std::thread([this] { Run(); });
-  }
-  void Stop() {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    thread_.join();
-    // No callback of the fetcher finds anything to do from here on.
-  }
-  void Kick() {
-    std::lock_guard lock(mutex_);
-    kicked_ = true;
-    wake_.notify_all();
-  }
-  void OfferSource(const std::string& sha256, const MirrorSources& sources);
-  std::vector<std::string> Fetching() const;
-  std::vector<std::string> Held() const;
-
- private:
-  enum class State { kAbsent, kFetching, kVerifying, kHeld };
-  struct Item {
-    Publication::Wanted wanted;
-    State state = State::kAbsent;
-    absl::Duration retry_at = absl::ZeroDuration();  // monotonic
-    absl::Duration backoff = kRetryFirst;
-    std::set<std::string> origins;  // of the running fetch
-    bool announcing = false;
-    std::optional<absl::Duration> announced;  // monotonic
-    // Set while no metadata names it.
-    std::optional<absl::Duration> unwanted_since;
-  };
-
-  std::string BlobPath(const std::string& sha256) const {
-    return JoinPath(options_.public_dir, "blobs/" + HexEncode(sha256));
-  }
-  std::string PartialPath(const std::string& sha256) const {
-    return JoinPath(options_.partial_dir, HexEncode(sha256));
-  }
-
-  void Run();
-  void Look();
-  void TakePublication();
-  void Collect();
-  void BeginFetch(const std::string& sha256);
-  void Fetched(const std::string& sha256, absl::StatusOr<FetchResult> result);
-  void BeginSeed(const std::string& sha256);
-  void Seeded(const std::string& sha256, absl::Status status);
-  void Announce(const std::string& sha256);
-  absl::Status Adopt(const std::string& sha256);
-  void LinkTarget(const Item& item);
-  void CollectOrphans();
-  void RetryLater(Item& item);
-
-  const MirrorOptions options_;
-  FetchProcess& fetch_;
-  FileSystem& fs_;
-  Clock& clock_;
-  const MirrorHooks hooks_;
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;
-  bool kicked_ = true;
-  std::map<std::string, Item> items_;  // by SHA-256
-  std::shared_ptr<const Publication> seen_;
-  // Files among the blobs that nothing names, since when (monotonic).
-  std::map<std::string, absl::Duration> orphans_;
-  std::thread thread_;
-};
 
 void Mirror::Impl::Run() {
   while (true) {
@@ -160,38 +64,6 @@ void Mirror::Impl::Look() {
   for (const std::string& sha256 : announce) Announce(sha256);
   Collect();
   CollectOrphans();
-}
-
-// Blobs of an earlier run, and documents that were replaced.
-void Mirror::Impl::CollectOrphans() {
-  const auto names = fs_.List(JoinPath(options_.public_dir, "blobs"));
-  if (!names.ok()) return;
-  std::vector<std::string> gone;
-  {
-    std::lock_guard lock(mutex_);
-    const absl::Duration now = clock_.MonotonicNow();
-    std::map<std::string, absl::Duration> orphans;
-    for (const std::string& name : *names) {
-      const auto sha256 = HexDecode(name);
-      if (!sha256.ok() || items_.contains(*sha256) ||
-          seen_->documents.contains(*sha256)) {
-        continue;
-      }
-      const auto known = orphans_.find(name);
-      const absl::Duration since = known == orphans_.end() ? now : known->second;
-      if (now - since < options_.grace) {
-        orphans[name] = since;
-      } else {
-        gone.push_back(name);
-      }
-    }
-    orphans_ = std::move(orphans);
-  }
-  for (const std::string& name : gone) {
-    const absl::Status removed =
-        fs_.Remove(JoinPath(options_.public_dir, "blobs/" + name));
-    if (!removed.ok()) LogError("remove_blob", {{"error", removed}});
-  }
 }
 
 void Mirror::Impl::TakePublication() {
@@ -277,18 +149,6 @@ void Mirror::Impl::Fetched(const std::string& sha256,
   wake_.notify_all();
 }
 
-// The finished download becomes a blob. Its bytes were checked by the fetcher
-// and are checked once more before they are served.
-absl::Status Mirror::Impl::Adopt(const std::string& sha256) {
-  const std::string from = PartialPath(sha256);
-  const std::string to = BlobPath(sha256);
-  if (::chmod(from.c_str(), 0644) != 0) return ErrnoError(errno, "chmod " + from);
-  if (::rename(from.c_str(), to.c_str()) != 0) {
-    return ErrnoError(errno, "rename " + from);
-  }
-  return SyncDirectory(to.substr(0, to.rfind('/')));
-}
-
 void Mirror::Impl::BeginSeed(const std::string& sha256) {
   SeedJob job;
   {
@@ -328,21 +188,6 @@ void Mirror::Impl::Seeded(const std::string& sha256, absl::Status status) {
   wake_.notify_all();
 }
 
-// The same file under the name that a TUF client asks for.
-void Mirror::Impl::LinkTarget(const Item& item) {
-  if (item.wanted.target_path.empty()) return;
-  const std::string path =
-      JoinPath(options_.public_dir, item.wanted.target_path);
-  absl::Status made =
-      fs_.MakeDirectories(path.substr(0, path.rfind('/')));
-  if (made.ok() &&
-      ::link(BlobPath(item.wanted.artifact.sha256).c_str(), path.c_str()) != 0 &&
-      errno != EEXIST) {
-    made = ErrnoError(errno, "link " + path);
-  }
-  if (!made.ok()) LogWarn("link_target", {{"error", made}});
-}
-
 void Mirror::Impl::Announce(const std::string& sha256) {
   const std::weak_ptr<Impl> weak = weak_from_this();
   hooks_.announce(sha256, [weak, sha256](absl::Status status) {
@@ -359,39 +204,6 @@ void Mirror::Impl::Announce(const std::string& sha256) {
               {{"sha256", HexEncode(sha256)}, {"error", status}});
     }
   });
-}
-
-// Deletes what has been unwanted for long enough.
-void Mirror::Impl::Collect() {
-  std::vector<Item> gone;
-  {
-    std::lock_guard lock(mutex_);
-    const absl::Duration now = clock_.MonotonicNow();
-    for (auto it = items_.begin(); it != items_.end();) {
-      const Item& item = it->second;
-      if (!item.unwanted_since.has_value() ||
-          now - *item.unwanted_since < options_.grace) {
-        ++it;
-        continue;
-      }
-      gone.push_back(item);
-      it = items_.erase(it);
-    }
-  }
-  for (const Item& item : gone) {
-    const std::string& sha256 = item.wanted.artifact.sha256;
-    fetch_.Cancel(HexEncode(sha256));
-    fetch_.StopSeeding(sha256);
-    std::vector<std::string> paths = {BlobPath(sha256), PartialPath(sha256)};
-    if (!item.wanted.target_path.empty()) {
-      paths.push_back(JoinPath(options_.public_dir, item.wanted.target_path));
-    }
-    for (const std::string& path : paths) {
-      const absl::Status removed = fs_.Remove(path);
-      if (!removed.ok()) LogError("remove_blob", {{"error", removed}});
-    }
-    LogInfo("blob_dropped", {{"sha256", HexEncode(sha256)}});
-  }
 }
 
 void Mirror::Impl::OfferSource(const std::string& sha256,

@@ -1,0 +1,252 @@
+// What a running storage node does with records, callers and artifacts.
+#include <algorithm>
+#include <utility>
+
+#include "common/bytes.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "dht/node/node_impl.h"
+#include "dht/node/record_fetcher.h"
+#include "shoal/node/v1/node_service.pb.h"
+
+namespace shoal::dht::node {
+namespace {
+
+constexpr absl::Duration kPutDeadline = absl::Seconds(30);
+constexpr absl::Duration kSourceLookUp = absl::Seconds(2);
+constexpr absl::Duration kRefreshRetry = absl::Seconds(5);
+constexpr int kMaxTries = 12;
+
+}  // namespace
+
+void StorageNode::Impl::Handle(const VerifiedRecord& record) {
+  switch (record.body.kind()) {
+    case records::v1::RECORD_KIND_HEAD: {
+      records::v1::Head head;
+      if (head.ParseFromString(record.body.payload())) {
+        OfferTimestamp(head.timestamp());
+      }
+      break;
+    }
+    case records::v1::RECORD_KIND_METADATA:
+      // A renewed timestamp comes without a head.
+      OfferTimestamp(record.body.payload());
+      break;
+    case records::v1::RECORD_KIND_NODE_DIRECTORY:
+      TakeDirectory(record.body.payload());
+      break;
+    case records::v1::RECORD_KIND_PROVIDER:
+      OfferProvider(record);
+      break;
+    default:
+      break;
+  }
+}
+
+void StorageNode::Impl::OfferTimestamp(std::string_view timestamp) {
+  if (!trust_->IsNewer(timestamp)) return;
+  const auto offered = signing::ParseTimestamp(timestamp);
+  const auto waiting = signing::ParseTimestamp(candidate_);
+  if (waiting.ok() && offered.ok() &&
+      waiting->value.version >= offered->value.version) {
+    return;
+  }
+  candidate_ = std::string(timestamp);
+  tries_ = 0;
+  retry_at_ = absl::ZeroDuration();
+}
+
+void StorageNode::Impl::Idle() {
+  const absl::Duration now = clock_.MonotonicNow();
+  if (!candidate_.empty() && retry_at_ <= now) RefreshTrust();
+  if (sweep_at_ <= now) {
+    sweep_at_ = now + config_.sweep_interval;
+    const auto swept = store_->Sweep();
+    if (!swept.ok()) LogError("sweep", {{"error", swept.status()}});
+  }
+}
+
+void StorageNode::Impl::RefreshTrust() {
+  RecordFetcherOptions options;
+  options.store = store_.get();
+  options.network = network_.get();
+  options.fetch = fetch_.get();
+  options.places = &places_;
+  options.origins = OtherOrigins();
+  RecordFetcher source(std::move(options), candidate_);
+  const auto before = trust_->view();
+  const absl::Status refreshed = trust_->Refresh(source);
+  if (!trust_->view()->SameWriters(*before)) {
+    network_->SetResolver(resolver_);
+    repairer_->TrustChanged();
+  }
+  if (!refreshed.ok()) {
+    LogWarn("refresh", {{"error", refreshed}});
+    retry_at_ = clock_.MonotonicNow() + kRefreshRetry;
+    // A root that it needs may be on its way; but what this fleet never signed
+    // is not tried for ever.
+    if (!trust_->IsNewer(candidate_) ||
+        (++tries_ >= kMaxTries && (ReasonOf(refreshed) == "bad_signature" ||
+                                   ReasonOf(refreshed) == "rollback"))) {
+      candidate_.clear();
+    }
+    return;
+  }
+  candidate_.clear();
+  const absl::Status exported = trust_->ExportRoots(source.roots());
+  if (!exported.ok()) LogError("export_roots", {{"error", exported}});
+  LogInfo("refreshed",
+          {{"timestamp", trust_->view()->fleet().timestamp_version},
+           {"artifacts", trust_->publication()->artifacts.size()}});
+  mirror_->Kick();
+}
+
+void StorageNode::Impl::TakeDirectory(const std::string& bytes) {
+  auto directory = std::make_shared<records::v1::NodeDirectory>();
+  if (!directory->ParseFromString(bytes) ||
+      directory->version() <= Directory()->version()) {
+    return;
+  }
+  const absl::Status saved =
+      fs_.WriteAtomic(config_.File("directory.pb"), bytes);
+  if (!saved.ok()) LogError("save_directory", {{"error", saved}});
+  {
+    std::lock_guard lock(mutex_);
+    directory_ = directory;
+  }
+  network_->SetDirectory(*directory);
+  LogInfo("directory", {{"version", directory->version()},
+                        {"nodes", directory->nodes_size()}});
+  repairer_->Kick();
+}
+
+void StorageNode::Impl::AddSource(const records::v1::Provider& provider,
+                                  MirrorSources* sources) {
+  if (!provider.swarm_address().empty()) {
+    sources->peers.push_back(provider.swarm_address());
+  }
+  if (!provider.origin_url().empty()) {
+    sources->origins.push_back(provider.origin_url());
+  }
+}
+
+void StorageNode::Impl::OfferProvider(const VerifiedRecord& record) {
+  records::v1::Provider provider;
+  if (record.writer.public_key == files_.key.public_key() ||
+      !provider.ParseFromString(record.body.payload())) {
+    return;
+  }
+  MirrorSources sources;
+  AddSource(provider, &sources);
+  for (const std::string& sha256 : mirror_->Fetching()) {
+    if (places_.Provider(sha256) == record.body.place()) {
+      mirror_->OfferSource(sha256, sources);
+    }
+  }
+}
+
+MirrorSources StorageNode::Impl::Sources(const std::string& sha256) {
+  MirrorSources sources;
+  const std::string place = places_.Provider(sha256);
+  const auto add = [&](const VerifiedRecord& record) {
+    records::v1::Provider provider;
+    if (record.body.kind() == records::v1::RECORD_KIND_PROVIDER &&
+        record.writer.public_key != files_.key.public_key() &&
+        provider.ParseFromString(record.body.payload())) {
+      AddSource(provider, &sources);
+    }
+  };
+  const auto local =
+      store_->AtPlace(place, records::v1::RECORD_KIND_PROVIDER, 64);
+  if (local.ok()) {
+    for (const std::string& bytes : *local) {
+      const auto record = Verify(bytes);
+      if (record.ok()) add(*record);
+    }
+  }
+  if (sources.peers.empty() && sources.origins.empty()) {
+    const auto found = network_->GetBlocking(place, kSourceLookUp);
+    if (found.ok()) {
+      for (const VerifiedRecord& record : *found) add(record);
+    }
+  }
+  for (const records::v1::NodeEntry& node : Directory()->nodes()) {
+    if (node.public_key() == files_.key.public_key()) continue;
+    if (!node.swarm_address().empty()) {
+      sources.peers.push_back(node.swarm_address());
+    }
+  }
+  for (std::string& origin : OtherOrigins()) {
+    sources.origins.push_back(std::move(origin));
+  }
+  return sources;
+}
+
+std::vector<std::string> StorageNode::Impl::OtherOrigins() const {
+  std::vector<std::string> origins;
+  for (const records::v1::NodeEntry& node : Directory()->nodes()) {
+    if (node.public_key() != files_.key.public_key() &&
+        !node.http_address().empty()) {
+      origins.push_back("http://" + node.http_address() + "/");
+    }
+  }
+  return origins;
+}
+
+void StorageNode::Impl::Announce(const std::string& sha256,
+                                 std::function<void(absl::Status)> done) {
+  records::v1::Provider provider;
+  provider.set_swarm_address(config_.swarm_advertise.empty()
+                                 ? fetch_->swarm_address()
+                                 : config_.swarm_advertise);
+  provider.set_origin_url(config_.http_advertise.empty()
+                              ? origin_->base_url()
+                              : "http://" + config_.http_advertise + "/");
+  RecordFields fields;
+  fields.kind = records::v1::RECORD_KIND_PROVIDER;
+  fields.place = places_.Provider(sha256);
+  fields.issued = clock_.WallNow();
+  // Grows as long as the clock does; each is good for an hour only.
+  fields.version = static_cast<uint64_t>(absl::ToUnixMillis(fields.issued));
+  fields.expires = fields.issued + config_.mirror.provider_lifetime;
+  fields.payload = provider.SerializeAsString();
+  fields.credential = files_.bundle.credential();
+  PutOptions put;
+  put.deadline = kPutDeadline;
+  network_->Put(SignRecord(fields, files_.key, files_.bundle.fleet_id()), put,
+                [done = std::move(done)](absl::StatusOr<PutResult> result) {
+                  done(result.status());
+                });
+}
+
+bool StorageNode::Impl::MayCall(const std::string& spki) const {
+  for (const std::string& plane : files_.bundle.plane_tls_spki_sha256()) {
+    if (plane == spki) return true;
+  }
+  const auto view = trust_->view();
+  if (view->OperatorTls(spki)) return true;
+  const auto& revoked = view->fleet().revoked_node_keys;
+  for (const records::v1::NodeEntry& node : Directory()->nodes()) {
+    if (node.tls_spki_sha256() != spki) continue;
+    return std::find(revoked.begin(), revoked.end(), node.public_key()) ==
+           revoked.end();
+  }
+  return false;
+}
+
+void StorageNode::Impl::FillStatus(
+    shoal::node::v1::GetStatusResponse* response) const {
+  const NetworkStats network = network_->Stats();
+  const RepairStats repair = repairer_->Stats();
+  response->set_admitted_nodes(static_cast<uint32_t>(network.admitted_nodes));
+  response->set_known_nodes(static_cast<uint32_t>(network.known_nodes));
+  response->set_dropped_datagrams(network.dropped_datagrams);
+  response->set_repaired(repair.repaired);
+  response->set_refused(network.refused_records + repair.refused);
+  for (std::string& artifact : mirror_->Held()) {
+    response->add_artifacts(std::move(artifact));
+  }
+  response->set_version(SHOAL_VERSION);
+}
+
+}  // namespace shoal::dht::node

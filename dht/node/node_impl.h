@@ -1,0 +1,106 @@
+// For node.cc (start and stop) and node_events.cc (what happens in between).
+#ifndef SHOAL_DHT_NODE_NODE_IMPL_H_
+#define SHOAL_DHT_NODE_NODE_IMPL_H_
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dht/node/intake.h"
+#include "dht/node/node.h"
+#include "dht/node/trust_keeper.h"
+#include "dht/records/network.h"
+#include "dht/swarm/origin_server.h"
+
+namespace shoal::node::v1 {
+class GetStatusResponse;
+}
+
+namespace shoal::dht::node {
+
+class StorageNode::Impl {
+ public:
+  Impl(NodeConfig config, NodeFiles files, FileSystem& fs, Clock& clock)
+      : config_(std::move(config)),
+        files_(std::move(files)),
+        fs_(fs),
+        clock_(clock),
+        places_(files_.bundle.network().place_key()) {}
+  ~Impl();
+
+  absl::Status Start();
+  NodeAddresses addresses() const {
+    return {network_->bound_address(), server_->address(), origin_->address(),
+            fetch_->swarm_address()};
+  }
+
+ private:
+  absl::Status OpenStores();
+  absl::Status OpenNetwork();
+  absl::Status Reload();
+  absl::Status OpenServices();
+  NodeHooks MakeNodeHooks();
+
+  std::shared_ptr<const records::v1::NodeDirectory> Directory() const {
+    std::lock_guard lock(mutex_);
+    return directory_;
+  }
+  absl::StatusOr<VerifiedRecord> Verify(const std::string& bytes) const;
+  void Learn(const records::v1::Credential& credential);
+  void TakeDirectory(const std::string& bytes);
+  void Handle(const VerifiedRecord& record);
+  void OfferTimestamp(std::string_view timestamp);
+  void Idle();
+  void RefreshTrust();
+  void OfferProvider(const VerifiedRecord& record);
+  MirrorSources Sources(const std::string& sha256);
+  void Announce(const std::string& sha256,
+                std::function<void(absl::Status)> done);
+  bool MayCall(const std::string& spki) const;
+  void FillStatus(shoal::node::v1::GetStatusResponse* response) const;
+  std::vector<std::string> OtherOrigins() const;
+  static void AddSource(const records::v1::Provider& provider,
+                        MirrorSources* sources);
+
+  const NodeConfig config_;
+  const NodeFiles files_;
+  FileSystem& fs_;
+  Clock& clock_;
+  const PlaceNamer places_;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<const records::v1::NodeDirectory> directory_;  // mutex_
+
+  // In the order in which they are opened; closed the other way round.
+  std::unique_ptr<RecordStore> store_;
+  std::unique_ptr<TrustKeeper> trust_;
+  WriterResolver resolver_;
+  std::unique_ptr<FetchProcess> fetch_;
+  std::unique_ptr<OriginServer> origin_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Mirror> mirror_;
+  std::unique_ptr<Intake> intake_;
+  std::unique_ptr<Repairer> repairer_;
+  std::unique_ptr<RecordsServer> server_;
+
+  // Of the intake's thread.
+  std::string candidate_;  // timestamp that may be newer
+  int tries_ = 0;          // to refresh with it
+  absl::Duration retry_at_ = absl::ZeroDuration();
+  absl::Duration sweep_at_ = absl::ZeroDuration();
+
+  std::mutex intake_mutex_;  // guards intake_open_
+  bool intake_open_ = false;
+  void ToIntake(const VerifiedRecord& record) {
+    std::lock_guard lock(intake_mutex_);
+    if (intake_open_) intake_->Push(record);
+  }
+};
+
+}  // namespace shoal::dht::node
+
+#endif  // SHOAL_DHT_NODE_NODE_IMPL_H_
