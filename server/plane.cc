@@ -157,6 +157,7 @@ struct Plane::Impl {
   absl::Status BuildNetwork(Clock& clock);
   absl::Status BuildBulk();
   absl::Status StartWorkers(FileSystem& fs);
+  absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
   void Wire();
 };
 
@@ -295,6 +296,30 @@ void Plane::Impl::Wire() {
   });
 }
 
+// A port that the system chose is kept over restarts where it can be, so that
+// operators' contexts go on working.
+absl::Status Plane::Impl::StartApi(FileSystem& fs, const ApiParts& parts) {
+  constexpr std::string_view kAnyPort = ":0";
+  const std::string path = JoinPath(config.data_dir, "address");
+  if (config.api_listen.ends_with(kAnyPort) && fs.Exists(path)) {
+    SHOAL_ASSIGN_OR_RETURN(std::string last, fs.Read(path, 256));
+    last = last.substr(0, last.find('\n'));
+    const std::string host =
+        config.api_listen.substr(0, config.api_listen.size() - 1);
+    if (last.rfind(host, 0) == 0) {
+      auto again = ApiServer::Start(last, *keys, parts);
+      if (again.ok()) {
+        api = *std::move(again);
+        return absl::OkStatus();
+      }
+      LogWarn("port_taken", {{"address", last}});
+    }
+  }
+  SHOAL_ASSIGN_OR_RETURN(api,
+                         ApiServer::Start(config.api_listen, *keys, parts));
+  return absl::OkStatus();
+}
+
 absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   puller = std::make_unique<Puller>(*store, *intake, *keys);
   Wire();
@@ -348,8 +373,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.rollouts = rollouts.get();
   parts.telemetry = telemetry.get();
   parts.intake = intake.get();
-  SHOAL_ASSIGN_OR_RETURN(api,
-                         ApiServer::Start(config.api_listen, *keys, parts));
+  SHOAL_RETURN_IF_ERROR(StartApi(fs, parts));
   return fs.WriteAtomic(JoinPath(config.data_dir, "address"),
                         api->address() + "\n", 0644);
 }

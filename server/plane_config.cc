@@ -1,5 +1,8 @@
 #include "server/plane_config.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "common/config.h"
 #include "common/status.h"
 
@@ -9,7 +12,12 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
   SHOAL_ASSIGN_OR_RETURN(Config file, Config::Load(path));
   PlaneConfig config;
   config.fleet = file.RequiredString("fleet");
-  config.data_dir = file.Path("data.dir", ".");
+  // Absolute: child processes and links are given paths below it.
+  std::error_code error;
+  config.data_dir =
+      std::filesystem::absolute(file.Path("data.dir", "."), error)
+          .lexically_normal();
+  if (error) return ErrnoError(error.value(), "data.dir");
   config.api_listen = file.String("api.listen", "127.0.0.1:0");
   config.dht_listen = file.String("dht.listen", "127.0.0.1:0");
   config.http_listen = file.String("http.listen", "127.0.0.1:0");
