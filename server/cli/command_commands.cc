@@ -18,6 +18,20 @@ struct RunOptions {
   std::string timeout = "60s";
 };
 
+// Output is text here, not hex: that is what programs on devices print.
+std::string ResultJson(const records::v1::CommandResult& result) {
+  return JsonObject()
+      .Text("command_id", HexEncode(result.command_id()))
+      .Text("device_id", HexEncode(result.device_id()))
+      .Text("reason", result.reason())
+      .Text("message", result.message())
+      .Raw("exit_code", std::to_string(result.exit_code()))
+      .Text("output", result.output())
+      .Raw("started", std::to_string(result.started()))
+      .Raw("finished", std::to_string(result.finished()))
+      .ToString();
+}
+
 absl::Status RunCommandOn(Program& program, const RunOptions& options) {
   CommandSpec spec;
   SHOAL_ASSIGN_OR_RETURN(spec.device_id, DeviceIdOf(options.device));
@@ -42,10 +56,13 @@ absl::Status RunCommandOn(Program& program, const RunOptions& options) {
                              put.receipts, put.wanted));
                        }));
   const bool terminal = program.streams().out_is_terminal;
-  program.Print(result, [&] {
-    return terminal ? Printable(result.output(), /*keep_lines=*/true)
-                    : result.output();
-  });
+  if (program.json()) {
+    program.PrintText(ResultJson(result) + "\n");
+  } else {
+    program.PrintText(terminal
+                          ? Printable(result.output(), /*keep_lines=*/true)
+                          : result.output());
+  }
   return StatusOfResult(result);
 }
 

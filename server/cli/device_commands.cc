@@ -94,9 +94,7 @@ absl::Status Ticket(Program& program, const TicketOptions& options) {
   });
   program.Remark(fmt::format(
       "good for one device until {}; shown once{}",
-      // Ticket times are seconds or milliseconds since 1970 by magnitude.
-      ticket.expires_at() > 100'000'000'000 ? FormatMillis(ticket.expires_at())
-                                            : FormatSeconds(ticket.expires_at()),
+      FormatSeconds(ticket.expires_at()),
       options.out.empty() ? "" : ", also in " + options.out));
   return absl::OkStatus();
 }

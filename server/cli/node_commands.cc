@@ -117,8 +117,7 @@ absl::Status Status(Program& program, const NoOptions&) {
                     std::to_string(status->artifacts_size()),
                     std::to_string(status->repaired()),
                     std::to_string(status->refused()), status->version()});
-      object.Boolean("reachable", true)
-          .Raw("status", MessageToJson(*status, false));
+      object.Boolean("reachable", true).Fields(MessageToJson(*status, false));
     } else {
       ++unreachable;
       table.AddRow({id, "down: " + ReasonOf(status.status())});

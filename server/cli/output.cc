@@ -154,6 +154,13 @@ JsonObject& JsonObject::Raw(std::string_view name, std::string_view json) {
   return *this;
 }
 
+JsonObject& JsonObject::Fields(std::string_view json) {
+  const std::string_view inner = json.substr(1, json.size() - 2);
+  if (!body_.empty() && !inner.empty()) body_ += ",";
+  body_ += inner;
+  return *this;
+}
+
 void Table::AddRow(std::vector<std::string> cells) {
   cells.resize(header_.size());
   for (auto& cell : cells) {

@@ -39,6 +39,8 @@ class JsonObject {
                     const std::vector<std::string>& values);
   // `json` is JSON already.
   JsonObject& Raw(std::string_view name, std::string_view json);
+  // The fields of `json`, a JSON object on one line, as this one's own.
+  JsonObject& Fields(std::string_view json);
   std::string ToString() const { return "{" + body_ + "}"; }
 
  private:

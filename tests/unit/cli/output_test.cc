@@ -87,8 +87,10 @@ TEST(JsonObject, KeepsTheOrder) {
                 .Number("a", 1)
                 .Boolean("c", false)
                 .Texts("d", {"1", "2"})
+                .Fields("{}")
+                .Fields(R"({"e":1,"f":2})")
                 .ToString(),
-            R"({"b":"x","a":1,"c":false,"d":["1","2"]})");
+            R"({"b":"x","a":1,"c":false,"d":["1","2"],"e":1,"f":2})");
 }
 
 TEST(Table, AlignsColumns) {
