@@ -87,7 +87,7 @@ absl::Status Agent::Prepare() {
   fetch.limits.allow_upload = config_.seed_time > absl::ZeroDuration();
   SHOAL_ASSIGN_OR_RETURN(fetch_, dht::FetchProcess::Open(std::move(fetch)));
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
-  last_refresh_ = last_telemetry_ = last_report_ = last_announce_ =
+  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ = last_announce_ =
       last_heartbeat_ = clock_.MonotonicNow();
   return absl::OkStatus();
 }
@@ -230,7 +230,6 @@ absl::Status Agent::GoOnline(Membership membership) {
            {"dht", link_->network().bound_address()},
            {"swarm", fetch_->swarm_address()}});
   refresh_now_ = true;
-  Seed();
   WakeEngine();
   return absl::OkStatus();
 }
@@ -493,12 +492,24 @@ void Agent::Turn() {
     records.swap(records_);
   }
   for (const dht::VerifiedRecord& record : records) TakeRecord(record);
+  bool look = !records.empty();
   const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
   if (refresh_now_ || since >= config_.poll_interval ||
-      (refresh_again_ && since >= kRetryRefresh))
+      (refresh_again_ && since >= kRetryRefresh)) {
     Refresh();
-  const bool idle = !state_->Get().update.has_value();
-  if (idle && decider_->Decide(running_)) WakeEngine();
+    look = true;
+  }
+  // After a start, and after every update: offer what it left.
+  if (state_->Get().update) {
+    had_update_ = true;
+  } else if (had_update_) {
+    had_update_ = false;
+    look = true;
+    Seed();
+  }
+  // Windows, gates and pauses end without any event.
+  if (Due(last_decision_, absl::Seconds(1))) look = true;
+  if (look && decider_->Decide(running_)) WakeEngine();
   SendReport();
   if (config_.telemetry && Due(last_telemetry_, config_.telemetry_interval))
     SendTelemetry();

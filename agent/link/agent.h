@@ -88,12 +88,14 @@ class Agent {
   bool engine_work_ = false;
   bool reboot_ = false;
 
+  absl::Duration last_decision_;
   absl::Duration last_refresh_;
   absl::Duration last_telemetry_;
   absl::Duration last_report_;
   absl::Duration last_announce_;
   absl::Duration last_heartbeat_;
   bool refresh_now_ = true;
+  bool had_update_ = true;
   bool refresh_again_ = false;  // the last one failed: soon again
   std::string last_report_key_;
   std::string last_report_digest_;

@@ -174,9 +174,7 @@ TEST_F(PairedTest, PairingGoesOnAfterARestart) {
 TEST_F(PairedTest, T20_WithoutAGrantInThePolicyNothingIsInstalledUntilItChanges) {
   policy::v1::AccessPolicy policy = plane_->fleet().policy();
   policy.set_version(policy.version() + 1);
-  for (int i = policy.rules_size() - 1; i >= 0; --i)
-    if (policy.rules(i).name() == "install")
-      policy.mutable_rules()->DeleteSubrange(i, 1);
+  policy.clear_rules();
   ASSERT_OK(plane_->fleet().SetPolicy(policy));
   ASSERT_OK(plane_->Publish());
   Pair();

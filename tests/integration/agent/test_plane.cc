@@ -7,6 +7,9 @@
 #include <fmt/format.h>
 
 #include "common/bytes.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/status.h"
 #include "common/crypto/box.h"
 #include "common/crypto/hash.h"
 #include "signing/sign/builder.h"
@@ -221,6 +224,7 @@ absl::Status TestPlane::AddRollout(
 absl::Status TestPlane::AllowInstall(std::vector<policy::v1::Rule> more) {
   policy::v1::AccessPolicy policy = fleet_->policy();
   policy.set_version(policy.version() + 1);
+  policy.clear_rules();
   auto* rule = policy.add_rules();
   rule->set_name("install");
   rule->add_principals("director");

@@ -35,7 +35,7 @@ class TestPlane {
   rollout::v1::RolloutDocument Rollout(const std::string& id,
                                        const TestImage& image);
   absl::Status AddRollout(const rollout::v1::RolloutDocument& document);
-  // "director" may install everywhere; plus `more` rules.
+  // The policy's only rules: "director" may install everywhere, and `more`.
   absl::Status AllowInstall(std::vector<policy::v1::Rule> more = {});
 
   // The text of a fresh ticket, with its offer published.

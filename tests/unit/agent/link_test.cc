@@ -1,0 +1,233 @@
+// What the link decides without any network: commands, outcomes of others,
+// tickets, who wrote a record.
+#include "agent/link/commands.h"
+#include "agent/link/fleet_link.h"
+#include "agent/link/pairing.h"
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
+#include "rules/position.h"
+#include "tests/support/status_matchers.h"
+
+namespace shoal::agent {
+namespace {
+
+using shoal::testing::FailsBecause;
+
+const std::string kDevice(16, 'd');
+const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
+
+class CommandTest : public ::testing::Test {
+ protected:
+  CommandTest() : box_(crypto::BoxKey::Generate()) {
+    auto* op = trust_.policy.add_operators();
+    op->set_name("alice");
+    op->set_public_key(HexEncode(key_));
+    auto* rule = trust_.policy.add_rules();
+    rule->set_name("run");
+    rule->add_principals("operator:alice");
+    rule->add_actions("command.run:ping");
+    rule->mutable_devices()->set_all(true);
+    config_.device_type = "gateway";
+    CommandDefinition ping;
+    ping.program = "/bin/ping";
+    ping.arguments = {"-c", "{0}", "x{0}"};
+    ping.types.push_back(*ParseArgumentType("integer:1:5"));
+    config_.commands["ping"] = ping;
+    config_.commands["reset"] = ping;
+    command_.set_id(std::string(16, 'i'));
+    command_.set_device_id(kDevice);
+    command_.set_operator_key(key_);
+    command_.set_name("ping");
+    command_.add_arguments("3");
+    command_.set_issued(absl::ToUnixMillis(kNow));
+    command_.set_expires(absl::ToUnixMillis(kNow + absl::Minutes(5)));
+  }
+  absl::Status Check(absl::Time now = kNow) {
+    return CheckCommand(command_, config_, trust_, state_, kDevice, now);
+  }
+  dht::VerifiedRecord Record() {
+    dht::VerifiedRecord record;
+    record.body.set_kind(records::v1::RECORD_KIND_COMMAND);
+    record.body.set_payload(
+        *crypto::SealTo(box_.public_key(), command_.SerializeAsString()));
+    record.writer.kind = records::v1::WRITER_CLASS_OPERATOR;
+    record.writer.public_key = key_;
+    return record;
+  }
+  const std::string key_ = std::string(32, 'k');
+  crypto::BoxKey box_;
+  AgentConfig config_;
+  TrustView trust_;
+  StateData state_;
+  records::v1::Command command_;
+};
+
+TEST_F(CommandTest, AllowedOneRunsWithItsArgumentsApart) {
+  EXPECT_OK(Check());
+  EXPECT_THAT(CommandLine(config_.commands["ping"], command_),
+              ::testing::ElementsAre("/bin/ping", "-c", "3", "x{0}"));
+}
+
+TEST_F(CommandTest, T53_DefaultDeny) {
+  command_.set_name("reset");
+  EXPECT_THAT(Check(), FailsBecause("permission_denied"));
+  command_.set_name("ping");
+  command_.set_operator_key(std::string(32, 'z'));
+  EXPECT_THAT(Check(), FailsBecause("permission_denied"));
+}
+
+TEST_F(CommandTest, T22_ReplayedOrOutOfTime) {
+  EXPECT_THAT(Check(kNow + absl::Minutes(5)), FailsBecause("expired"));
+  EXPECT_THAT(Check(kNow - absl::Minutes(5)), FailsBecause("expired"));
+  command_.set_expires(absl::ToUnixMillis(kNow + absl::Minutes(16)));
+  EXPECT_THAT(Check(), FailsBecause("expired"));
+  command_.set_expires(absl::ToUnixMillis(kNow + absl::Minutes(15)));
+  EXPECT_OK(Check());
+  state_.seen_commands[HexEncode(command_.id())] = command_.expires();
+  EXPECT_THAT(Check(), FailsBecause("replayed"));
+}
+
+TEST_F(CommandTest, ArgumentsAreTyped) {
+  command_.set_arguments(0, "6");
+  EXPECT_THAT(Check(), FailsBecause("bad_argument"));
+  command_.set_arguments(0, "3");
+  command_.add_arguments("4");
+  EXPECT_THAT(Check(), FailsBecause("bad_argument"));
+}
+
+TEST_F(CommandTest, T54_ASealedBoxCannotBeMoved) {
+  EXPECT_OK(OpenCommand(Record(), box_, kDevice));
+  EXPECT_THAT(OpenCommand(Record(), box_, std::string(16, 'e')),
+              FailsBecause("bad_command"));
+  EXPECT_THAT(OpenCommand(Record(), crypto::BoxKey::Generate(), kDevice),
+              FailsBecause("bad_command"));
+  auto moved = Record();
+  moved.writer.public_key = std::string(32, 'm');  // signed by another operator
+  EXPECT_THAT(OpenCommand(moved, box_, kDevice), FailsBecause("bad_command"));
+  auto changed = Record();
+  std::string payload = changed.body.payload();
+  payload.back() ^= 1;
+  changed.body.set_payload(payload);
+  EXPECT_THAT(OpenCommand(changed, box_, kDevice), FailsBecause("bad_command"));
+}
+
+rollout::v1::RolloutDocument TwoPhases() {
+  rollout::v1::RolloutDocument d;
+  d.set_id("r1");
+  d.mutable_release()->set_sha256(std::string(32, 's'));
+  auto* first = d.add_phases();
+  first->set_threshold(uint64_t{1} << 31);
+  first->set_expected_devices(10);
+  auto* second = d.add_phases();
+  second->set_threshold(uint64_t{1} << 32);
+  second->set_expected_devices(1000);
+  return d;
+}
+
+// A device whose position lies in phase 0.
+std::string DeviceInFirstPhase(int n) {
+  for (int i = 0;; ++i) {
+    std::string id = crypto::Sha256Digest(std::to_string(n * 1000 + i)).substr(0, 16);
+    if (rules::Position("r1", id) < uint64_t{1} << 31) return id;
+  }
+}
+
+dht::VerifiedRecord OutcomeRecord(const std::string& id, uint64_t counter,
+                                  bool success,
+                                  const std::string& running = std::string(32, 's')) {
+  records::v1::Outcome outcome;
+  outcome.set_rollout_id("r1");
+  outcome.set_device_id(id);
+  outcome.set_counter(counter);
+  outcome.set_result(success ? records::v1::OUTCOME_RESULT_SUCCESS
+                             : records::v1::OUTCOME_RESULT_ROLLED_BACK);
+  outcome.set_running_sha256(running);
+  dht::VerifiedRecord record;
+  record.body.set_kind(records::v1::RECORD_KIND_OUTCOME);
+  record.body.set_payload(outcome.SerializeAsString());
+  record.writer.id = id;
+  return record;
+}
+
+TEST(CountOutcomes, T27_OnlyASuccessThatNamesTheImageCounts) {
+  const auto d = TwoPhases();
+  const std::string a = DeviceInFirstPhase(1), b = DeviceInFirstPhase(2);
+  auto count = CountOutcomes(
+      d, 0, {OutcomeRecord(a, 1, true),
+             OutcomeRecord(b, 1, true, std::string(32, 'o'))});
+  EXPECT_EQ(count.succeeded, 1u);
+  EXPECT_EQ(count.failed, 1u);
+  // In another's name: not counted.
+  auto forged = OutcomeRecord(a, 2, false);
+  forged.writer.id = b;
+  count = CountOutcomes(d, 0, {forged});
+  EXPECT_EQ(count.total(), 0u);
+}
+
+TEST(CountOutcomes, T29_EachDevicesLatestAndOnlyThisPhase) {
+  const auto d = TwoPhases();
+  const std::string a = DeviceInFirstPhase(1);
+  auto count = CountOutcomes(
+      d, 0, {OutcomeRecord(a, 2, true), OutcomeRecord(a, 1, false)});
+  EXPECT_EQ(count.succeeded, 1u);
+  EXPECT_EQ(count.failed, 0u);
+  EXPECT_EQ(CountOutcomes(d, 1, {OutcomeRecord(a, 2, true)}).total(), 0u);
+}
+
+TEST(OutcomeShards, OnePlaceForFewSpreadForMany) {
+  const auto d = TwoPhases();
+  EXPECT_EQ(OutcomeShards(d, 0), 1u);
+  EXPECT_EQ(OutcomeShards(d, 1), 10u);
+  std::set<uint32_t> used;
+  for (int i = 0; i < 300; ++i) {
+    const uint32_t shard = OutcomeShardOf(DeviceInFirstPhase(i), 10);
+    ASSERT_LT(shard, 10u);
+    used.insert(shard);
+  }
+  EXPECT_EQ(used.size(), 10u);
+}
+
+TEST(Ticket, IsReadAsPeopleCopyIt) {
+  pairing::v1::ClaimTicket ticket;
+  ticket.set_secret(std::string(16, 's'));
+  ticket.set_fleet_id(std::string(32, 'f'));
+  ticket.set_bootstrap_key(std::string(32, 'b'));
+  ticket.add_endpoints("127.0.0.1:4000");
+  const std::string text =
+      "SHOAL1-" + Base32Encode(ticket.SerializeAsString());
+  ASSERT_OK_AND_ASSIGN(auto read, ParseTicket("  " + text + "\n"));
+  EXPECT_EQ(read.secret(), ticket.secret());
+  EXPECT_THAT(ParseTicket("SHOAL2-AAAA"), FailsBecause("bad_ticket"));
+  EXPECT_THAT(ParseTicket("SHOAL1-0189"), FailsBecause("bad_ticket"));
+  EXPECT_THAT(ParseTicket(text.substr(0, text.size() / 2)),
+              FailsBecause("bad_ticket"));
+  EXPECT_THAT(ParseTicket(""), FailsBecause("bad_ticket"));
+}
+
+TEST(Resolver, T52_RevokedOperatorAndStrangerAreNobody) {
+  auto holder = std::make_shared<TrustHolder>();
+  const dht::WriterResolver resolve = MakeResolver(holder);
+  dht::RecordBody body;
+  body.set_kind(records::v1::RECORD_KIND_HALT);
+  body.set_writer_key(std::string(32, 'o'));
+  EXPECT_THAT(resolve(body, kNow), FailsBecause("no_trust"));
+  TrustView view;
+  view.trust.director_keys = {std::string(32, 'd')};
+  auto* op = view.policy.add_operators();
+  op->set_name("alice");
+  op->set_public_key(HexEncode(std::string(32, 'o')));
+  holder->Set(view);
+  ASSERT_OK_AND_ASSIGN(dht::Writer writer, resolve(body, kNow));
+  EXPECT_EQ(writer.kind, records::v1::WRITER_CLASS_OPERATOR);
+  view.trust.revoked_operator_keys = {std::string(32, 'o')};
+  holder->Set(view);
+  EXPECT_THAT(resolve(body, kNow), FailsBecause("revoked"));
+  body.set_writer_key(std::string(32, 'x'));
+  EXPECT_THAT(resolve(body, kNow), FailsBecause("unknown_writer"));
+  body.set_writer_key(std::string(32, 'd'));
+  ASSERT_OK_AND_ASSIGN(writer, resolve(body, kNow));
+  EXPECT_EQ(writer.kind, records::v1::WRITER_CLASS_DIRECTOR);
+}
+
+}  // namespace
+}  // namespace shoal::agent
