@@ -24,6 +24,7 @@ constexpr int kMaxDoublings = 9;
 constexpr absl::Duration kConnectPoll = absl::Milliseconds(25);
 constexpr int kReceiveBurst = 128;
 constexpr size_t kMaxSeen = 8192;
+constexpr size_t kMaxRecent = 64;
 constexpr size_t kMaxRefused = 64;
 
 absl::Status Bad(std::string_view what) {
@@ -347,7 +348,15 @@ void Network::Core::WhenConnected(absl::Duration deadline,
 void Network::Core::Get(const std::string& place, absl::Duration timeout,
                         GetCallback done) {
   const uint64_t id = next_get_++;
-  getting_[id] = {place, {}, std::move(done)};
+  Getting& started = getting_[id] = {place, {}, std::move(done)};
+  // OpenDHT answers a get at a place that it listens at from its listener's
+  // cache, which does not hold our values: what we heard belongs to the answer.
+  for (const auto& [token, listening] : listening_) {
+    if (listening.place != place) continue;
+    for (const std::string& value : listening.recent)
+      if (auto record = Verify(value); record.ok())
+        started.found.try_emplace(record->digest, *record);
+  }
   const absl::Duration deadline = Now() + timeout;
   At(deadline, [this, id] { FinishGet(id); });
   WhenConnected(deadline, [this, id](bool) {
@@ -383,7 +392,7 @@ void Network::Core::FinishGet(uint64_t id) {
 
 void Network::Core::Listen(ListenToken token, const std::string& place,
                            ListenCallback callback) {
-  listening_[token] = {place, std::move(callback), 0, {}, {}};
+  listening_[token] = {place, std::move(callback), 0, {}, {}, {}};
   const uint64_t engine_token =
       engine_->Listen(place, [this, token](const std::string& value) {
         Deliver(token, value);
@@ -412,6 +421,8 @@ void Network::Core::Deliver(ListenToken token, const std::string& value) {
   // A crowded place that changes a lot: some records may come twice then.
   if (listening.seen.size() >= kMaxSeen) listening.seen.clear();
   listening.seen.insert(digest);
+  listening.recent.push_back(value);
+  if (listening.recent.size() > kMaxRecent) listening.recent.pop_front();
   const ListenCallback callback = listening.callback;  // it may cancel itself
   callback(*record);
 }

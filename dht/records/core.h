@@ -4,6 +4,7 @@
 #define SHOAL_DHT_RECORDS_CORE_H_
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -80,6 +81,7 @@ class Network::Core {
     ListenCallback callback;
     uint64_t engine_token = 0;
     std::set<std::string> seen;                  // digests given out
+    std::deque<std::string> recent;              // the newest of them
     std::map<std::string, std::string> refused;  // digest → record
   };
   struct Getting {

@@ -116,6 +116,26 @@ TEST_F(NetworkTest, AListenerGetsWhatIsThereAndWhatComes) {
   EXPECT_FALSE(heard.Has("after cancel"));
 }
 
+// OpenDHT answers a get at a place that it listens at from its listener's
+// cache; the newest version must be in the answer all the same.
+TEST_F(NetworkTest, AListenerThatLooksUpGetsTheNewest) {
+  auto nodes = StartNodes(fleet_, 3);
+  auto writer = Client();
+  ASSERT_OK(writer->PutBlocking(Head(1, "one")));
+  auto reader = Client();
+  Heard heard;
+  reader->Listen(head_, heard.Callback());
+  ASSERT_OK(WaitFor("one", [&] { return heard.Has("one"); }));
+  for (const char* text : {"two", "three"}) {
+    ASSERT_OK(writer->PutBlocking(Head(text[1] == 'w' ? 2 : 3, text)));
+    ASSERT_OK(WaitFor(text, [&] { return heard.Has(text); }));
+    ASSERT_OK_AND_ASSIGN(const auto found,
+                         reader->GetBlocking(head_, absl::Seconds(10)));
+    ASSERT_FALSE(found.empty());
+    EXPECT_EQ(found[0].body.payload(), text);
+  }
+}
+
 TEST_F(NetworkTest, ANodeListensAndPutsLikeAnybody) {
   auto nodes = StartNodes(fleet_, 3);
   Heard heard;
