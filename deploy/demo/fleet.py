@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from procs import DemoError, Processes, run, run_json, wait_for
+from procs import DemoError, Processes, run, run_json, tail, wait_for
 
 TYPE = "demo"
 DEMO = os.path.dirname(os.path.abspath(__file__))
@@ -152,18 +152,29 @@ class Fleet:
     def configure(self, device):
         """The device owner's own decisions: health check, commands, pace."""
         health = os.path.join(DEMO, "health-check")
-        with open(device.config, "a", encoding="utf-8") as config:
-            config.write(f"""
+        with open(device.config, encoding="utf-8") as config:
+            text = config.read()
+        slow = 'interval = "60s"'
+        if slow not in text:
+            raise DemoError(f"{device.config} has no {slow}")
+        with open(device.config, "w", encoding="utf-8") as config:
+            config.write(text.replace(slow, 'interval = "2s"') + f"""
+[log]
+level = "debug"
+
 [health]
 command = ["{health}"]
 timeout = "20s"
 
-[telemetry]
-interval = "2s"
-
 [commands.uptime]
 program = "/usr/bin/uptime"
 """)
+
+    def check_devices(self):
+        for device in self.devices:
+            if not self.processes.running(device.name):
+                raise DemoError(f"{device.name} ended\n"
+                                + tail(self.processes.log(device.name)))
 
     def status(self, device):
         code, status = run_json([self.program("shoal-agent"), "status",
@@ -173,6 +184,7 @@ program = "/usr/bin/uptime"
 
     def wait_paired(self, timeout):
         def all_paired():
+            self.check_devices()
             for device in self.devices:
                 if device.id is None:
                     device.id = self.status(device).get("device_id") or None

@@ -128,7 +128,11 @@ def run(arguments, check=True, timeout=300):
 def run_json(arguments, check=True):
     code, out = run(arguments, check)
     try:
-        return code, json.loads(out)
+        try:
+            return code, json.loads(out)
+        except ValueError:
+            # A command that watches prints a line of JSON for each change.
+            return code, json.loads(out.strip().split("\n")[-1])
     except ValueError:
         raise DemoError("no JSON from {}: {}".format(
             " ".join(arguments), out[:2000])) from None

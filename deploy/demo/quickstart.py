@@ -62,7 +62,7 @@ def install_first_version(fleet, old, step):
     step("release 1.0 signed offline, uploaded, rolled out in full")
     fleet.release("1.0", 1, old)
     fleet.rollout("first", "1.0", "all:percent=100")
-    fleet.wait_version("1.0", 180)
+    fleet.wait_version("1.0", 30)
     wait_for("the plane to count 5 outcomes",
              lambda: len(outcomes(fleet, "first")) == DEVICES, 60,
              [fleet.processes.log("shoald")])
