@@ -311,10 +311,8 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   const std::string device = HexEncode(record.writer.id);
   if (!outcome.ParseFromString(record.body.payload()) ||
       outcome.device_id() != record.writer.id ||
-      !IsIdentifier(outcome.rollout_id()) ||
-      record.body.place() != writer_.places().Outcome(outcome.rollout_id(),
-                                                      record.writer.id)) {
-    LogWarn("outcome_refused", {{"device", device}});
+      !IsIdentifier(outcome.rollout_id())) {
+    LogWarn("outcome_refused", {{"device", device}, {"reason", "bad_outcome"}});
     return absl::OkStatus();
   }
   auto row = tx.Get<store::RolloutRow>(kRollouts, outcome.rollout_id());

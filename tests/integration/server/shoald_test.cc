@@ -1,0 +1,216 @@
+// The real shoald with real storage nodes, driven as operators do.
+#include <signal.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/bytes.h"
+#include "common/files.h"
+#include "server/cli/plane_client.h"
+#include "tests/support/process_harness.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace shoal {
+namespace {
+
+using testing::BinPath;
+using testing::Fails;
+using testing::FailsBecause;
+using testing::HarnessProcess;
+using testing::WaitFor;
+
+class ShoaldTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Must({BinPath("shoald"), "init", "--data", Path("plane"), "--fleet", "t"});
+    ASSERT_OK(RealFileSystem().WriteAtomic(Path("pass"), "secret\n", 0600));
+    Sign({"init", "--kdf", "interactive", "--online",
+          Path("plane/online-public.json")});
+    Sign({"device-type", "add", "gateway", "--kdf", "interactive"});
+    Must({BinPath("shoal"), "operator", "create", "ann", "--out", Path("ann"),
+          "--role", "admin"});
+    Must({BinPath("shoal"), "operator", "create", "eve", "--out", Path("eve"),
+          "--role", "viewer"});
+    ASSERT_OK_AND_ASSIGN(std::string ann, Read("ann/operator.json"));
+    ASSERT_OK_AND_ASSIGN(std::string eve, Read("eve/operator.json"));
+    const std::string policy =
+        "{\"version\":\"1\",\"operators\":[" + ann + "," + eve +
+        "],\"rules\":[{\"name\":\"admin\",\"principals\":[\"role:admin\"],"
+        "\"actions\":[\"*\"]},{\"name\":\"view\",\"principals\":"
+        "[\"role:viewer\"],\"actions\":[\"device.read\"]}]}";
+    ASSERT_OK(RealFileSystem().WriteAtomic(Path("access.json"), policy));
+    Sign({"policy", "set", Path("access.json")});
+    Must({BinPath("shoald"), "import", "--data", Path("plane"), Path("repo")});
+    shoald_ = std::make_unique<HarnessProcess>(
+        "shoald",
+        std::vector<std::string>{BinPath("shoald"), "--config",
+                                 Path("plane/shoald.toml")},
+        dir_);
+    ASSERT_OK(shoald_->WaitForLog("event=ready"));
+    ann_ = Client("ann");
+  }
+
+  std::string Path(const std::string& name) const { return dir_.File(name); }
+  absl::StatusOr<std::string> Read(const std::string& name) {
+    return RealFileSystem().Read(Path(name), 1 << 20);
+  }
+  void Must(std::vector<std::string> arguments) {
+    auto result = testing::Run(std::move(arguments));
+    ASSERT_OK(result);
+    ASSERT_TRUE(result->status.ok()) << result->output;
+  }
+  void Sign(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), BinPath("shoal-sign"));
+    for (const auto& extra :
+         {std::string("--keys"), Path("keys"), std::string("--repo"),
+          Path("repo"), std::string("--passphrase-file"), Path("pass")}) {
+      arguments.push_back(extra);
+    }
+    Must(std::move(arguments));
+  }
+  std::unique_ptr<cli::PlaneClient> Client(const std::string& name) {
+    cli::PlaneOptions options;
+    auto address = Read("plane/address");
+    auto server = Read("plane/server.crt");
+    auto cert = Read(name + "/tls.crt");
+    auto key = Read(name + "/tls.key");
+    EXPECT_OK(address);
+    EXPECT_OK(server);
+    EXPECT_OK(cert);
+    EXPECT_OK(key);
+    options.address = address->substr(0, address->find('\n'));
+    options.server_cert_pem = *server;
+    options.client_cert_pem = *cert;
+    options.client_key_pem = *key;
+    auto client = cli::PlaneClient::Open(std::move(options));
+    EXPECT_OK(client);
+    return *std::move(client);
+  }
+  void StartNode(const std::string& name) {
+    auto trust = ann_->GetTrust();
+    ASSERT_OK(trust);
+    Must({BinPath("shoal-node"), "init", "--data", Path(name), "--id", name,
+          "--fleet", trust->fleet_id()});
+    if (nodes_.empty()) {
+      Must({BinPath("shoal"), "--context-dir", Path("ctx"), "context", "add",
+            "t", "--server", AddressOfPlane(), "--server-cert",
+            Path("plane/server.crt"), "--operator", Path("ann")});
+    }
+    Must({BinPath("shoal"), "--context-dir", Path("ctx"), "node", "enroll",
+          "--request", Path(name + "/enroll-request.json"), "--out",
+          Path(name + "/bundle.pb")});
+    nodes_.push_back(std::make_unique<HarnessProcess>(
+        name,
+        std::vector<std::string>{BinPath("shoal-node"), "--config",
+                                 Path(name + "/node.toml")},
+        dir_));
+    ASSERT_OK(nodes_.back()->WaitForLog("event=ready"));
+  }
+  std::string AddressOfPlane() {
+    auto address = Read("plane/address");
+    EXPECT_OK(address);
+    return address->substr(0, address->find('\n'));
+  }
+  absl::StatusOr<release::v1::Release> Upload(const std::string& metadata,
+                                              const std::string& bytes) {
+    release::v1::CreateReleaseHeader header;
+    header.set_device_type("gateway");
+    header.set_version("1.0");
+    header.set_metadata(metadata);
+    bool sent = false;
+    return ann_->CreateRelease(header,
+                               [&]() -> absl::StatusOr<std::string> {
+                                 if (sent) return "";
+                                 sent = true;
+                                 return bytes;
+                               });
+  }
+  void SignImage(const std::string& bytes) {
+    ASSERT_OK(RealFileSystem().WriteAtomic(Path("image"), bytes));
+    Sign({"image", "add", "--type", "gateway", "--version", "1.0", "--counter",
+          "1", Path("image")});
+  }
+
+  testing::TempDir dir_;
+  std::unique_ptr<HarnessProcess> shoald_;
+  std::vector<std::unique_ptr<HarnessProcess>> nodes_;
+  std::unique_ptr<cli::PlaneClient> ann_;
+};
+
+TEST_F(ShoaldTest, T55_RightsAreCheckedBeforeAnyWork) {
+  auto eve = Client("eve");
+  EXPECT_OK(eve->ListDevices({}));
+  EXPECT_THAT(eve->CreateClaimTicket({}),
+              Fails(absl::StatusCode::kPermissionDenied, "permission_denied"));
+  EXPECT_THAT(eve->CreateRollout({}),
+              Fails(absl::StatusCode::kPermissionDenied, "permission_denied"));
+  Must({BinPath("shoal"), "operator", "create", "mallory", "--out",
+        Path("mallory"), "--role", "admin"});
+  EXPECT_THAT(Client("mallory")->ListDevices({}),
+              Fails(absl::StatusCode::kUnauthenticated, "unknown_operator"));
+  EXPECT_THAT(ann_->GetDevice({}), FailsBecause("bad_name"));
+}
+
+TEST_F(ShoaldTest, AReleaseIsPublishedMirroredAndSurvivesKill) {
+  StartNode("n1");
+  StartNode("n2");
+  const std::string image(300000, 'i');
+  SignImage(image);
+  ASSERT_OK_AND_ASSIGN(std::string metadata,
+                       Read("repo/metadata/2.fw-gateway.json"));
+  EXPECT_THAT(Upload(metadata, std::string(300000, 'x')),
+              FailsBecause("hash_mismatch"));
+  ASSERT_OK(Upload(metadata, image));
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r1");
+  request.set_release("releases/gateway/1.0");
+  request.set_device_type("gateway");
+  request.set_request_id("once");
+  ASSERT_OK(ann_->CreateRollout(request));
+  // Killed right after the acknowledgement: it goes on by itself.
+  shoald_->Kill(SIGKILL);
+  ASSERT_OK(shoald_->Start());
+  ASSERT_OK(shoald_->WaitForLog("event=ready"));
+  ann_ = Client("ann");
+  ASSERT_OK(WaitFor("the rollout to be published", [&] {
+    rollout::v1::GetRolloutRequest get;
+    get.set_name("rollouts/r1");
+    auto rollout = ann_->GetRollout(get);
+    return rollout.ok() && rollout->published_at() > 0 &&
+           rollout->deltas().mirrors() >= 2;
+  }, absl::Seconds(40)));
+  ASSERT_OK_AND_ASSIGN(auto again, ann_->CreateRollout(request));
+  EXPECT_EQ(again.name(), "rollouts/r1");
+  shoald_->Kill(SIGTERM);
+}
+
+TEST_F(ShoaldTest, T63_NoAcknowledgedChangeIsLostByKill) {
+  StartNode("n1");
+  std::vector<std::string> tickets;
+  for (int i = 0; i < 4; ++i) {
+    fleet::v1::CreateClaimTicketRequest request;
+    request.set_device_type("gateway");
+    request.set_request_id("ticket-" + std::to_string(i));
+    ASSERT_OK_AND_ASSIGN(auto ticket, ann_->CreateClaimTicket(request));
+    tickets.push_back(ticket.ticket());
+    EXPECT_GT(ticket.qr().size(), 100u);
+    shoald_->Kill(SIGKILL);
+    ASSERT_OK(shoald_->Start());
+    ASSERT_OK(shoald_->WaitForLog("event=ready"));
+    ann_ = Client("ann");
+  }
+  for (int i = 0; i < 4; ++i) {
+    fleet::v1::CreateClaimTicketRequest request;
+    request.set_device_type("gateway");
+    request.set_request_id("ticket-" + std::to_string(i));
+    ASSERT_OK_AND_ASSIGN(auto ticket, ann_->CreateClaimTicket(request));
+    EXPECT_EQ(ticket.ticket(), tickets[static_cast<size_t>(i)]);
+  }
+  ASSERT_OK_AND_ASSIGN(auto nodes, ann_->ListNodes());
+  EXPECT_EQ(nodes.directory().nodes_size(), 1);
+}
+
+}  // namespace
+}  // namespace shoal
