@@ -48,6 +48,7 @@ class ShoaldTest : public ::testing::Test {
         std::vector<std::string>{BinPath("shoald"), "--config",
                                  Path("plane/shoald.toml")},
         dir_);
+    ASSERT_OK(shoald_->Start());
     ASSERT_OK(shoald_->WaitForLog("event=ready"));
     ann_ = Client("ann");
   }
@@ -106,6 +107,7 @@ class ShoaldTest : public ::testing::Test {
         std::vector<std::string>{BinPath("shoal-node"), "--config",
                                  Path(name + "/node.toml")},
         dir_));
+    ASSERT_OK(nodes_.back()->Start());
     ASSERT_OK(nodes_.back()->WaitForLog("event=ready"));
   }
   std::string AddressOfPlane() {
