@@ -292,7 +292,11 @@ bool Agent::Due(absl::Duration& last, absl::Duration period) {
 void Agent::TakeRecord(const dht::VerifiedRecord& record) {
   absl::Status status;
   switch (record.body.kind()) {
-    case records::v1::RECORD_KIND_HEAD: refresh_now_ = true; break;
+    case records::v1::RECORD_KIND_HEAD:
+      LogDebug("head", {{"version", record.body.version()}});
+      link_->TakeHead(record);
+      refresh_now_ = true;
+      break;
     case records::v1::RECORD_KIND_ASSIGNMENT:
       status = link_->TakeAssignment(record);
       break;

@@ -68,6 +68,9 @@ class FleetLink {
       const rollout::v1::RolloutDocument& document, int last_phase);
 
   // A record of on_record. OK, or why it is ignored.
+  void TakeHead(const dht::VerifiedRecord& record) {
+    source_->OfferHead(record);
+  }
   absl::Status TakeAssignment(const dht::VerifiedRecord& record);
   absl::Status TakeDirectory(const dht::VerifiedRecord& record);
   // "permission_denied" without rollout.halt in the policy (T28).

@@ -73,8 +73,12 @@ absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
     uint64_t max_bytes) {
   if (role == "timestamp") {
     // Highest version first.
-    for (const dht::VerifiedRecord& record :
-         Look(places_->Head(device_type_))) {
+    std::vector<dht::VerifiedRecord> found = Look(places_->Head(device_type_));
+    if (pushed_ && (found.empty() || found.front().body.version() <
+                                         pushed_->body.version()))
+      found.insert(found.begin(), *std::move(pushed_));
+    pushed_.reset();
+    for (const dht::VerifiedRecord& record : found) {
       records::v1::Head head;
       if (record.body.kind() == records::v1::RECORD_KIND_HEAD &&
           head.ParseFromString(record.body.payload()) &&

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,9 @@ class DhtFetcher final : public signing::Fetcher {
                                             uint64_t max_bytes) override;
   absl::StatusOr<std::string> FetchTarget(
       const signing::TargetFile& target) override;
+  // A HEAD that was pushed: the next timestamp is this one, unless a look-up
+  // finds a newer one. Used once.
+  void OfferHead(const dht::VerifiedRecord& record) { pushed_ = record; }
 
  private:
   std::vector<dht::VerifiedRecord> Look(const std::string& place);
@@ -63,6 +67,7 @@ class DhtFetcher final : public signing::Fetcher {
   dht::FetchProcess* fetch_;
   const NodeAddresses* nodes_;
   const std::string device_type_;
+  std::optional<dht::VerifiedRecord> pushed_;
 };
 
 // Images and deltas through the swarm. Blocking.
