@@ -101,11 +101,6 @@ class Fleet:
             os.path.join(self.server, "shoald.toml")])
         return self.processes.ready("shoald")
 
-    def start_plane_again(self):
-        """After a kill; the system may choose another port."""
-        plane = self.start_plane()
-        self.connect(plane)
-
     def connect(self, plane):
         run([self.program("shoal"), "--context-dir", self.path("context"),
              "context", "add", "demo", "--server", plane["api"],
@@ -159,9 +154,6 @@ class Fleet:
             raise DemoError(f"{device.config} has no {slow}")
         with open(device.config, "w", encoding="utf-8") as config:
             config.write(text.replace(slow, 'interval = "2s"') + f"""
-[log]
-level = "debug"
-
 [health]
 command = ["{health}"]
 timeout = "20s"
@@ -196,7 +188,7 @@ program = "/usr/bin/uptime"
 
     def on_version(self, version):
         return [d for d in self.devices
-                if self.status(d).get("running_version") == version]
+                if self.status(d).get("running", {}).get("version") == version]
 
     def wait_version(self, version, timeout):
         wait_for(f"all devices to run {version}",

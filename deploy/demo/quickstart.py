@@ -62,7 +62,7 @@ def install_first_version(fleet, old, step):
     step("release 1.0 signed offline, uploaded, rolled out in full")
     fleet.release("1.0", 1, old)
     fleet.rollout("first", "1.0", "all:percent=100")
-    fleet.wait_version("1.0", 30)
+    fleet.wait_version("1.0", 180)
     wait_for("the plane to count 5 outcomes",
              lambda: len(outcomes(fleet, "first")) == DEVICES, 60,
              [fleet.processes.log("shoald")])
@@ -94,7 +94,7 @@ def update_without_server(fleet, new, step, report):
     fleet.wait_version("2.0", 240)
     report["on_new_release"] = len(fleet.on_version("2.0"))
     step("shoald is back: it pulls what was written while it was dead")
-    fleet.start_plane_again()
+    fleet.start_plane()
     fleet.start_node("node-3")
     wait_for("the plane to pull every outcome",
              lambda: len(outcomes(fleet, "second")) == DEVICES, 90,
@@ -134,6 +134,12 @@ def measure(fleet, published, full, new_digest, report):
         push_seconds=round(finished - published, 2))
 
 
+def last_update(fleet, device):
+    """The last update that came to an end, or the one under way."""
+    status = fleet.status(device)
+    return status.get("last_update") or {}
+
+
 def bad_release(fleet, bad, step, report):
     step("release 3.0 fails its health check; shoald is killed again at once")
     fleet.release("3.0", 3, bad)
@@ -143,19 +149,18 @@ def bad_release(fleet, bad, step, report):
 
     def rolled_back():
         return [d for d in fleet.devices
-                if fleet.status(d).get("last_outcome", {}).get("rollout_id")
-                == "third"]
+                if last_update(fleet, d).get("rollout") == "third"]
     canaries = wait_for("the canary to try 3.0 and fall back", rolled_back, 180,
                         [fleet.processes.log(d.name) for d in fleet.devices])
-    outcome = fleet.status(canaries[0])["last_outcome"]
+    outcome = last_update(fleet, canaries[0])
     say(f"     {canaries[0].name}: {outcome['result']} ({outcome['reason']})")
     # The time gate has passed twice over before we look at the others.
     end = time.monotonic() + 2 * SOAK_SECONDS + 5
     spread = set()
     while time.monotonic() < end:
         for device in fleet.devices:
-            tried = fleet.status(device).get("last_outcome", {})
-            if device not in canaries and tried.get("rollout_id") == "third":
+            tried = last_update(fleet, device)
+            if device not in canaries and tried.get("rollout") == "third":
                 spread.add(device.name)
         time.sleep(1)
     report["bad_image_spread"] = len(spread)
@@ -169,13 +174,14 @@ def commands(fleet, step):
     _, result = fleet.cli("command", "run", device.id, "uptime")
     check(result.get("reason") == "ok", f"uptime: {result}")
     say(f"     uptime on {device.name}: {result.get('output', '').strip()}")
-    fleet.start_plane_again()
+    fleet.start_plane()
     step("a new access policy takes the right away, live")
     fleet.write_policy(2, ["none"])
     fleet.sign("policy", "set", fleet.path("policy-2.json"))
     fleet.cli("trust", "publish", fleet.repo)
     wait_for("the policy to reach the device",
-             lambda: int(fleet.status(device).get("policy_version", 0)) >= 2, 60,
+             lambda: int(fleet.cli("device", "get", device.id)[1].get(
+                 "policy_version", 0)) >= 2, 60,
              [fleet.processes.log(device.name)])
     _, result = fleet.cli("command", "run", device.id, "uptime", check=False)
     check(result.get("reason") == "permission_denied",

@@ -44,7 +44,7 @@ def install(fleet, device, repository):
 
 
 def still_well(fleet, device):
-    if fleet.status(device).get("running_version") != "2.0":
+    if device not in fleet.on_version("2.0"):
         raise DemoError(f"{device.name} does not run 2.0 any more")
     if not fleet.processes.running(device.name):
         raise DemoError(f"{device.name} died")
