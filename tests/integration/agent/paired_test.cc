@@ -5,6 +5,7 @@
 #include "common/bytes.h"
 #include "common/crypto/box.h"
 #include "common/crypto/hash.h"
+#include "rules/position.h"
 #include "tests/integration/agent/device.h"
 #include "tests/integration/agent/test_plane.h"
 
@@ -259,6 +260,55 @@ TEST_F(PairedTest, T28_AHaltEndsNewStartsAcrossRestarts) {
   ASSERT_OK(WaitFor("the update", [&] {
     return device_->RunningVersion() == "2.0.0" && device_->Idle();
   }, absl::Seconds(40)));
+}
+
+TEST_F(PairedTest, T29_WithoutAPlaneAGateOpensOnlyOnAGoodSample) {
+  Pair();
+  constexpr uint64_t kHalf = uint64_t{1} << 31;
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(60'000, 'n')));
+  std::string id;
+  for (int i = 0; id.empty(); ++i)
+    if (rules::Position("r" + std::to_string(i), plane_->device_id()) >= kHalf)
+      id = "r" + std::to_string(i);
+  auto document = plane_->Rollout(id, image);
+  document.clear_phases();
+  document.add_phases()->set_name("first");
+  document.mutable_phases(0)->set_threshold(kHalf);
+  document.mutable_phases(0)->set_expected_devices(1);
+  document.mutable_phases(0)->mutable_gate()->set_soak_ms(1);
+  document.add_phases()->set_name("all");
+  document.mutable_phases(1)->set_threshold(kHalf * 2);
+  document.mutable_phases(1)->set_expected_devices(1);
+  document.set_opened_at(absl::ToUnixMillis(absl::Now() - absl::Minutes(1)));
+  document.set_unattended(true);
+  ASSERT_OK(plane_->AddRollout(document));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(device_->process().WaitForLog("event=outcome_sample"));
+  EXPECT_EQ(device_->RunningVersion(), "factory");
+  // Another device of the first phase reports success.
+  for (;;) {
+    ASSERT_OK_AND_ASSIGN(const TestIdentity other,
+                         plane_->fleet().IssueDevice());
+    if (rules::Position(id, other.id) >= kHalf) continue;
+    records::v1::Outcome outcome;
+    outcome.set_rollout_id(id);
+    outcome.set_device_id(other.id);
+    outcome.set_result(records::v1::OUTCOME_RESULT_SUCCESS);
+    outcome.set_counter(1);
+    outcome.set_running_sha256(image.target.sha256);
+    ASSERT_OK_AND_ASSIGN(
+        const std::string record,
+        plane_->fleet().IdentityRecord(other, records::v1::RECORD_KIND_OUTCOME,
+                                       id + "/0", 1,
+                                       outcome.SerializeAsString()));
+    ASSERT_OK(plane_->Store(record));
+    break;
+  }
+  ASSERT_OK(device_->process().WaitForLog("event=gate_opened_unattended"));
+  ASSERT_OK(WaitFor("the update", [&] {
+    return device_->RunningVersion() == "2.0.0" && device_->Idle();
+  }, absl::Seconds(30)));
 }
 
 TEST_F(PairedTest, T01_TamperedMetadataIsRefusedAndTheDeviceGoesOn) {
