@@ -119,6 +119,9 @@ def telemetry(fleet, report):
 
 def measure(fleet, published, full, new_digest, report):
     done = outcomes(fleet, "second")
+    deltas = fleet.rollout_state("second")["deltas"]
+    check(int(deltas["made"]) == 1, f"one delta was expected: {deltas}")
+    delta_bytes = int(deltas["bytes"])
     for outcome in done:
         check(outcome["running_sha256"] == new_digest,
               f"{outcome['device']} runs another image than 2.0")
@@ -128,7 +131,7 @@ def measure(fleet, published, full, new_digest, report):
     bytes_per_device = [int(o.get("bytes_downloaded", 0)) for o in done]
     report.update(
         outcomes_pulled=len(done), full_image_bytes=full,
-        delta_bytes=max(bytes_per_device), bytes_per_device=bytes_per_device,
+        delta_bytes=delta_bytes, bytes_per_device=bytes_per_device,
         peer_bytes=sum(int(o.get("bytes_from_peers", 0)) for o in done),
         origin_bytes=sum(int(o.get("bytes_from_origin", 0)) for o in done),
         push_seconds=round(finished - published, 2))
@@ -195,6 +198,7 @@ def summary(fleet, report, old, new):
 Summary
   devices on 2.0 with shoald and a node dead   {report['on_new_release']} of {report['devices']}
   full image                                   {megabytes:.1f} MB
+  delta                                        {report['delta_bytes'] / 1e6:.2f} MB
   bytes per device                             {', '.join(f'{b / 1e6:.2f} MB' for b in report['bytes_per_device'])}
   from peers / from origins                    {report['peer_bytes'] / 1e6:.2f} MB / {report['origin_bytes'] / 1e6:.2f} MB
   publish → last verified device               {report['push_seconds']} s (soak {SOAK_SECONDS} s included)
