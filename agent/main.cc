@@ -1,13 +1,12 @@
 // shoal-agent: the device's daemon and its few commands.
+#include <fmt/format.h>
 #include <signal.h>
 
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <iostream>
-#include <string>
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "agent/boot/boot_env.h"
 #include "agent/engine/health.h"
@@ -187,7 +186,7 @@ int Install(const AgentConfig& config, OfflineRequest request, bool as_json) {
 
 int Daemon(const AgentConfig& config) {
   InitLog("shoal-agent", config.log_level);
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = OnSignal;
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);
@@ -204,9 +203,11 @@ int Main(int argc, char** argv) {
   CLI::App app("Shoal's device agent: decides, verifies, switches");
   app.footer(
       "Examples:\n"
-      "  shoal-agent init --data /var/lib/shoal --type gateway --ticket-file t\n"
+      "  shoal-agent init --data /var/lib/shoal --type gateway --ticket-file "
+      "t\n"
       "  shoal-agent --config /var/lib/shoal/agent.toml\n"
-      "  shoal-agent install --config /var/lib/shoal/agent.toml /media/usb/repo\n"
+      "  shoal-agent install --config /var/lib/shoal/agent.toml "
+      "/media/usb/repo\n"
       "  shoal-agent status --config /var/lib/shoal/agent.toml --output json");
   std::string config_path, output = "text";
   bool check = false;
@@ -280,8 +281,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (*consent) {
-    const absl::Status given =
-        GiveConsent(RealFileSystem(), *config, rollout);
+    const absl::Status given = GiveConsent(RealFileSystem(), *config, rollout);
     return given.ok() ? 0 : PrintError(given, false);
   }
   return Daemon(*config);

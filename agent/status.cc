@@ -17,10 +17,14 @@ using nlohmann::json;
 
 const char* ResultName(UpdateResult result) {
   switch (result) {
-    case UpdateResult::kSuccess: return "success";
-    case UpdateResult::kRolledBack: return "rolled_back";
-    case UpdateResult::kFailed: return "failed";
-    case UpdateResult::kNone: break;
+    case UpdateResult::kSuccess:
+      return "success";
+    case UpdateResult::kRolledBack:
+      return "rolled_back";
+    case UpdateResult::kFailed:
+      return "failed";
+    case UpdateResult::kNone:
+      break;
   }
   return "none";
 }

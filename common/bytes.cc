@@ -79,8 +79,8 @@ absl::StatusOr<std::string> Base32Decode(std::string_view text) {
     if (c == '-' || c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
     const int value = Base32Value(c);
     if (value < 0)
-      return InvalidArgument(
-          "bad_base32", fmt::format("not a base32 digit at offset {}", i));
+      return InvalidArgument("bad_base32",
+                             fmt::format("not a base32 digit at offset {}", i));
     bits = bits << 5 | static_cast<uint32_t>(value);
     count += 5;
     if (count >= 8) {

@@ -1,9 +1,9 @@
 #include "common/config.h"
 
-#include <set>
-
 #include <fmt/format.h>
 #include <toml++/toml.h>
+
+#include <set>
 
 #include "common/files.h"
 #include "common/status.h"
@@ -16,9 +16,9 @@ constexpr uint64_t kMaxConfigBytes = 1 << 20;
 void Leaves(const toml::table& table, const std::string& prefix,
             std::vector<std::pair<std::string, unsigned>>& out) {
   for (const auto& [key, node] : table) {
-    const std::string full =
-        prefix.empty() ? std::string(key.str())
-                       : fmt::format("{}.{}", prefix, key.str());
+    const std::string full = prefix.empty()
+                                 ? std::string(key.str())
+                                 : fmt::format("{}.{}", prefix, key.str());
     if (const toml::table* inner = node.as_table())
       Leaves(*inner, full, out);
     else
@@ -91,9 +91,10 @@ int64_t Config::Integer(std::string_view key, int64_t default_value,
                         int64_t min, int64_t max) {
   const int64_t value = impl_->Get<int64_t>(key, default_value, "an integer");
   if (value < min || value > max) {
-    impl_->Problem(key, impl_->Find(key).node()
-                            ? impl_->Find(key).node()->source().begin.line
-                            : 0,
+    impl_->Problem(key,
+                   impl_->Find(key).node()
+                       ? impl_->Find(key).node()->source().begin.line
+                       : 0,
                    fmt::format("must be from {} to {}", min, max));
     return default_value;
   }
@@ -155,8 +156,7 @@ std::string Config::RequiredString(std::string_view key) {
   return value;
 }
 
-std::string Config::Path(std::string_view key,
-                         std::string_view default_value) {
+std::string Config::Path(std::string_view key, std::string_view default_value) {
   const std::string value = String(key, default_value);
   if (value.empty() || value[0] == '/') return value;
   return JoinPath(impl_->directory, value);

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,8 +10,6 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
-
-#include <fmt/format.h>
 
 #include "common/status.h"
 

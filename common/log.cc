@@ -1,9 +1,9 @@
 #include "common/log.h"
 
-#include <memory>
-
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <memory>
 
 #include "common/status.h"
 

@@ -28,8 +28,7 @@ std::string ReasonOf(const absl::Status& status) {
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
   std::string message(context);
-  message.append(": ").append(status.message().data(),
-                              status.message().size());
+  message.append(": ").append(status.message().data(), status.message().size());
   absl::Status annotated(status.code(), message);
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
     annotated.SetPayload(url, payload);

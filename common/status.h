@@ -81,11 +81,11 @@ const absl::Status& AsStatus(const absl::StatusOr<T>& s) {
 #define SHOAL_CONCAT(a, b) SHOAL_CONCAT_INNER(a, b)
 
 // Returns from the function when `expr` (Status or StatusOr) is an error.
-#define SHOAL_RETURN_IF_ERROR(expr)                                    \
-  do {                                                                 \
-    auto&& shoal_status = (expr);                                      \
-    if (!shoal_status.ok())                                            \
-      return ::shoal::status_internal::AsStatus(shoal_status);         \
+#define SHOAL_RETURN_IF_ERROR(expr)                            \
+  do {                                                         \
+    auto&& shoal_status = (expr);                              \
+    if (!shoal_status.ok())                                    \
+      return ::shoal::status_internal::AsStatus(shoal_status); \
   } while (false)
 
 // SHOAL_ASSIGN_OR_RETURN(auto x, F()); lhs with commas needs parentheses.

@@ -1,6 +1,7 @@
 #include "common/subprocess.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -11,8 +12,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-
-#include <fmt/format.h>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -185,7 +184,8 @@ absl::StatusOr<ExitStatus> Subprocess::Wait(absl::Duration timeout) {
     const absl::Duration left = end - SystemClock().MonotonicNow();
     pollfd poll_fd{pidfd.get(), POLLIN, 0};
     const int64_t ms = std::max<int64_t>(0, absl::ToInt64Milliseconds(left));
-    const int n = poll(&poll_fd, 1, static_cast<int>(std::min<int64_t>(ms, 1 << 30)));
+    const int n =
+        poll(&poll_fd, 1, static_cast<int>(std::min<int64_t>(ms, 1 << 30)));
     if (n < 0 && errno != EINTR) return ErrnoError(errno, "poll");
     if (Poll()) return *status_;
     if (SystemClock().MonotonicNow() >= end)
@@ -221,13 +221,14 @@ absl::StatusOr<CommandResult> RunCommand(SubprocessOptions options,
         absl::ToInt64Milliseconds(end - SystemClock().MonotonicNow());
     if (left <= 0) {
       child.KillGroup();
-      return MakeError(absl::StatusCode::kDeadlineExceeded, "timeout",
-                       fmt::format("{} did not end within {}",
-                                   options.arguments[0],
-                                   absl::FormatDuration(timeout)));
+      return MakeError(
+          absl::StatusCode::kDeadlineExceeded, "timeout",
+          fmt::format("{} did not end within {}", options.arguments[0],
+                      absl::FormatDuration(timeout)));
     }
     pollfd poll_fd{reader.get(), POLLIN, 0};
-    const int n = poll(&poll_fd, 1, static_cast<int>(std::min<int64_t>(left, 1 << 30)));
+    const int n =
+        poll(&poll_fd, 1, static_cast<int>(std::min<int64_t>(left, 1 << 30)));
     if (n < 0 && errno != EINTR) return ErrnoError(errno, "poll");
     if (n <= 0) continue;
     char buffer[4096];

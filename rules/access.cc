@@ -1,10 +1,10 @@
 #include "rules/access.h"
 
-#include <algorithm>
-#include <set>
-
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <set>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -76,41 +76,45 @@ absl::Status ValidateOperators(const AccessPolicy& policy) {
       return Bad(fmt::format(
           "operators: \"{}\" is not an identifier or stands twice", op.name()));
     if (!IsHexKey(op.public_key()) || !keys.insert(op.public_key()).second)
-      return Bad(fmt::format("operators: public_key of {} must be 64 "
-                             "lower-case hex digits and nobody else's",
-                             op.name()));
+      return Bad(
+          fmt::format("operators: public_key of {} must be 64 "
+                      "lower-case hex digits and nobody else's",
+                      op.name()));
     if (!op.tls_spki_sha256().empty() &&
         (!IsHexKey(op.tls_spki_sha256()) ||
          !tls.insert(op.tls_spki_sha256()).second))
-      return Bad(fmt::format("operators: tls_spki_sha256 of {} must be 64 "
-                             "lower-case hex digits and nobody else's",
-                             op.name()));
+      return Bad(
+          fmt::format("operators: tls_spki_sha256 of {} must be 64 "
+                      "lower-case hex digits and nobody else's",
+                      op.name()));
     for (const std::string& role : op.roles())
       if (!IsIdentifier(role))
-        return Bad(fmt::format("operators: role \"{}\" of {} is not an "
-                               "identifier",
-                               role, op.name()));
+        return Bad(
+            fmt::format("operators: role \"{}\" of {} is not an "
+                        "identifier",
+                        role, op.name()));
   }
   return absl::OkStatus();
 }
 
 absl::Status ValidateRule(const Rule& rule) {
   if (!IsIdentifier(rule.name()))
-    return Bad(fmt::format("rules: name \"{}\" is not an identifier",
-                           rule.name()));
+    return Bad(
+        fmt::format("rules: name \"{}\" is not an identifier", rule.name()));
   if (rule.principals().empty() || rule.actions().empty())
-    return Bad(fmt::format("rules: {} needs principals and actions",
-                           rule.name()));
+    return Bad(
+        fmt::format("rules: {} needs principals and actions", rule.name()));
   for (const std::string& principal : rule.principals())
     if (!ValidPrincipal(principal))
-      return Bad(fmt::format("rules: {}: principal \"{}\" must be "
-                             "\"operator:NAME\", \"role:NAME\" or "
-                             "\"director\"",
-                             rule.name(), principal));
+      return Bad(
+          fmt::format("rules: {}: principal \"{}\" must be "
+                      "\"operator:NAME\", \"role:NAME\" or "
+                      "\"director\"",
+                      rule.name(), principal));
   for (const std::string& action : rule.actions())
     if (!ValidAction(action))
-      return Bad(fmt::format("rules: {}: \"{}\" is not an action",
-                             rule.name(), action));
+      return Bad(fmt::format("rules: {}: \"{}\" is not an action", rule.name(),
+                             action));
   if (rule.has_devices()) {
     absl::Status status = ValidateSelector(rule.devices());
     if (!status.ok())
@@ -162,14 +166,13 @@ Decision Evaluate(const AccessPolicy& policy, const Principal& principal,
     if (!decision.needs_consent) break;
   }
   if (decision.allowed)
-    decision.explanation =
-        fmt::format("rule {} allows {} to {}{}", decision.rule,
-                    Describe(principal), action,
-                    decision.needs_consent ? " after consent" : "");
-  else
     decision.explanation = fmt::format(
-        "no rule allows {} to {}{}", Describe(principal), action,
-        outside_window ? " at this time" : "");
+        "rule {} allows {} to {}{}", decision.rule, Describe(principal), action,
+        decision.needs_consent ? " after consent" : "");
+  else
+    decision.explanation =
+        fmt::format("no rule allows {} to {}{}", Describe(principal), action,
+                    outside_window ? " at this time" : "");
   return decision;
 }
 
@@ -250,14 +253,15 @@ absl::Status ValidatePolicy(const AccessPolicy& policy) {
                              entry.device_id()));
   }
   const auto& revocations = policy.revocations();
-  for (const auto* keys : {&revocations.operator_keys(),
-                           &revocations.node_keys(),
-                           &revocations.device_ca_keys()})
+  for (const auto* keys :
+       {&revocations.operator_keys(), &revocations.node_keys(),
+        &revocations.device_ca_keys()})
     for (const std::string& key : *keys)
       if (!IsHexKey(key))
-        return Bad(fmt::format("revocations: \"{}\" is not 64 lower-case hex "
-                               "digits",
-                               key));
+        return Bad(
+            fmt::format("revocations: \"{}\" is not 64 lower-case hex "
+                        "digits",
+                        key));
   return absl::OkStatus();
 }
 

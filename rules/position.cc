@@ -13,8 +13,7 @@ uint32_t Position(std::string_view rollout_id, std::string_view device_id) {
   input.append(rollout_id);
   input.push_back('\0');
   input.append(device_id);
-  return static_cast<uint32_t>(
-      ReadBigEndian(crypto::Sha256Digest(input), 4));
+  return static_cast<uint32_t>(ReadBigEndian(crypto::Sha256Digest(input), 4));
 }
 
 }  // namespace shoal::rules

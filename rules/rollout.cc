@@ -1,8 +1,8 @@
 #include "rules/rollout.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -34,26 +34,27 @@ absl::Status ValidatePhases(const RolloutDocument& document) {
   uint64_t last = 0;
   for (const Phase& phase : document.phases()) {
     if (!IsIdentifier(phase.name()))
-      return Bad(fmt::format("phase name \"{}\" is not an identifier",
-                             phase.name()));
+      return Bad(
+          fmt::format("phase name \"{}\" is not an identifier", phase.name()));
     if (phase.threshold() < last || phase.threshold() > kEveryPosition)
-      return Bad(fmt::format("phase {}: thresholds never fall and are at most "
-                             "2^32",
-                             phase.name()));
+      return Bad(
+          fmt::format("phase {}: thresholds never fall and are at most "
+                      "2^32",
+                      phase.name()));
     last = phase.threshold();
     const Gate& gate = phase.gate();
     if (gate.soak_ms() < 0 || gate.soak_ms() > kMaxSoakMs)
-      return Bad(fmt::format("phase {}: soak is from 0 to 30 days",
-                             phase.name()));
+      return Bad(
+          fmt::format("phase {}: soak is from 0 to 30 days", phase.name()));
     if (gate.success_permille() > 1000)
       return Bad(fmt::format("phase {}: success_permille is at most 1000",
                              phase.name()));
   }
   if (last != kEveryPosition)
-    return Bad("the last phase must include every selected device "
-               "(threshold 2^32)");
-  if (document.open_phase() >=
-      static_cast<uint32_t>(document.phases_size()))
+    return Bad(
+        "the last phase must include every selected device "
+        "(threshold 2^32)");
+  if (document.open_phase() >= static_cast<uint32_t>(document.phases_size()))
     return Bad("open_phase is not one of the phases");
   return absl::OkStatus();
 }
@@ -131,9 +132,9 @@ GateDecision EvaluateGate(const RolloutDocument& document, int phase,
   if (now < Milliseconds(document.opened_at() + gate.soak_ms()))
     return {GateAnswer::kWait, "soaking"};
   // Proof before growth: no gate opens on silence.
-  const uint32_t wanted =
-      std::max(gate.min_outcomes(),
-               std::min(kSampleSize, document.phases(phase).expected_devices()));
+  const uint32_t wanted = std::max(
+      gate.min_outcomes(),
+      std::min(kSampleSize, document.phases(phase).expected_devices()));
   if (count.total() < wanted) return {GateAnswer::kWait, "too_few_outcomes"};
   if (uint64_t{count.succeeded} * 1000 <
       uint64_t{gate.success_permille()} * count.total())

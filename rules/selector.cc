@@ -1,9 +1,9 @@
 #include "rules/selector.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -43,8 +43,8 @@ absl::Status ValidateSelector(const policy::v1::DeviceSelector& selector) {
   if (selector.device_types_size() > kMaxEntries ||
       selector.device_ids_size() > kMaxEntries ||
       selector.labels().size() > kMaxEntries)
-    return bad(fmt::format("a selector has at most {} entries a field",
-                           kMaxEntries));
+    return bad(
+        fmt::format("a selector has at most {} entries a field", kMaxEntries));
   if (selector.all() &&
       (!selector.device_types().empty() || !selector.device_ids().empty() ||
        !selector.labels().empty()))
@@ -60,9 +60,10 @@ absl::Status ValidateSelector(const policy::v1::DeviceSelector& selector) {
   }
   for (const auto& [key, value] : selector.labels())
     if (!IsIdentifier(key) || value.size() > kMaxLabelValue)
-      return bad(fmt::format("label \"{}\" is not an identifier with a value "
-                             "of at most {} bytes",
-                             key, kMaxLabelValue));
+      return bad(
+          fmt::format("label \"{}\" is not an identifier with a value "
+                      "of at most {} bytes",
+                      key, kMaxLabelValue));
   return absl::OkStatus();
 }
 

@@ -88,8 +88,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (*import) {
-    auto config = shoal::server::LoadPlaneConfig(
-        shoal::JoinPath(data, "shoald.toml"));
+    auto config =
+        shoal::server::LoadPlaneConfig(shoal::JoinPath(data, "shoald.toml"));
     if (!config.ok()) return Fail(config.status());
     const absl::Status status =
         shoal::server::ImportRepository(*config, repository, fs, clock);

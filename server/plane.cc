@@ -67,9 +67,9 @@ absl::Status ImportRepository(const PlaneConfig& config,
                               Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(PlaneKeys keys, LoadPlaneKeys(config.data_dir, fs));
   SHOAL_ASSIGN_OR_RETURN(auto store, OpenStore(config, fs, clock));
-  SHOAL_ASSIGN_OR_RETURN(auto trust,
-                         TrustRepository::Open(*store, keys, clock,
-                                               config.timestamp_lifetime));
+  SHOAL_ASSIGN_OR_RETURN(
+      auto trust,
+      TrustRepository::Open(*store, keys, clock, config.timestamp_lifetime));
   RepositoryChange change;
   const std::string metadata_dir = JoinPath(repository, "metadata");
   SHOAL_ASSIGN_OR_RETURN(auto names, fs.List(metadata_dir));
@@ -87,8 +87,8 @@ absl::Status ImportRepository(const PlaneConfig& config,
       policy_bytes = bytes;
     }
     const auto view = trust->View();
-    const auto in_force =
-        view ? view->versions.find(parsed->role) : decltype(view->versions.end()){};
+    const auto in_force = view ? view->versions.find(parsed->role)
+                               : decltype(view->versions.end()){};
     // Versions below the one in force are history; the plane has them or not.
     if (view && parsed->role != "root" && in_force != view->versions.end() &&
         parsed->version < in_force->second) {
@@ -99,16 +99,16 @@ absl::Status ImportRepository(const PlaneConfig& config,
   if (newest_policy > 0) {
     SHOAL_ASSIGN_OR_RETURN(auto policy, signing::ParseTargets(policy_bytes));
     for (const auto& [path, target] : policy.value.targets) {
-      SHOAL_ASSIGN_OR_RETURN(std::string file,
-                             signing::TargetFilePath(target));
+      SHOAL_ASSIGN_OR_RETURN(std::string file, signing::TargetFilePath(target));
       SHOAL_ASSIGN_OR_RETURN(
           change.documents[path],
           fs.Read(JoinPath(repository, file), signing::kMaxPolicyBytes));
     }
   }
   const absl::Status applied = trust->Apply(
-      change, [&](Transaction& tx, const TrustRepository::Changed&,
-                  const TrustView& view) -> absl::Status {
+      change,
+      [&](Transaction& tx, const TrustRepository::Changed&,
+          const TrustView& view) -> absl::Status {
         SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
         plane.set_fleet_id(view.fleet.fleet_id);
         tx.Put(kMeta, "identity", plane);
@@ -167,9 +167,9 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(PlaneKeys loaded, LoadPlaneKeys(config.data_dir, fs));
   keys = std::make_unique<PlaneKeys>(std::move(loaded));
   SHOAL_ASSIGN_OR_RETURN(store, OpenStore(config, fs, clock));
-  SHOAL_ASSIGN_OR_RETURN(trust,
-                         TrustRepository::Open(*store, *keys, clock,
-                                               config.timestamp_lifetime));
+  SHOAL_ASSIGN_OR_RETURN(
+      trust,
+      TrustRepository::Open(*store, *keys, clock, config.timestamp_lifetime));
   if (!trust->View()) {
     return FailedPrecondition("no_trust",
                               "no repository yet: run 'shoald import' first");
@@ -180,8 +180,8 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(writers, Writers::Open(*store, *trust));
   SHOAL_ASSIGN_OR_RETURN(std::string spki,
                          crypto::SpkiSha256(keys->tls_cert_pem));
-  nodes = std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers,
-                                  spki);
+  nodes =
+      std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers, spki);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
   pairing = std::make_unique<Pairing>(*store, *keys, *writer, *devices, *nodes,
                                       *writers);
@@ -287,9 +287,8 @@ void Plane::Impl::Wire() {
     for (const store::RolloutRow& row : *live) {
       if (row.document_signed()) continue;
       const auto& document = row.rollout().document();
-      auto release =
-          releases->Row("releases/" + document.device_type() + "/" +
-                        document.release().version());
+      auto release = releases->Row("releases/" + document.device_type() + "/" +
+                                   document.release().version());
       if (release.ok()) wanted.push_back(*std::move(release));
     }
     return wanted;
@@ -338,8 +337,8 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   publisher->Start();
   deltas->Start();
   driver->Start();
-  pair_listener = std::make_unique<PairListener>(*store, *pairing, *intake,
-                                                 *network);
+  pair_listener =
+      std::make_unique<PairListener>(*store, *pairing, *intake, *network);
   pair_listener->Start();
   const auto renew = [this] {
     auto renewed = trust->Renew(
@@ -354,12 +353,11 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   };
   renewal = std::make_unique<Periodic>(
       *store, std::min(config.timestamp_renewal / 4, absl::Minutes(1)), renew);
-  housekeeping = std::make_unique<Periodic>(
-      *store, absl::Hours(1), [this] {
-        absl::Status status = ForgetOldRequests(*store);
-        if (status.ok()) status = intake->ForgetExpired();
-        if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
-      });
+  housekeeping = std::make_unique<Periodic>(*store, absl::Hours(1), [this] {
+    absl::Status status = ForgetOldRequests(*store);
+    if (status.ok()) status = intake->ForgetExpired();
+    if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
+  });
   ApiParts parts;
   parts.store = store.get();
   parts.access = access.get();

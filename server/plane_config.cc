@@ -14,9 +14,8 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
   config.fleet = file.RequiredString("fleet");
   // Absolute: child processes and links are given paths below it.
   std::error_code error;
-  config.data_dir =
-      std::filesystem::absolute(file.Path("data.dir", "."), error)
-          .lexically_normal();
+  config.data_dir = std::filesystem::absolute(file.Path("data.dir", "."), error)
+                        .lexically_normal();
   if (error) return ErrnoError(error.value(), "data.dir");
   config.api_listen = file.String("api.listen", "127.0.0.1:0");
   config.dht_listen = file.String("dht.listen", "127.0.0.1:0");

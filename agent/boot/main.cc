@@ -6,11 +6,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "agent/boot/boot_env.h"
 #include "agent/engine/health.h"
@@ -28,8 +27,8 @@ std::atomic<int> stop_signal{0};
 void OnSignal(int signal) { stop_signal = signal; }
 
 absl::Duration ResetPause(int resets_in_a_row) {
-  return std::min(absl::Seconds(30),
-                  absl::Milliseconds(200) * (1 << std::min(resets_in_a_row, 8)));
+  return std::min(absl::Seconds(30), absl::Milliseconds(200) *
+                                         (1 << std::min(resets_in_a_row, 8)));
 }
 
 // Sleeps, but not past a signal.
@@ -48,8 +47,8 @@ bool ImageStarts(const AgentConfig& config, FileSlots& slots) {
     LogError("boot_failed", {{"error", running.status()}});
     return false;
   }
-  const HealthResult result = RunHealthCheck(
-      config.boot_start, absl::Seconds(60), *running);
+  const HealthResult result =
+      RunHealthCheck(config.boot_start, absl::Seconds(60), *running);
   if (!result.healthy)
     LogWarn("boot_failed", {{"slot", running->slot},
                             {"version", running->info.version},
@@ -119,7 +118,7 @@ int Main(int argc, char** argv) {
   }
   if (check) return 0;
   InitLog("shoal-boot", config->log_level);
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = OnSignal;
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);

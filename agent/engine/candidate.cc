@@ -34,9 +34,9 @@ absl::StatusOr<SignedImage> FindImage(
     const std::string_view rest = path.substr(3);
     return WrongType(path, rest.substr(0, rest.find('/')), device_type);
   }
-  return NotFound("unknown_target",
-                  fmt::format("the role fw-{} names no target '{}'",
-                              device_type, path));
+  return NotFound(
+      "unknown_target",
+      fmt::format("the role fw-{} names no target '{}'", device_type, path));
 }
 
 absl::StatusOr<SignedImage> PickImage(
@@ -115,14 +115,15 @@ UpdateRecord MakeUpdate(const SignedImage& image,
         delta.from_length() != running.length || delta.mode() != "sdelta1" ||
         delta.length() >= image.target.length)
       continue;
-    update.delta = DeltaSource{.artifact = {.sha256 = delta.sha256(),
-                                            .length = delta.length(),
-                                            .file_root = delta.file_root(),
-                                            .piece_length = delta.piece_length(),
-                                            .local_path = {}},
-                               .from_sha256 = delta.from_sha256(),
-                               .from_length = delta.from_length(),
-                               .memory = delta.memory()};
+    update.delta =
+        DeltaSource{.artifact = {.sha256 = delta.sha256(),
+                                 .length = delta.length(),
+                                 .file_root = delta.file_root(),
+                                 .piece_length = delta.piece_length(),
+                                 .local_path = {}},
+                    .from_sha256 = delta.from_sha256(),
+                    .from_length = delta.from_length(),
+                    .memory = delta.memory()};
     break;
   }
   return update;

@@ -24,7 +24,9 @@ bool DiskTrouble(const absl::Status& status) {
 
 }  // namespace
 
-int64_t Engine::NowMs() const { return absl::ToUnixMillis(o_.clock->WallNow()); }
+int64_t Engine::NowMs() const {
+  return absl::ToUnixMillis(o_.clock->WallNow());
+}
 
 const ArtifactSource& Engine::SourceOf(const UpdateRecord& update) const {
   return update.delta ? update.delta->artifact : update.full;
@@ -132,10 +134,10 @@ absl::StatusOr<Engine::Next> Engine::Step() {
   if (!answer.event) return answer.next;
   const auto to = NextState(update.state, *answer.event);
   if (!to)
-    return Internal("bad_transition",
-                    fmt::format("no row for {} in state {}",
-                                EventName(*answer.event),
-                                UpdateStateName(update.state)));
+    return Internal(
+        "bad_transition",
+        fmt::format("no row for {} in state {}", EventName(*answer.event),
+                    UpdateStateName(update.state)));
   SHOAL_RETURN_IF_ERROR(o_.state->Change([&](StateData& d) {
     if (answer.note) answer.note(d, *d.update);
     d.update->state = *to;
@@ -153,17 +155,28 @@ absl::StatusOr<Engine::Next> Engine::Step() {
 
 absl::StatusOr<Engine::Answer> Engine::Act(const UpdateRecord& update) {
   switch (update.state) {
-    case UpdateState::kFetching: return Fetch(update);
-    case UpdateState::kInstalling: return Install(update);
-    case UpdateState::kVerifying: return Verify(update);
-    case UpdateState::kReady: return Ready(update);
-    case UpdateState::kRebooting: return Reboot(update);
-    case UpdateState::kChecking: return Check(update);
-    case UpdateState::kCommitting: return Commit(update);
-    case UpdateState::kRollingBack: return RollBack(update);
-    case UpdateState::kFailed: return Fail(update);
-    case UpdateState::kReporting: return Report(update);
-    case UpdateState::kIdle: break;
+    case UpdateState::kFetching:
+      return Fetch(update);
+    case UpdateState::kInstalling:
+      return Install(update);
+    case UpdateState::kVerifying:
+      return Verify(update);
+    case UpdateState::kReady:
+      return Ready(update);
+    case UpdateState::kRebooting:
+      return Reboot(update);
+    case UpdateState::kChecking:
+      return Check(update);
+    case UpdateState::kCommitting:
+      return Commit(update);
+    case UpdateState::kRollingBack:
+      return RollBack(update);
+    case UpdateState::kFailed:
+      return Fail(update);
+    case UpdateState::kReporting:
+      return Report(update);
+    case UpdateState::kIdle:
+      break;
   }
   return Internal("bad_transition", "an update in state idle");
 }
@@ -172,9 +185,9 @@ absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
   const ArtifactSource& source = SourceOf(update);
   const std::string path = PathOf(source);
   FetchStats stats;
-  absl::Status status =
-      o_.fs->Exists(path) ? VerifyFile(path, source.length, source.sha256)
-                          : NotFound("no_source", path + " is missing");
+  absl::Status status = o_.fs->Exists(path)
+                            ? VerifyFile(path, source.length, source.sha256)
+                            : NotFound("no_source", path + " is missing");
   if (!status.ok() && source.local_path.empty()) {
     SHOAL_RETURN_IF_ERROR(o_.fs->MakeDirectories(o_.download_directory));
     const auto fetched = o_.fetch(source, path, cancel_);
@@ -223,9 +236,8 @@ absl::StatusOr<Engine::Answer> Engine::InstallDelta(
                                   "starts from",
                                   running.slot, HexEncode(delta.from_sha256))));
   // T33, T35: what shoal-patch will parse is what the signed index names.
-  const absl::Status patch_file =
-      VerifyFile(PathOf(delta.artifact), delta.artifact.length,
-                 delta.artifact.sha256);
+  const absl::Status patch_file = VerifyFile(
+      PathOf(delta.artifact), delta.artifact.length, delta.artifact.sha256);
   if (!patch_file.ok()) return DeltaUnusable(patch_file);
 
   PatchJob job;
@@ -240,8 +252,8 @@ absl::StatusOr<Engine::Answer> Engine::InstallDelta(
   job.program = o_.patch_program;
   job.cancel = &cancel_;
   absl::Duration last_note = o_.clock->MonotonicNow();
-  const absl::Status status = o_.patch(
-      job, [&](uint64_t, const std::string& resume_state) {
+  const absl::Status status =
+      o_.patch(job, [&](uint64_t, const std::string& resume_state) {
         const absl::Duration now = o_.clock->MonotonicNow();
         if (resume_state.empty() || now - last_note < absl::Seconds(2)) return;
         last_note = now;
@@ -298,8 +310,8 @@ absl::StatusOr<Engine::Answer> Engine::Reboot(const UpdateRecord& update) {
     const absl::Status status =
         VerifyFile(slot, update.image.length, update.image.sha256);
     if (!status.ok()) return Failure(status);
-    SHOAL_RETURN_IF_ERROR(o_.slots->MarkBootable(
-        update.target_slot, update.image, o_.boot_tries));
+    SHOAL_RETURN_IF_ERROR(o_.slots->MarkBootable(update.target_slot,
+                                                 update.image, o_.boot_tries));
   }
   return Answer{.event = std::nullopt, .next = Next::kReboot, .note = {}};
 }

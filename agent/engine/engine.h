@@ -33,7 +33,7 @@ struct HealthResult {
 };
 
 struct EngineOptions {
-  FileSystem* fs = nullptr;       // none of these is owned
+  FileSystem* fs = nullptr;  // none of these is owned
   Clock* clock = nullptr;
   DeviceState* state = nullptr;
   SlotHandler* slots = nullptr;

@@ -69,11 +69,11 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
     return status;
   };
   if (request.fleet_id.size() != 32)
-    return refuse("update",
-                  FailedPrecondition(
-                      "no_fleet_id",
-                      "this device is not paired: name the fleet with "
-                      "--fleet-id or [fleet] id"));
+    return refuse(
+        "update",
+        FailedPrecondition("no_fleet_id",
+                           "this device is not paired: name the fleet with "
+                           "--fleet-id or [fleet] id"));
   if (state.Get().update)
     return FailedPrecondition("busy", "another update is in hand");
 
@@ -122,8 +122,7 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
                   NotFound("no_source",
                            fmt::format("{} has neither the image {} nor a "
                                        "delta to it from what runs",
-                                       request.directory,
-                                       image->target.path)));
+                                       request.directory, image->target.path)));
   // Bytes that are not what was signed are refused before anything begins.
   const ArtifactSource& first =
       update.delta ? update.delta->artifact : update.full;

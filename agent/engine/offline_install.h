@@ -31,12 +31,9 @@ struct OfflineResult {
 // runs the engine. Every refusal is persisted (last_refusal) and logged as
 // update_refused or metadata_refused. Reasons: the Updater's, FindImage's,
 // CheckImage's, "no_fleet_id", "no_source", "busy".
-absl::StatusOr<OfflineResult> BeginOfflineInstall(const AgentConfig& config,
-                                                  const OfflineRequest& request,
-                                                  FileSystem& fs, Clock& clock,
-                                                  DeviceState& state,
-                                                  SlotHandler& slots,
-                                                  Engine& engine);
+absl::StatusOr<OfflineResult> BeginOfflineInstall(
+    const AgentConfig& config, const OfflineRequest& request, FileSystem& fs,
+    Clock& clock, DeviceState& state, SlotHandler& slots, Engine& engine);
 
 // Persists and logs a refusal: event=WHAT_refused reason=… message=….
 void NoteRefusal(DeviceState& state, Clock& clock, std::string_view what,

@@ -4,12 +4,18 @@ namespace shoal::agent {
 
 std::string_view EventName(Event event) {
   switch (event) {
-    case Event::kBegin: return "begin";
-    case Event::kDone: return "done";
-    case Event::kDeltaUnusable: return "delta_unusable";
-    case Event::kFailed: return "failed";
-    case Event::kSick: return "sick";
-    case Event::kFellBack: return "fell_back";
+    case Event::kBegin:
+      return "begin";
+    case Event::kDone:
+      return "done";
+    case Event::kDeltaUnusable:
+      return "delta_unusable";
+    case Event::kFailed:
+      return "failed";
+    case Event::kSick:
+      return "sick";
+    case Event::kFellBack:
+      return "fell_back";
   }
   return "unknown";
 }

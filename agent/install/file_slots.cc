@@ -74,8 +74,7 @@ absl::Status FileSlots::Initialise(const std::string& image,
 absl::StatusOr<RunningImage> FileSlots::Running() {
   SHOAL_ASSIGN_OR_RETURN(const RunningSlot slot,
                          LoadRunning(fs_, BootDirectory()));
-  SHOAL_ASSIGN_OR_RETURN(const BootEnv env,
-                         LoadBootEnv(fs_, BootDirectory()));
+  SHOAL_ASSIGN_OR_RETURN(const BootEnv env, LoadBootEnv(fs_, BootDirectory()));
   RunningImage running;
   running.slot = slot.slot;
   running.boot_count = slot.boot_count;
@@ -130,8 +129,7 @@ absl::Status FileSlots::MarkBootable(const std::string& slot,
 }
 
 absl::StatusOr<SlotHandler::Mark> FileSlots::MarkOf(const std::string& slot) {
-  SHOAL_ASSIGN_OR_RETURN(const BootEnv env,
-                         LoadBootEnv(fs_, BootDirectory()));
+  SHOAL_ASSIGN_OR_RETURN(const BootEnv env, LoadBootEnv(fs_, BootDirectory()));
   if (env.trial == slot) return Mark::kMarked;
   return env.fell_back == slot ? Mark::kFellBack : Mark::kNone;
 }

@@ -63,8 +63,7 @@ absl::Status Mismatch(const std::string& path, const std::string& is,
 
 }  // namespace
 
-absl::StatusOr<std::string> HashFile(const std::string& path,
-                                     uint64_t length) {
+absl::StatusOr<std::string> HashFile(const std::string& path, uint64_t length) {
   SHOAL_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenForReading(path));
   crypto::Sha256 hash;
   std::vector<char> buffer(kChunk);
@@ -83,7 +82,7 @@ absl::StatusOr<std::string> HashFile(const std::string& path,
 absl::Status VerifyFile(const std::string& path, uint64_t length,
                         const std::string& sha256, bool exact) {
   if (exact) {
-    struct stat info{};
+    struct stat info {};
     if (::stat(path.c_str(), &info) != 0)
       return ErrnoError(errno, fmt::format("stat {}", path));
     if (S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) != length)

@@ -27,8 +27,7 @@ constexpr absl::Duration kHeartbeat = absl::Minutes(1);
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentConfig config,
                                                      FileSystem& fs,
                                                      Clock& clock) {
-  auto agent =
-      std::unique_ptr<Agent>(new Agent(std::move(config), fs, clock));
+  auto agent = std::unique_ptr<Agent>(new Agent(std::move(config), fs, clock));
   SHOAL_RETURN_IF_ERROR(agent->Prepare());
   return agent;
 }
@@ -87,8 +86,8 @@ absl::Status Agent::Prepare() {
   fetch.limits.allow_upload = config_.seed_time > absl::ZeroDuration();
   SHOAL_ASSIGN_OR_RETURN(fetch_, dht::FetchProcess::Open(std::move(fetch)));
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
-  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ = last_announce_ =
-      last_heartbeat_ = clock_.MonotonicNow();
+  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
+      last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
   return absl::OkStatus();
 }
 
@@ -101,9 +100,9 @@ EngineOptions Agent::MakeEngineOptions() {
   o.download_directory = config_.DownloadDirectory();
   o.patch_program = JoinPath(config_.program_directory, "shoal-patch");
   o.boot_tries = config_.boot_tries;
-  o.fetch = [this](const ArtifactSource& source, const std::string& path,
-                   const std::atomic<bool>& cancel)
-      -> absl::StatusOr<FetchStats> {
+  o.fetch = [this](
+                const ArtifactSource& source, const std::string& path,
+                const std::atomic<bool>& cancel) -> absl::StatusOr<FetchStats> {
     std::shared_ptr<FleetLink> link;
     {
       std::lock_guard lock(link_mutex_);
@@ -173,7 +172,8 @@ void Agent::EngineLoop() {
     // Rolling back never waits for anybody.
     if (!config_.reboot_automatically && update &&
         update->state == UpdateState::kRebooting) {
-      if (!told) LogInfo("restart_needed", {{"version", update->image.version}});
+      if (!told)
+        LogInfo("restart_needed", {{"version", update->image.version}});
       told = true;
       continue;
     }
@@ -211,10 +211,9 @@ absl::Status Agent::GoOnline(Membership membership) {
                          FleetLink::Open(std::move(options)));
   std::shared_ptr<FleetLink> link = std::move(opened);
   SHOAL_ASSIGN_OR_RETURN(
-      telemetry_,
-      TelemetrySender::Open(
-          fs_, JoinPath(config_.StateDirectory(), "telemetry"), &link->places(),
-          &link->out()));
+      telemetry_, TelemetrySender::Open(
+                      fs_, JoinPath(config_.StateDirectory(), "telemetry"),
+                      &link->places(), &link->out()));
   commands_ = std::make_unique<CommandRunner>(&config_, &*keys_, state_.get(),
                                               &link->holder(), &link->places(),
                                               &link->out());
@@ -303,9 +302,14 @@ void Agent::TakeRecord(const dht::VerifiedRecord& record) {
     case records::v1::RECORD_KIND_NODE_DIRECTORY:
       status = link_->TakeDirectory(record);
       break;
-    case records::v1::RECORD_KIND_HALT: status = link_->TakeHalt(record); break;
-    case records::v1::RECORD_KIND_COMMAND: commands_->Offer(record); break;
-    default: break;
+    case records::v1::RECORD_KIND_HALT:
+      status = link_->TakeHalt(record);
+      break;
+    case records::v1::RECORD_KIND_COMMAND:
+      commands_->Offer(record);
+      break;
+    default:
+      break;
   }
   if (!status.ok()) NoteRefusal(*state_, clock_, "record", status);
 }

@@ -19,9 +19,8 @@ void Agent::ServeInstallRequest() {
   if (!pending) return;
   if (link_ != nullptr)
     pending->request.fleet_id = link_->out().membership().fleet_id;
-  const auto result =
-      BeginOfflineInstall(config_, pending->request, fs_, clock_, *state_,
-                          *slots_, *engine_);
+  const auto result = BeginOfflineInstall(config_, pending->request, fs_,
+                                          clock_, *state_, *slots_, *engine_);
   InstallAnswer answer;
   if (result.ok())
     answer.result = *result;
@@ -124,8 +123,7 @@ void Agent::Seed() {
   for (const ArtifactSource& source : seeds_) {
     dht::SeedJob job;
     job.artifact = ArtifactOf(source);
-    job.path =
-        JoinPath(config_.DownloadDirectory(), HexEncode(source.sha256));
+    job.path = JoinPath(config_.DownloadDirectory(), HexEncode(source.sha256));
     const absl::Status seeding =
         fetch_->Seed(std::move(job), [](absl::Status status) {
           if (!status.ok()) LogWarn("seed_refused", {{"error", status}});

@@ -199,9 +199,9 @@ void CommandRunner::Handle(const dht::VerifiedRecord& record) {
     });
     d.seen_commands[id] = command->expires();
     if (!status.ok())
-      d.last_refusal = Refusal{"command", ReasonOf(status),
-                               std::string(status.message()),
-                               absl::ToUnixMillis(now)};
+      d.last_refusal =
+          Refusal{"command", ReasonOf(status), std::string(status.message()),
+                  absl::ToUnixMillis(now)};
   });
   if (!seen.ok()) {
     LogError("state_not_saved", {{"error", seen}});
@@ -209,9 +209,9 @@ void CommandRunner::Handle(const dht::VerifiedRecord& record) {
   }
   if (status.ok()) {
     Execute(*command, result);
-    LogInfo("command_done", {{"id", id},
-                             {"name", command->name()},
-                             {"reason", result.reason()}});
+    LogInfo(
+        "command_done",
+        {{"id", id}, {"name", command->name()}, {"reason", result.reason()}});
   } else {
     LogWarn("command_refused",
             {{"id", id}, {"name", command->name()}, {"error", status}});
@@ -225,9 +225,9 @@ void CommandRunner::Handle(const dht::VerifiedRecord& record) {
     LogWarn("command_result_unsealable", {{"error", sealed.status()}});
     return;
   }
-  const absl::Status sent = out_->Send(
-      records::v1::RECORD_KIND_COMMAND_RESULT,
-      places_->CommandResult(command->id()), 1, *sealed, kResultLifetime);
+  const absl::Status sent = out_->Send(records::v1::RECORD_KIND_COMMAND_RESULT,
+                                       places_->CommandResult(command->id()), 1,
+                                       *sealed, kResultLifetime);
   if (!sent.ok()) LogError("command_result_lost", {{"error", sent}});
 }
 

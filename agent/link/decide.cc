@@ -40,8 +40,8 @@ bool Decider::Decide(const RunningImage& running) {
     const absl::Status noted =
         NoteRollout(entry.document, entry.digest, memory, &changed);
     if (changed) {
-      const absl::Status saved = state_->Change(
-          [&](StateData& d) { d.rollouts[id] = memory; });
+      const absl::Status saved =
+          state_->Change([&](StateData& d) { d.rollouts[id] = memory; });
       if (!saved.ok()) {
         LogError("state_not_saved", {{"error", saved}});
         return false;
@@ -98,8 +98,8 @@ absl::StatusOr<rules::StartDecision> Decider::Turn(const RolloutEntry& entry,
     input.samples = link_->ReadSamples(document, decision.phase - 1);
     decision = rules::MayStart(document, input);
     if (decision.start)
-      LogInfo("gate_opened_unattended", {{"rollout", document.id()},
-                                         {"phase", decision.phase}});
+      LogInfo("gate_opened_unattended",
+              {{"rollout", document.id()}, {"phase", decision.phase}});
   }
   return decision;
 }
@@ -109,8 +109,8 @@ absl::Status Decider::CheckPolicy(
   const std::shared_ptr<const TrustView> trust = link_->trust();
   if (!trust) return PermissionDenied("policy_denied", "no policy is known");
   const std::string& device_id = link_->out().membership().device_id();
-  const rules::DeviceFacts facts = rules::FactsFromPolicy(
-      trust->policy, device_id, config_->device_type);
+  const rules::DeviceFacts facts =
+      rules::FactsFromPolicy(trust->policy, device_id, config_->device_type);
   rules::Principal director;
   director.director = true;
   const rules::Decision decision =
@@ -141,19 +141,17 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   SHOAL_RETURN_IF_ERROR(CheckRollout(document, image,
                                      link_->out().membership().fleet_id,
                                      config_->device_type));
-  SHOAL_RETURN_IF_ERROR(
-      CheckImage(image, config_->device_type, state.floor));
+  SHOAL_RETURN_IF_ERROR(CheckImage(image, config_->device_type, state.floor));
   SHOAL_RETURN_IF_ERROR(CheckPolicy(document));
   const auto finish = [&](UpdateRecord& update) {
     update.rollout_id = document.id();
     update.rollout_version = document.version();
     update.phase = static_cast<uint32_t>(turn.phase);
-    update.outcome_shard = std::to_string(
-        OutcomeShardOf(link_->out().membership().device_id(),
-                       OutcomeShards(document, turn.phase)));
-    update.attempt = memory == state.rollouts.end()
-                         ? 1
-                         : memory->second.attempts + 1;
+    update.outcome_shard =
+        std::to_string(OutcomeShardOf(link_->out().membership().device_id(),
+                                      OutcomeShards(document, turn.phase)));
+    update.attempt =
+        memory == state.rollouts.end() ? 1 : memory->second.attempts + 1;
   };
   if (running.info.sha256 == image.target.sha256) {
     UpdateRecord update = MakeUpdate(image, nullptr, running.info);
@@ -161,10 +159,10 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     *began = true;
     return engine_->BeginReport(update);
   }
-  const Pace pace{.in_window = InWindows(config_->windows,
-                                         LocalTimeAt(link_->Now())),
-                  .min_interval = config_->min_interval,
-                  .max_starts_per_day = config_->max_starts_per_day};
+  const Pace pace{
+      .in_window = InWindows(config_->windows, LocalTimeAt(link_->Now())),
+      .min_interval = config_->min_interval,
+      .max_starts_per_day = config_->max_starts_per_day};
   if (const absl::Status own = CheckPace(state, pace, link_->Now()); !own.ok())
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =

@@ -19,8 +19,7 @@ constexpr uint32_t kSampleWanted = 20;
 
 bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
              const records::v1::Outcome& outcome) {
-  const uint64_t position =
-      rules::Position(document.id(), outcome.device_id());
+  const uint64_t position = rules::Position(document.id(), outcome.device_id());
   const uint64_t below = document.phases(phase).threshold();
   const uint64_t from = phase == 0 ? 0 : document.phases(phase - 1).threshold();
   if (position >= from && position < below) return true;
@@ -81,8 +80,8 @@ absl::Status FleetLink::Start() {
   signing::UpdaterOptions updater;
   updater.directory = o_.config->MetadataDirectory();
   updater.fleet_id = o_.membership.fleet_id;
-  SHOAL_ASSIGN_OR_RETURN(
-      updater_, signing::Updater::Open(updater, *o_.fs, *o_.clock));
+  SHOAL_ASSIGN_OR_RETURN(updater_,
+                         signing::Updater::Open(updater, *o_.fs, *o_.clock));
   // Records are read with what is known, even while it is out of date.
   if (const absl::Status stored = updater_->UseStored(true); !stored.ok()) {
     LogWarn("metadata_store_unusable", {{"error", stored}});
@@ -169,8 +168,8 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
         updater_->FetchTarget(source, target, kMaxRolloutBytes));
     RolloutEntry entry;
     if (!entry.document.ParseFromString(bytes)) {
-      LogWarn("rollout_refused", {{"target", target.path},
-                                  {"reason", "bad_rollout"}});
+      LogWarn("rollout_refused",
+              {{"target", target.path}, {"reason", "bad_rollout"}});
       continue;
     }
     if (const absl::Status valid = rules::ValidateRollout(entry.document);

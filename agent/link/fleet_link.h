@@ -93,7 +93,8 @@ class FleetLink {
 
  private:
   explicit FleetLink(FleetLinkOptions options)
-      : o_(std::move(options)), places_(o_.membership.grant.network().place_key()) {}
+      : o_(std::move(options)),
+        places_(o_.membership.grant.network().place_key()) {}
   absl::Status Start();
   void ListenForAll();
   absl::Status RebuildTrust(signing::Fetcher* source);

@@ -9,7 +9,8 @@ namespace {
 
 std::string Printable(std::string_view text) {
   std::string out;
-  for (const char c : text.substr(0, 128)) out += c >= 0x20 && c < 0x7f ? c : '?';
+  for (const char c : text.substr(0, 128))
+    out += c >= 0x20 && c < 0x7f ? c : '?';
   return out;
 }
 
@@ -17,14 +18,14 @@ std::string Printable(std::string_view text) {
 
 std::map<std::string, std::string> Inventory() {
   std::map<std::string, std::string> facts;
-  struct utsname name{};
+  struct utsname name {};
   if (::uname(&name) == 0) {
     facts["os"] = Printable(name.sysname);
     facts["kernel"] = Printable(name.release);
     facts["arch"] = Printable(name.machine);
     facts["hostname"] = Printable(name.nodename);
   }
-  struct sysinfo info{};
+  struct sysinfo info {};
   if (::sysinfo(&info) == 0)
     facts["memory_kb"] =
         std::to_string(uint64_t{info.totalram} * info.mem_unit / 1024);

@@ -71,7 +71,8 @@ absl::StatusOr<pairing::v1::ClaimTicket> ParseTicket(std::string_view text) {
     return InvalidArgument("bad_ticket",
                            fmt::format("not a claim ticket: {}", what));
   };
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())))
+  while (!text.empty() &&
+         std::isspace(static_cast<unsigned char>(text.front())))
     text.remove_prefix(1);
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
     text.remove_suffix(1);
@@ -153,8 +154,7 @@ absl::StatusOr<std::optional<Membership>> Pairing::Step() {
   if (!answer_record_.empty()) {
     const auto put = network_->PutBlocking(
         answer_record_, {.wanted_receipts = 1, .deadline = absl::Seconds(2)});
-    if (!put.ok())
-      LogDebug("pairing_answer_waits", {{"error", put.status()}});
+    if (!put.ok()) LogDebug("pairing_answer_waits", {{"error", put.status()}});
   }
   if (!trouble.ok()) return trouble;
   return std::nullopt;
@@ -255,9 +255,8 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
   signing::UpdaterOptions options;
   options.directory = o_.config->MetadataDirectory();
   options.fleet_id = o_.ticket.fleet_id();
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::unique_ptr<signing::Updater> updater,
-      signing::Updater::Open(options, *o_.fs, *o_.clock));
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<signing::Updater> updater,
+                         signing::Updater::Open(options, *o_.fs, *o_.clock));
   const absl::Status refreshed = updater->Refresh(source);
   if (ReasonOf(refreshed) == "wrong_fleet")
     return PermissionDenied("fleet_mismatch",

@@ -13,11 +13,14 @@ constexpr absl::Duration kOutcomeLifetime = absl::Hours(24 * 30);
 
 records::v1::OutcomeResult ResultOf(UpdateResult result) {
   switch (result) {
-    case UpdateResult::kSuccess: return records::v1::OUTCOME_RESULT_SUCCESS;
+    case UpdateResult::kSuccess:
+      return records::v1::OUTCOME_RESULT_SUCCESS;
     case UpdateResult::kRolledBack:
       return records::v1::OUTCOME_RESULT_ROLLED_BACK;
-    case UpdateResult::kFailed: return records::v1::OUTCOME_RESULT_FAILED;
-    case UpdateResult::kNone: break;
+    case UpdateResult::kFailed:
+      return records::v1::OUTCOME_RESULT_FAILED;
+    case UpdateResult::kNone:
+      break;
   }
   return records::v1::OUTCOME_RESULT_UNSPECIFIED;
 }

@@ -112,15 +112,14 @@ std::optional<PendingInstall> TakeInstallRequest(FileSystem& fs,
 
 absl::Status AnswerInstall(FileSystem& fs, const AgentConfig& config,
                            const std::string& id, const InstallAnswer& answer) {
-  const json j = {
-      {"id", id},
-      {"reason", ReasonOf(answer.status)},
-      {"code", static_cast<int>(answer.status.code())},
-      {"message", HexEncode(std::string(answer.status.message()))},
-      {"up_to_date", answer.result.up_to_date},
-      {"with_delta", answer.result.with_delta},
-      {"version", answer.result.image.version},
-      {"counter", answer.result.image.counter}};
+  const json j = {{"id", id},
+                  {"reason", ReasonOf(answer.status)},
+                  {"code", static_cast<int>(answer.status.code())},
+                  {"message", HexEncode(std::string(answer.status.message()))},
+                  {"up_to_date", answer.result.up_to_date},
+                  {"with_delta", answer.result.with_delta},
+                  {"version", answer.result.image.version},
+                  {"counter", answer.result.image.counter}};
   return fs.WriteAtomic(AnswerPath(config), j.dump(), 0600);
 }
 

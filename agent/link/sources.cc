@@ -74,8 +74,8 @@ absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
   if (role == "timestamp") {
     // Highest version first.
     std::vector<dht::VerifiedRecord> found = Look(places_->Head(device_type_));
-    if (pushed_ && (found.empty() || found.front().body.version() <
-                                         pushed_->body.version()))
+    if (pushed_ && (found.empty() ||
+                    found.front().body.version() < pushed_->body.version()))
       found.insert(found.begin(), *std::move(pushed_));
     pushed_.reset();
     for (const dht::VerifiedRecord& record : found) {
@@ -175,11 +175,10 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
 
   auto wait = std::make_shared<FetchWait>();
   auto future = wait->done.get_future();
-  SHOAL_RETURN_IF_ERROR(
-      fetch_->Fetch(std::move(job), {},
-                    [wait](absl::StatusOr<dht::FetchResult> result) {
-                      wait->done.set_value(std::move(result));
-                    }));
+  SHOAL_RETURN_IF_ERROR(fetch_->Fetch(
+      std::move(job), {}, [wait](absl::StatusOr<dht::FetchResult> result) {
+        wait->done.set_value(std::move(result));
+      }));
   const dht::ListenToken token = network_->Listen(
       place, [fetch = fetch_, id, own](const dht::VerifiedRecord& record) {
         records::v1::Provider provider;

@@ -42,10 +42,11 @@ std::vector<records::v1::Sample> Measure(const std::string& directory,
       break;
     }
   }
-  struct statvfs disk{};
+  struct statvfs disk {};
   if (::statvfs(directory.c_str(), &disk) == 0)
     Add(samples, now, "disk.free_bytes",
-        static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize));
+        static_cast<double>(disk.f_bavail) *
+            static_cast<double>(disk.f_frsize));
   std::ifstream thermal("/sys/class/thermal/thermal_zone0/temp");
   if (thermal >> value) Add(samples, now, "temp.celsius", value / 1000);
   return samples;

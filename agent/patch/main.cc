@@ -4,6 +4,7 @@
 //   {"progress":BYTES} or {"progress":BYTES,"state":"HEX"}
 //   {"ok":true,"bytes":N,"sha256":"HEX"}                      exit code 0
 //   {"ok":false,"reason":"wrong_base","message":"…"}          exit code 1
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,8 +13,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "agent/patch/sandbox.h"
 #include "common/bytes.h"
@@ -68,7 +67,8 @@ absl::Status ReadExactly(int fd, uint64_t at, char* buffer, size_t size,
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, fmt::format("read the {}", what));
     if (n == 0)
-      return DataLoss("io_error", fmt::format("the {} ends at byte {}", what, at));
+      return DataLoss("io_error",
+                      fmt::format("the {} ends at byte {}", what, at));
     buffer += n;
     at += static_cast<uint64_t>(n);
     size -= static_cast<size_t>(n);
@@ -78,8 +78,8 @@ absl::Status ReadExactly(int fd, uint64_t at, char* buffer, size_t size,
 
 absl::Status WriteExactly(uint64_t at, std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = pwrite(kNewSlotFd, bytes.data(), bytes.size(),
-                             static_cast<off_t>(at));
+    const ssize_t n =
+        pwrite(kNewSlotFd, bytes.data(), bytes.size(), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, "write the new slot");
     at += static_cast<uint64_t>(n);
@@ -134,7 +134,7 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
                             std::string expected_sha256,
                             std::string resume_state) {
   delta::ApplyOptions options;
-  uint64_t written = 0;     // goes on where the applier does, see below
+  uint64_t written = 0;  // goes on where the applier does, see below
   uint64_t next_state = 0;
   options.read_patch = [](char* buffer, size_t size) -> absl::StatusOr<size_t> {
     for (;;) {
@@ -164,7 +164,8 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
     return true;
   };
   options.progress = [&](uint64_t bytes) {
-    if (due(next_progress)) WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
+    if (due(next_progress))
+      WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
     return absl::OkStatus();
   };
   options.checkpoint = [&](uint64_t bytes,
@@ -200,7 +201,8 @@ int Main(int argc, char** argv) {
       "Applies a delta: patch on descriptor 3, old slot on 4, new slot on 5, "
       "in a sandbox. Started by shoal-agent."};
   app.footer(
-      "Example:\n  shoal-patch --expect-size 33554432 --expect-sha256 9f86… \\\n"
+      "Example:\n  shoal-patch --expect-size 33554432 --expect-sha256 9f86… "
+      "\\\n"
       "    3<update.sdelta 4<slot-a 5<>slot-b");
   Arguments arguments;
   app.add_option("--expect-size", arguments.expected_size,
@@ -219,8 +221,8 @@ int Main(int argc, char** argv) {
 
   auto expected = HexDecode(arguments.expected_sha256);
   if (!expected.ok() || expected->size() != crypto::kSha256Size)
-    FailAndExit(InvalidArgument("bad_argument",
-                                "--expect-sha256 is 64 hex digits"));
+    FailAndExit(
+        InvalidArgument("bad_argument", "--expect-sha256 is 64 hex digits"));
   auto resume = HexDecode(arguments.resume);
   if (!resume.ok())
     FailAndExit(InvalidArgument("bad_argument", "--resume is not hex"));

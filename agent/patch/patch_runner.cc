@@ -1,17 +1,16 @@
 #include "agent/patch/patch_runner.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "common/bytes.h"
 #include "common/clock.h"
@@ -94,8 +93,7 @@ class Answers {
       return Crashed("shoal-patch's answer has no result");
     if (!ok->get<bool>()) {
       const std::string reason = text("reason");
-      if (!IsIdentifier(reason))
-        return Crashed("shoal-patch gives no reason");
+      if (!IsIdentifier(reason)) return Crashed("shoal-patch gives no reason");
       result_ = MakeError(CodeOf(reason), reason,
                           fmt::format("shoal-patch: {}", text("message")));
       return absl::OkStatus();
@@ -115,12 +113,15 @@ class Answers {
 
 SubprocessOptions CommandFor(const PatchJob& job) {
   SubprocessOptions options;
-  options.arguments = {
-      job.program.empty() ? JoinPath(ProgramDirectory(), "shoal-patch")
-                          : job.program,
-      "--expect-size", std::to_string(job.expected_size),
-      "--expect-sha256", HexEncode(job.expected_sha256),
-      "--max-memory", std::to_string(job.max_memory)};
+  options.arguments = {job.program.empty()
+                           ? JoinPath(ProgramDirectory(), "shoal-patch")
+                           : job.program,
+                       "--expect-size",
+                       std::to_string(job.expected_size),
+                       "--expect-sha256",
+                       HexEncode(job.expected_sha256),
+                       "--max-memory",
+                       std::to_string(job.max_memory)};
   if (job.old_size) {
     options.arguments.push_back("--old-size");
     options.arguments.push_back(std::to_string(*job.old_size));
@@ -141,8 +142,9 @@ absl::Status Listen(const PatchJob& job, int fd, Answers& answers) {
       return MakeError(absl::StatusCode::kCancelled, "cancelled",
                        "applying the delta was cancelled");
     pollfd poll_fd{fd, POLLIN, 0};
-    const int ready = poll(
-        &poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(kPollInterval)));
+    const int ready =
+        poll(&poll_fd, 1,
+             static_cast<int>(absl::ToInt64Milliseconds(kPollInterval)));
     if (ready < 0 && errno != EINTR) return ErrnoError(errno, "poll");
     const absl::Duration now = SystemClock().MonotonicNow();
     if (ready <= 0) {
@@ -167,7 +169,8 @@ absl::Status Listen(const PatchJob& job, int fd, Answers& answers) {
 absl::Status RunPatch(const PatchJob& job, const PatchProgress& progress) {
   SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch,
                          Open(job.patch_path, O_RDONLY));
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor base, Open(job.old_path, O_RDONLY));
+  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor base,
+                         Open(job.old_path, O_RDONLY));
   SHOAL_ASSIGN_OR_RETURN(const FileDescriptor fresh,
                          Open(job.new_path, O_RDWR | O_CREAT));
   int pipe_fds[2];
@@ -176,10 +179,8 @@ absl::Status RunPatch(const PatchJob& job, const PatchProgress& progress) {
   FileDescriptor writer(pipe_fds[1]);
 
   SubprocessOptions options = CommandFor(job);
-  options.descriptors = {{patch.get(), 3},
-                         {base.get(), 4},
-                         {fresh.get(), 5},
-                         {writer.get(), 1}};
+  options.descriptors = {
+      {patch.get(), 3}, {base.get(), 4}, {fresh.get(), 5}, {writer.get(), 1}};
   SHOAL_ASSIGN_OR_RETURN(Subprocess child, Subprocess::Start(options));
   writer.Reset(-1);
   Answers answers(job, progress);
@@ -200,7 +201,8 @@ absl::Status RunPatch(const PatchJob& job, const PatchProgress& progress) {
   if (!ended->exited || !result || (ended->code == 0) != result->ok() ||
       ended->code > 1)
     return Crashed(fmt::format("shoal-patch ended with {} {} an answer",
-                               ended->ToString(), result ? "after" : "without"));
+                               ended->ToString(),
+                               result ? "after" : "without"));
   return *result;
 }
 

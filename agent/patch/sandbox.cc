@@ -98,8 +98,8 @@ absl::Status InstallFilter() {
     const scmp_arg_cmp on_fd =
         SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(fd));
     if (error == 0)
-      error = seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 1,
-                                     &on_fd);
+      error =
+          seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 1, &on_fd);
   };
   allow_fd(SCMP_SYS(read), kPatchFd);
   allow_fd(SCMP_SYS(pread64), kOldSlotFd);

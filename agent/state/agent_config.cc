@@ -55,16 +55,15 @@ absl::Status LoadCommands(Config& config, AgentConfig& result) {
     CommandDefinition command;
     command.program = config.RequiredString(base + ".program");
     if (!command.program.empty() && command.program[0] != '/')
-      return InvalidArgument(
-          "bad_config", fmt::format("{}.program: must be absolute", base));
+      return InvalidArgument("bad_config",
+                             fmt::format("{}.program: must be absolute", base));
     command.arguments = config.Strings(base + ".arguments");
     for (const std::string& type : config.Strings(base + ".types")) {
       auto parsed = ParseArgumentType(type);
       if (!parsed.ok())
         return InvalidArgument(
-            "bad_config",
-            fmt::format("{}.types: {}", base,
-                        std::string(parsed.status().message())));
+            "bad_config", fmt::format("{}.types: {}", base,
+                                      std::string(parsed.status().message())));
       command.types.push_back(*std::move(parsed));
     }
     command.user = config.String(base + ".user");
@@ -72,8 +71,8 @@ absl::Status LoadCommands(Config& config, AgentConfig& result) {
         config.Duration(base + ".time_limit", absl::Seconds(30));
     if (command.time_limit <= absl::ZeroDuration() ||
         command.time_limit > absl::Hours(1))
-      return InvalidArgument(
-          "bad_config", fmt::format("{}.time_limit: 1ms to 1h", base));
+      return InvalidArgument("bad_config",
+                             fmt::format("{}.time_limit: 1ms to 1h", base));
     result.commands.emplace(name, std::move(command));
   }
   return absl::OkStatus();
@@ -148,15 +147,18 @@ absl::StatusOr<policy::v1::TimeWindow> ParseWindow(std::string_view text) {
   if (dash == std::string_view::npos)
     return InvalidArgument("bad_window",
                            fmt::format("'{}' has no HH:MM-HH:MM", text));
-  SHOAL_ASSIGN_OR_RETURN(const uint32_t from, ParseMinute(times.substr(0, dash)));
-  SHOAL_ASSIGN_OR_RETURN(const uint32_t to, ParseMinute(times.substr(dash + 1)));
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t from,
+                         ParseMinute(times.substr(0, dash)));
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t to,
+                         ParseMinute(times.substr(dash + 1)));
   window.set_from_minute(from);
   window.set_to_minute(to);
   return window;
 }
 
 rules::LocalTime LocalTimeAt(absl::Time time) {
-  const absl::CivilSecond civil = absl::ToCivilSecond(time, absl::LocalTimeZone());
+  const absl::CivilSecond civil =
+      absl::ToCivilSecond(time, absl::LocalTimeZone());
   rules::LocalTime local;
   local.weekday = static_cast<int>(absl::GetWeekday(civil)) + 1;
   local.minute = civil.hour() * 60 + civil.minute();
@@ -185,7 +187,8 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.poll_interval = config.Duration("network.poll_interval", absl::Minutes(15));
   c.swarm_listen = config.String("swarm.listen", "127.0.0.1:0");
   constexpr int64_t kMaxRate = int64_t{1} << 40;
-  c.upload_limit = config.Integer("swarm.upload_bytes_per_second", 0, 0, kMaxRate);
+  c.upload_limit =
+      config.Integer("swarm.upload_bytes_per_second", 0, 0, kMaxRate);
   c.download_limit =
       config.Integer("swarm.download_bytes_per_second", 0, 0, kMaxRate);
   c.seed_time = config.Duration("swarm.seed_time", absl::Hours(24));
@@ -196,12 +199,13 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.reboot_automatically = reboot == "auto";
   const std::vector<std::string> windows = config.Strings("update.windows");
   c.min_interval = config.Duration("update.min_interval", absl::ZeroDuration());
-  c.max_starts_per_day =
-      static_cast<int>(config.Integer("update.max_starts_per_day", 24, 1, 10000));
+  c.max_starts_per_day = static_cast<int>(
+      config.Integer("update.max_starts_per_day", 24, 1, 10000));
   c.health_command = config.Strings("health.command");
   c.health_timeout = config.Duration("health.timeout", absl::Minutes(1));
   c.telemetry = config.Boolean("telemetry.enabled", true);
-  c.telemetry_interval = config.Duration("telemetry.interval", absl::Minutes(1));
+  c.telemetry_interval =
+      config.Duration("telemetry.interval", absl::Minutes(1));
   c.program_directory = config.Path("programs.directory");
   const absl::Status commands = LoadCommands(config, c);
   SHOAL_RETURN_IF_ERROR(config.Finish());
@@ -232,7 +236,8 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   if (c.telemetry_interval < absl::Milliseconds(100))
     return InvalidArgument("bad_config", "telemetry.interval: at least 100ms");
   if (c.poll_interval < absl::Milliseconds(100))
-    return InvalidArgument("bad_config", "network.poll_interval: at least 100ms");
+    return InvalidArgument("bad_config",
+                           "network.poll_interval: at least 100ms");
   if (c.program_directory.empty()) c.program_directory = ProgramDirectory();
   return c;
 }

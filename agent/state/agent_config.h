@@ -44,8 +44,8 @@ struct AgentConfig {
   std::string log_level;
 
   // Network.
-  std::string bind_address;   // of the sealed UDP socket, "host:port"
-  bool listen = true;         // false: look up every poll_interval only
+  std::string bind_address;  // of the sealed UDP socket, "host:port"
+  bool listen = true;        // false: look up every poll_interval only
   absl::Duration poll_interval;
   std::string swarm_listen;
   int64_t upload_limit = 0;    // bytes per second; 0: no limit

@@ -20,12 +20,12 @@ namespace shoal::agent {
 
 // What is remembered of one rollout.
 struct RolloutMemory {
-  uint64_t version = 0;    // highest verified
-  std::string digest;      // of that version's bytes; the first one is kept
-  bool conflict = false;   // equal version, other bytes (T28): as if halted
-  uint32_t attempts = 0;   // starts of this device
+  uint64_t version = 0;   // highest verified
+  std::string digest;     // of that version's bytes; the first one is kept
+  bool conflict = false;  // equal version, other bytes (T28): as if halted
+  uint32_t attempts = 0;  // starts of this device
   int64_t last_attempt_ms = 0;
-  bool finished = false;   // committed: it never starts again
+  bool finished = false;  // committed: it never starts again
   uint64_t order = 0;
 };
 
@@ -47,7 +47,7 @@ struct StateData {
   uint64_t outcome_counter = 0;  // last used (T27)
   uint64_t report_version = 0;   // last used for DEVICE_REPORT
   std::map<std::string, RolloutMemory> rollouts;  // by id
-  std::map<std::string, HaltMemory> halts;  // by hex SHA-256 of the record
+  std::map<std::string, HaltMemory> halts;       // by hex SHA-256 of the record
   std::map<std::string, int64_t> seen_commands;  // hex id → expires, ms
   uint64_t assignment_version = 0;
   uint64_t policy_version = 0;

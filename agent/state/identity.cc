@@ -30,9 +30,8 @@ absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
         crypto::WriteSecretFile(fs, signing_path, signing.seed()));
   }
   if (!fs.Exists(box_path))
-    return DataLoss("bad_identity",
-                    fmt::format("{} is there but {} is not", signing_path,
-                                box_path));
+    return DataLoss("bad_identity", fmt::format("{} is there but {} is not",
+                                                signing_path, box_path));
   SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes seed,
                          crypto::ReadSecretFile(fs, signing_path));
   SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes secret,

@@ -175,13 +175,14 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
     d.starts_ms = j.value("starts_ms", std::vector<int64_t>());
     const json rollouts = j.value("rollouts", json::object());
     for (const auto& [id, r] : rollouts.items())
-      d.rollouts[id] = {.version = r.value("version", uint64_t{0}),
-                        .digest = Bytes(r, "digest"),
-                        .conflict = r.value("conflict", false),
-                        .attempts = r.value("attempts", uint32_t{0}),
-                        .last_attempt_ms = r.value("last_attempt_ms", int64_t{0}),
-                        .finished = r.value("finished", false),
-                        .order = r.value("order", uint64_t{0})};
+      d.rollouts[id] = {
+          .version = r.value("version", uint64_t{0}),
+          .digest = Bytes(r, "digest"),
+          .conflict = r.value("conflict", false),
+          .attempts = r.value("attempts", uint32_t{0}),
+          .last_attempt_ms = r.value("last_attempt_ms", int64_t{0}),
+          .finished = r.value("finished", false),
+          .order = r.value("order", uint64_t{0})};
     const json halts = j.value("halts", json::object());
     for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),

@@ -63,8 +63,8 @@ struct UpdateRecord {
   bool used_delta = false;
   // Why the delta was given up, for the report; empty: it was not.
   std::string delta_failure;
-  std::string resume_state;   // of shoal-patch
-  uint64_t boot_count = 0;    // when the restart was asked for
+  std::string resume_state;  // of shoal-patch
+  uint64_t boot_count = 0;   // when the restart was asked for
   uint64_t bytes_from_peers = 0;
   uint64_t bytes_from_origin = 0;
   UpdateResult result = UpdateResult::kNone;

@@ -12,11 +12,11 @@
 
 namespace shoal::crypto {
 
-inline constexpr size_t kBoxKeySize = 32;       // X25519, public and secret
-inline constexpr size_t kBoxOverhead = 48;      // sealed − plain
+inline constexpr size_t kBoxKeySize = 32;   // X25519, public and secret
+inline constexpr size_t kBoxOverhead = 48;  // sealed − plain
 inline constexpr size_t kAeadKeySize = 32;
 inline constexpr size_t kAeadNonceSize = 24;
-inline constexpr size_t kAeadOverhead = 16;     // tag
+inline constexpr size_t kAeadOverhead = 16;  // tag
 
 // libsodium's sealed box: a fresh X25519 key, then XSalsa20-Poly1305. It hides
 // who sealed; whoever needs the sender signs the plaintext, with the recipient

@@ -94,8 +94,7 @@ std::string Blake2b(std::string_view key, std::string_view data,
         "Blake2b lengths");
   std::string digest(out_len, '\0');
   Check(crypto_generichash(Bytes(digest), out_len, Bytes(data), data.size(),
-                           key.empty() ? nullptr : Bytes(key),
-                           key.size()) == 0,
+                           key.empty() ? nullptr : Bytes(key), key.size()) == 0,
         "crypto_generichash");
   return digest;
 }

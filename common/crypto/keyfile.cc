@@ -1,12 +1,11 @@
 #include "common/crypto/keyfile.h"
 
+#include <fmt/format.h>
 #include <sodium.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/crypto/box.h"
@@ -100,8 +99,7 @@ absl::Status CheckSecretFilePermissions(const std::string& path) {
 
 absl::Status WriteKeyFile(FileSystem& fs, const std::string& path,
                           const SecretBytes& secret,
-                          const SecretBytes& passphrase,
-                          KdfStrength strength) {
+                          const SecretBytes& passphrase, KdfStrength strength) {
   EnsureSodium();
   if (fs.Exists(path))
     return MakeError(absl::StatusCode::kAlreadyExists, "key_exists",
@@ -115,8 +113,8 @@ absl::Status WriteKeyFile(FileSystem& fs, const std::string& path,
   const std::string nonce = RandomBytes(kAeadNonceSize);
   SHOAL_ASSIGN_OR_RETURN(const SecretBytes key,
                          DeriveKey(passphrase, salt, ops, memory));
-  const std::string box = AeadSeal(key.view(), nonce,
-                                   AssociatedData(ops, memory), secret.view());
+  const std::string box =
+      AeadSeal(key.view(), nonce, AssociatedData(ops, memory), secret.view());
   const std::string text = fmt::format(
       "{{\"shoal_key\":1,\"kdf\":\"argon2id\",\"ops\":{},\"mem\":{},"
       "\"salt\":\"{}\",\"nonce\":\"{}\",\"box\":\"{}\"}}\n",

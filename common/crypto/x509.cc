@@ -120,8 +120,8 @@ absl::Status AddSubjectNames(X509* cert, const CertificateRequest& request) {
 }
 
 absl::StatusOr<Cert> NewCertificate(const std::string& common_name,
-                                    absl::Time not_before,
-                                    absl::Time not_after, EVP_PKEY* key) {
+                                    absl::Time not_before, absl::Time not_after,
+                                    EVP_PKEY* key) {
   if (common_name.empty() || common_name.size() > 64)
     return Bad("a common name has 1 to 64 bytes");
   if (not_after <= not_before) return Bad("the lifetime is empty");
@@ -164,16 +164,16 @@ absl::StatusOr<std::string> Issue(const TlsKeyPair& ca, EVP_PKEY* subject_key,
   SHOAL_ASSIGN_OR_RETURN(const Cert ca_cert, ReadCert(ca.cert_pem));
   if (X509_check_private_key(ca_cert.get(), ca_key.get()) != 1)
     return Bad("the CA's key and certificate don't belong together");
-  SHOAL_ASSIGN_OR_RETURN(
-      const Cert cert, NewCertificate(request.common_name, request.not_before,
-                                      request.not_after, subject_key));
+  SHOAL_ASSIGN_OR_RETURN(const Cert cert,
+                         NewCertificate(request.common_name, request.not_before,
+                                        request.not_after, subject_key));
   const char* usage = request.server && request.client ? "serverAuth,clientAuth"
                       : request.server                 ? "serverAuth"
                                                        : "clientAuth";
   if (!request.server && !request.client)
     return Bad("a certificate is for a server, a client or both");
-  if (X509_set_issuer_name(cert.get(),
-                           X509_get_subject_name(ca_cert.get())) != 1 ||
+  if (X509_set_issuer_name(cert.get(), X509_get_subject_name(ca_cert.get())) !=
+          1 ||
       !AddExtension(cert.get(), ca_cert.get(), NID_basic_constraints,
                     "critical,CA:FALSE") ||
       !AddExtension(cert.get(), ca_cert.get(), NID_key_usage,
@@ -225,8 +225,7 @@ absl::StatusOr<TlsKeyPair> MakeCertificateAuthority(
                     "critical,CA:TRUE,pathlen:0") ||
       !AddExtension(cert.get(), cert.get(), NID_key_usage,
                     "critical,keyCertSign,cRLSign") ||
-      !AddExtension(cert.get(), cert.get(), NID_subject_key_identifier,
-                    "hash"))
+      !AddExtension(cert.get(), cert.get(), NID_subject_key_identifier, "hash"))
     return Bad("can't add the CA's extensions");
   TlsKeyPair pair;
   SHOAL_ASSIGN_OR_RETURN(pair.cert_pem, SignAndWrite(cert.get(), key.get()));
@@ -267,8 +266,8 @@ absl::StatusOr<CertificateInfo> ParseCertificate(std::string_view cert_pem) {
   X509_NAME* subject = X509_get_subject_name(cert.get());
   const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
   if (index >= 0)
-    info.common_name = Text(
-        X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
+    info.common_name =
+        Text(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
   Names names(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(cert.get(), NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {

@@ -1,17 +1,16 @@
 #include "common/kv/store.h"
 
-#include <sys/statvfs.h>
-
-#include <cerrno>
-#include <map>
-#include <utility>
-
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+#include <map>
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/files.h"
@@ -52,8 +51,8 @@ absl::Status FromOpen(const rocksdb::Status& status, const std::string& path) {
                                    status.ToString()));
   }
   if (status.IsInvalidArgument()) {
-    return NotFound("kv_missing", fmt::format("{}: {}", what,
-                                              status.ToString()));
+    return NotFound("kv_missing",
+                    fmt::format("{}: {}", what, status.ToString()));
   }
   return FromRocks(status, what);
 }
@@ -110,9 +109,9 @@ struct Store::Impl {
       return ErrnoError(errno, "statvfs " + path);
     }
     if (uint64_t{room.f_bavail} * room.f_frsize < min_free_bytes) {
-      return ResourceExhausted(
-          "disk_full", fmt::format("less than {} free at {}",
-                                   HumanBytes(min_free_bytes), path));
+      return ResourceExhausted("disk_full",
+                               fmt::format("less than {} free at {}",
+                                           HumanBytes(min_free_bytes), path));
     }
     return absl::OkStatus();
   }
@@ -132,9 +131,8 @@ namespace {
 
 class RocksSnapshot final : public Snapshot {
  public:
-  using FindFamily =
-      std::function<absl::StatusOr<rocksdb::ColumnFamilyHandle*>(
-          std::string_view)>;
+  using FindFamily = std::function<absl::StatusOr<rocksdb::ColumnFamilyHandle*>(
+      std::string_view)>;
   RocksSnapshot(rocksdb::DB& db, FindFamily find)
       : db_(db), find_(std::move(find)), snapshot_(db.GetSnapshot()) {}
   ~RocksSnapshot() override { db_.ReleaseSnapshot(snapshot_); }

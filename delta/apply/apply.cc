@@ -1,13 +1,12 @@
 #include "delta/apply/apply.h"
 
+#include <fmt/format.h>
 #include <zstd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <new>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -109,10 +108,10 @@ class Applier::Impl {
   size_t out_used_ = 0;
 
   uint64_t patch_offset_ = 0;
-  uint64_t written_ = 0;    // bytes of the result so far, out_ included
+  uint64_t written_ = 0;  // bytes of the result so far, out_ included
   uint64_t reported_ = 0;
   uint64_t old_position_ = 0;
-  crypto::Sha256 digest_;   // of everything flushed
+  crypto::Sha256 digest_;  // of everything flushed
 };
 
 absl::Status Applier::Impl::ReadExactly(char* buffer, size_t size) {
@@ -149,9 +148,10 @@ absl::Status Applier::Impl::ReadHeader() {
                     HexEncode(options_.expected_sha256)));
   if (header_.reader_memory > options_.max_memory)
     return ResourceExhausted(
-        "delta_memory", fmt::format("the patch needs {} bytes of memory, {} "
-                                    "are granted",
-                                    header_.reader_memory, options_.max_memory));
+        "delta_memory",
+        fmt::format("the patch needs {} bytes of memory, {} "
+                    "are granted",
+                    header_.reader_memory, options_.max_memory));
   if (header_.old_size > options_.old_size)
     return FailedPrecondition(
         "wrong_base", fmt::format("the patch is for a base of {} bytes, here "
@@ -245,10 +245,10 @@ absl::Status Applier::Impl::Run() {
   if (more != 0) return Corrupt("bytes follow after the last window");
   const std::string actual = digest_.Finish();
   if (actual != header_.new_sha256)
-    return DataLoss("wrong_result",
-                    fmt::format("the result has the digest {}, expected is {}",
-                                HexEncode(actual),
-                                HexEncode(header_.new_sha256)));
+    return DataLoss(
+        "wrong_result",
+        fmt::format("the result has the digest {}, expected is {}",
+                    HexEncode(actual), HexEncode(header_.new_sha256)));
   return absl::OkStatus();
 }
 
@@ -378,8 +378,7 @@ absl::Status Applier::Impl::RunWindow(const WindowHeader& window) {
       return Corrupt("an instruction reads outside the base");
     if (op == Op::kAdd && argument > diff.size())
       return Corrupt("an instruction takes more diff bytes than there are");
-    SHOAL_RETURN_IF_ERROR(
-        FromBase(argument, op == Op::kAdd ? &diff : nullptr));
+    SHOAL_RETURN_IF_ERROR(FromBase(argument, op == Op::kAdd ? &diff : nullptr));
   }
   if (written_ != end || !diff.empty() || !extra.empty())
     return Corrupt("a window's instructions and lengths do not agree");
@@ -425,8 +424,8 @@ absl::Status Applier::Impl::Flush() {
     out_used_ = 0;
     SHOAL_RETURN_IF_ERROR(options_.write_new(bytes));
   }
-  if (options_.progress && (written_ - reported_ >= kProgressStep ||
-                            written_ == header_.new_size)) {
+  if (options_.progress &&
+      (written_ - reported_ >= kProgressStep || written_ == header_.new_size)) {
     reported_ = written_;
     return options_.progress(written_);
   }

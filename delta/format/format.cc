@@ -58,12 +58,14 @@ absl::StatusOr<Header> ParseHeader(std::string_view bytes) {
   header.new_size = ReadBigEndian(bytes.substr(16), 8);
   header.old_sha256 = std::string(bytes.substr(24, 32));
   header.new_sha256 = std::string(bytes.substr(56, 32));
-  header.window_size = static_cast<uint32_t>(ReadBigEndian(bytes.substr(88), 4));
+  header.window_size =
+      static_cast<uint32_t>(ReadBigEndian(bytes.substr(88), 4));
   header.reader_memory =
       static_cast<uint32_t>(ReadBigEndian(bytes.substr(92), 4));
   if (header.old_size > kMaxImageSize || header.new_size > kMaxImageSize)
     return Corrupt("an image size is impossible");
-  if (header.window_size < kMinWindowSize || header.window_size > kMaxWindowSize)
+  if (header.window_size < kMinWindowSize ||
+      header.window_size > kMaxWindowSize)
     return Corrupt("the window size is impossible");
   // The reader goes by its own arithmetic; a header that promises less lies.
   if (header.reader_memory < ReaderMemory(header.window_size))
@@ -95,8 +97,7 @@ void AppendWindowHeader(std::string& out, const WindowHeader& window) {
 }
 
 std::string WindowChecksum(std::string_view header_checksum,
-                           uint64_t new_offset,
-                           std::string_view window_header,
+                           uint64_t new_offset, std::string_view window_header,
                            std::string_view stored) {
   crypto::Sha256 hash;
   std::string prefix(header_checksum);

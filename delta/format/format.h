@@ -36,10 +36,10 @@ enum class SectionCodec : uint8_t { kStored = 0, kZstd = 1 };
 
 struct Header {
   Codec codec = Codec::kZstd;
-  uint64_t old_size = 0;       // bytes of the base that count
-  uint64_t new_size = 0;       // bytes of the result
-  std::string old_sha256;      // 32 bytes
-  std::string new_sha256;      // 32 bytes
+  uint64_t old_size = 0;                      // bytes of the base that count
+  uint64_t new_size = 0;                      // bytes of the result
+  std::string old_sha256;                     // 32 bytes
+  std::string new_sha256;                     // 32 bytes
   uint32_t window_size = kDefaultWindowSize;  // most raw bytes of a window
   uint32_t reader_memory = 0;  // bytes of memory that a reader allocates
 };
@@ -83,8 +83,7 @@ void AppendWindowHeader(std::string& out, const WindowHeader& window);
 // window's place in the result, its header and its stored sections: a window
 // cannot be damaged, moved or taken from another patch unnoticed.
 std::string WindowChecksum(std::string_view header_checksum,
-                           uint64_t new_offset,
-                           std::string_view window_header,
+                           uint64_t new_offset, std::string_view window_header,
                            std::string_view stored);
 
 // Control instructions: varint (argument << 2 | kind).

@@ -42,7 +42,8 @@ class BlockTable {
     const uint64_t mixed = Mix(hash);
     const size_t bit = FilterBit(mixed);
     if (!(filter_[bit >> 6] >> (bit & 63) & 1)) return npos;
-    for (size_t s = mixed & (slots_.size() - 1);; s = (s + 1) & (slots_.size() - 1)) {
+    for (size_t s = mixed & (slots_.size() - 1);;
+         s = (s + 1) & (slots_.size() - 1)) {
       const Slot& slot = slots_[s];
       if (slot.block_plus_one == 0) return npos;
       const size_t at = (slot.block_plus_one - size_t{1}) * block_;
@@ -65,7 +66,8 @@ class BlockTable {
   void Insert(size_t block) {
     const char* p = old_.data() + block * block_;
     const uint64_t mixed = Mix(HashBlock(p, block_));
-    for (size_t s = mixed & (slots_.size() - 1);; s = (s + 1) & (slots_.size() - 1)) {
+    for (size_t s = mixed & (slots_.size() - 1);;
+         s = (s + 1) & (slots_.size() - 1)) {
       Slot& slot = slots_[s];
       if (slot.block_plus_one == 0) {
         slot = {Tag(mixed), static_cast<uint32_t>(block + 1)};
@@ -95,8 +97,8 @@ size_t EqualForward(const char* a, const char* b, size_t limit) {
 
 size_t EqualBackward(const char* a, const char* b, size_t limit) {
   size_t n = 0;
-  while (n < limit && a[-1 - static_cast<ptrdiff_t>(n)] ==
-                          b[-1 - static_cast<ptrdiff_t>(n)])
+  while (n < limit &&
+         a[-1 - static_cast<ptrdiff_t>(n)] == b[-1 - static_cast<ptrdiff_t>(n)])
     ++n;
   return n;
 }
@@ -145,9 +147,9 @@ BlockMatches FindBlockMatches(std::string_view old_image,
         found = static_cast<size_t>(same);
       }
     }
-    const size_t back = EqualBackward(old_image.data() + found,
-                                      new_image.data() + at,
-                                      std::min<size_t>(found, at - claimed));
+    const size_t back =
+        EqualBackward(old_image.data() + found, new_image.data() + at,
+                      std::min<size_t>(found, at - claimed));
     const Match match{at - back, found - back, length + back};
     at += length;
     if (match.size >= kAnchorSize) {

@@ -1,6 +1,7 @@
 #include "delta/make/make.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,8 +18,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "common/crypto/hash.h"
 #include "common/files.h"
@@ -205,7 +204,7 @@ class PatchFile {
     const size_t slash = path_.rfind('/');
     return SyncDirectory(slash == std::string::npos ? "."
                          : slash == 0               ? "/"
-                                      : path_.substr(0, slash));
+                                                    : path_.substr(0, slash));
   }
   const std::string& temporary() const { return temporary_; }
   uint64_t size() const { return size_; }
@@ -240,9 +239,9 @@ absl::Status SelfCheck(const std::string& patch_path, const Header& header,
   };
   apply.write_new = [&](std::string_view bytes) -> absl::Status {
     if (new_image.substr(written, bytes.size()) != bytes)
-      return Internal("delta_self_check",
-                      fmt::format("the patch gives other bytes near {}",
-                                  written));
+      return Internal(
+          "delta_self_check",
+          fmt::format("the patch gives other bytes near {}", written));
     written += bytes.size();
     return absl::OkStatus();
   };
@@ -266,8 +265,7 @@ absl::Status CheckOptions(const MakeOptions& options) {
   if (options.window_size < kMinWindowSize ||
       options.window_size > kMaxWindowSize)
     return InvalidArgument("bad_argument", "window_size is 4 KiB to 64 MiB");
-  if (options.segment_size < (64u << 10) ||
-      options.segment_size > (256u << 20))
+  if (options.segment_size < (64u << 10) || options.segment_size > (256u << 20))
     return InvalidArgument("bad_argument", "segment_size is 64 KiB to 256 MiB");
   if (options.zstd_level < 1 || options.zstd_level > 22)
     return InvalidArgument("bad_argument", "zstd_level is 1 to 22");
@@ -316,12 +314,13 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
       SHOAL_RETURN_IF_ERROR(patch->Append(result.bytes));
       stats.windows += result.windows;
       stats.copied += result.copied;
-      if (options.progress) options.progress(units[i].new_end, new_image.size());
+      if (options.progress)
+        options.progress(units[i].new_end, new_image.size());
     }
   }
   if (options.verify)
-    SHOAL_RETURN_IF_ERROR(SelfCheck(patch->temporary(), header, old_image,
-                                    new_image, options));
+    SHOAL_RETURN_IF_ERROR(
+        SelfCheck(patch->temporary(), header, old_image, new_image, options));
   stats.patch_size = patch->size();
   stats.patch_sha256 = patch->Digest();
   SHOAL_RETURN_IF_ERROR(patch->Commit());

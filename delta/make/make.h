@@ -17,14 +17,14 @@
 namespace shoal::delta {
 
 struct MakeOptions {
-  int threads = 2;                             // 1..64
-  uint32_t window_size = kDefaultWindowSize;   // raw bytes, see ReaderMemory()
-  uint32_t segment_size = 4u << 20;            // 64 KiB..256 MiB
-  int zstd_level = 19;                         // 1..22
+  int threads = 2;                            // 1..64
+  uint32_t window_size = kDefaultWindowSize;  // raw bytes, see ReaderMemory()
+  uint32_t segment_size = 4u << 20;           // 64 KiB..256 MiB
+  int zstd_level = 19;                        // 1..22
   // Applies the finished patch in memory and compares, before it gets its
   // name; a patch that this lets through is right.
   bool verify = true;
-  const std::atomic<bool>* cancel = nullptr;   // optional
+  const std::atomic<bool>* cancel = nullptr;  // optional
   // Optional; bytes of the new image done, of all. Called on the thread that
   // called MakeDelta.
   std::function<void(uint64_t done, uint64_t total)> progress;
@@ -34,11 +34,11 @@ struct MakeStats {
   uint64_t old_size = 0;
   uint64_t new_size = 0;
   uint64_t patch_size = 0;
-  std::string old_sha256;    // 32 bytes each
+  std::string old_sha256;  // 32 bytes each
   std::string new_sha256;
   std::string patch_sha256;
   uint64_t windows = 0;
-  uint64_t copied = 0;       // bytes of the result that are exact copies
+  uint64_t copied = 0;         // bytes of the result that are exact copies
   uint64_t reader_memory = 0;  // bytes that a device needs to apply it
 };
 

@@ -99,9 +99,10 @@ Matcher::Found Matcher::Longest(const uint8_t* p, int64_t size) const {
     }
   }
   if (best.size == limit)
-    best.size += EqualBytes(b + best.at + limit, p + limit,
-                            std::min<int64_t>({size - limit, all - best.at - limit,
-                                               int64_t{4} * kMaxCompare}));
+    best.size +=
+        EqualBytes(b + best.at + limit, p + limit,
+                   std::min<int64_t>({size - limit, all - best.at - limit,
+                                      int64_t{4} * kMaxCompare}));
   return best;
 }
 
@@ -120,8 +121,8 @@ void Matcher::AppendGlobal(uint64_t new_at, int64_t local, int64_t size,
   while (size > 0) {
     const uint64_t old_at =
         ranges_[i].begin + static_cast<uint64_t>(local - starts_[i]);
-    const int64_t n = std::min<int64_t>(
-        size, static_cast<int64_t>(ranges_[i].end - old_at));
+    const int64_t n =
+        std::min<int64_t>(size, static_cast<int64_t>(ranges_[i].end - old_at));
     if (n > 0) out.push_back({new_at, old_at, static_cast<uint64_t>(n)});
     new_at += static_cast<uint64_t>(n);
     local += n;

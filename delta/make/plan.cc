@@ -18,8 +18,8 @@ class CellChooser {
   void Vote(int64_t begin, int64_t end, uint64_t weight) {
     begin = std::max<int64_t>(begin, 0);
     end = std::min<int64_t>(end, static_cast<int64_t>(old_size_));
-    for (int64_t at = begin / static_cast<int64_t>(kCell) *
-                      static_cast<int64_t>(kCell);
+    for (int64_t at =
+             begin / static_cast<int64_t>(kCell) * static_cast<int64_t>(kCell);
          at < end; at += static_cast<int64_t>(kCell))
       scores_[static_cast<uint64_t>(at) / kCell] += weight;
   }
@@ -33,8 +33,9 @@ class CellChooser {
     }
     std::vector<std::pair<uint64_t, uint64_t>> order;  // score, cell
     for (const auto& [cell, score] : scores_) order.emplace_back(score, cell);
-    std::stable_sort(order.begin(), order.end(),
-                     [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::stable_sort(
+        order.begin(), order.end(),
+        [](const auto& a, const auto& b) { return a.first > b.first; });
     for (const auto& [score, cell] : order)
       if (chosen.size() < budget) chosen[cell] = true;
     // What is left of the budget goes to the neighbourhood: shifted content.
@@ -121,8 +122,7 @@ std::vector<Piece> CutPieces(uint64_t new_size, const BlockMatches& matches,
 }  // namespace
 
 std::vector<Unit> MakePlan(uint64_t old_size, uint64_t new_size,
-                           const BlockMatches& matches,
-                           uint64_t segment_size) {
+                           const BlockMatches& matches, uint64_t segment_size) {
   std::vector<Unit> units;
   for (Piece& piece : CutPieces(new_size, matches, segment_size)) {
     const uint64_t gap = piece.copy ? 0 : piece.gap.end - piece.gap.begin;
@@ -146,8 +146,9 @@ std::vector<Unit> MakePlan(uint64_t old_size, uint64_t new_size,
       chooser.Vote(static_cast<int64_t>(m.old_at),
                    static_cast<int64_t>(m.old_at + m.size), m.size);
     }
-    const uint64_t budget = std::clamp<uint64_t>(
-        unit.gap_bytes * 4, 512 << 10, std::max<uint64_t>(512 << 10, 2 * segment_size));
+    const uint64_t budget =
+        std::clamp<uint64_t>(unit.gap_bytes * 4, 512 << 10,
+                             std::max<uint64_t>(512 << 10, 2 * segment_size));
     // Without a gap there is nothing to look for.
     if (unit.gap_bytes > 0 && old_size > 0)
       unit.old_ranges = chooser.Choose(budget);

@@ -41,8 +41,7 @@ WindowWriter::WindowWriter(std::string_view old_image,
 }
 
 void WindowWriter::AppendOp(Op op, uint64_t argument) {
-  AppendVarint(sections_[kControl],
-               argument << 2 | static_cast<uint64_t>(op));
+  AppendVarint(sections_[kControl], argument << 2 | static_cast<uint64_t>(op));
 }
 
 void WindowWriter::SeekTo(uint64_t old_at) {

@@ -1,6 +1,7 @@
 // shoal-delta: makes, applies and shows deltas by hand. It trusts its input's
 // header for the expected result; devices do not (shoal-patch).
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,8 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/files.h"
@@ -60,9 +59,10 @@ absl::Status Make(const MakeOptions& base, const std::string& old_path,
                          MakeDelta(options, old_path, new_path, patch_path));
   fmt::print("patch {} bytes for {} bytes ({:.2f} %), {} windows\n",
              stats.patch_size, stats.new_size,
-             stats.new_size == 0 ? 0.0
-                                 : 100.0 * static_cast<double>(stats.patch_size) /
-                                       static_cast<double>(stats.new_size),
+             stats.new_size == 0
+                 ? 0.0
+                 : 100.0 * static_cast<double>(stats.patch_size) /
+                       static_cast<double>(stats.new_size),
              stats.windows);
   fmt::print("sha256 {}\nreader memory {} bytes\n",
              HexEncode(stats.patch_sha256), stats.reader_memory);
@@ -71,7 +71,8 @@ absl::Status Make(const MakeOptions& base, const std::string& old_path,
 
 absl::Status Apply(const std::string& old_path, const std::string& patch_path,
                    const std::string& new_path, uint64_t max_memory) {
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch, Open(patch_path, O_RDONLY));
+  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch,
+                         Open(patch_path, O_RDONLY));
   SHOAL_ASSIGN_OR_RETURN(const Header header, ReadHeader(patch.get()));
   SHOAL_ASSIGN_OR_RETURN(const FileDescriptor base, Open(old_path, O_RDONLY));
   const off_t old_size = lseek(base.get(), 0, SEEK_END);
@@ -80,7 +81,8 @@ absl::Status Apply(const std::string& old_path, const std::string& patch_path,
   SHOAL_ASSIGN_OR_RETURN(const FileDescriptor out,
                          Open(new_path, O_WRONLY | O_CREAT | O_EXCL));
   ApplyOptions options;
-  options.read_patch = [&](char* buffer, size_t size) -> absl::StatusOr<size_t> {
+  options.read_patch = [&](char* buffer,
+                           size_t size) -> absl::StatusOr<size_t> {
     for (;;) {
       const ssize_t n = read(patch.get(), buffer, size);
       if (n < 0 && errno == EINTR) continue;
@@ -125,10 +127,12 @@ absl::Status Apply(const std::string& old_path, const std::string& patch_path,
 }
 
 absl::Status Info(const std::string& patch_path) {
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch, Open(patch_path, O_RDONLY));
+  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch,
+                         Open(patch_path, O_RDONLY));
   SHOAL_ASSIGN_OR_RETURN(const Header header, ReadHeader(patch.get()));
   fmt::print(
-      "format SDELTA {}, codec {}\nbase   {} bytes, sha256 {}\nresult {} bytes, "
+      "format SDELTA {}, codec {}\nbase   {} bytes, sha256 {}\nresult {} "
+      "bytes, "
       "sha256 {}\nwindow {} bytes, reader memory {} bytes\n",
       kVersion, static_cast<int>(header.codec), header.old_size,
       HexEncode(header.old_sha256), header.new_size,
@@ -137,7 +141,8 @@ absl::Status Info(const std::string& patch_path) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app{"Deltas between two images, in the format of docs/delta-format.md"};
+  CLI::App app{
+      "Deltas between two images, in the format of docs/delta-format.md"};
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
@@ -150,7 +155,8 @@ int Main(int argc, char** argv) {
 
   CLI::App* make = app.add_subcommand("make", "Make the delta from OLD to NEW");
   make->add_option("OLD", old_path, "The image that devices run")->required();
-  make->add_option("NEW", new_path, "The image that they shall run")->required();
+  make->add_option("NEW", new_path, "The image that they shall run")
+      ->required();
   make->add_option("PATCH", patch_path, "The delta to write")->required();
   make->add_option("--threads", make_options.threads, "1 to 64")
       ->capture_default_str();

@@ -1,14 +1,13 @@
 // `shoal-node init`: keys, ports, settings, and the request for enrolment.
 #include <arpa/inet.h>
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 #include <vector>
-
-#include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 
 #include "common/bytes.h"
 #include "common/crypto/keyfile.h"
@@ -45,7 +44,8 @@ absl::StatusOr<uint16_t> FreePort(const std::string& ip, bool v6, int type,
       return InvalidArgument("bad_address", ip);
     }
   }
-  if (::bind(holder->get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+  if (::bind(holder->get(), reinterpret_cast<sockaddr*>(&address), length) !=
+          0 ||
       ::getsockname(holder->get(), reinterpret_cast<sockaddr*>(&address),
                     &length) != 0) {
     return ErrnoError(errno, "bind " + ip);
@@ -58,10 +58,10 @@ absl::StatusOr<crypto::TlsKeyPair> MakeTls(const std::string& id,
                                            const std::string& address) {
   const absl::Time now = absl::Now();
   // Callers pin the key; nobody looks at who signed the certificate.
-  SHOAL_ASSIGN_OR_RETURN(
-      const auto ca,
-      crypto::MakeCertificateAuthority("shoal-node " + id, now - absl::Hours(24),
-                                       now + kTlsLifetime + absl::Hours(24)));
+  SHOAL_ASSIGN_OR_RETURN(const auto ca,
+                         crypto::MakeCertificateAuthority(
+                             "shoal-node " + id, now - absl::Hours(24),
+                             now + kTlsLifetime + absl::Hours(24)));
   crypto::CertificateRequest request;
   request.common_name = id;
   request.names = {address};
@@ -104,8 +104,8 @@ absl::Status InitNode(const InitOptions& options, FileSystem& fs) {
       options.listen.empty() ? options.address : options.listen;
   const std::string listen_host = bracketed(listen);
   for (const std::string& ip : {host, listen_host}) {
-    SHOAL_ASSIGN_OR_RETURN(
-        [[maybe_unused]] const auto endpoint, ParseEndpoint(ip + ":1"));
+    SHOAL_ASSIGN_OR_RETURN([[maybe_unused]] const auto endpoint,
+                           ParseEndpoint(ip + ":1"));
   }
   const std::string config_path = JoinPath(options.data_dir, "node.toml");
   if (fs.Exists(config_path)) {
@@ -152,8 +152,8 @@ absl::Status InitNode(const InitOptions& options, FileSystem& fs) {
       fs, JoinPath(options.data_dir, "keys/tls.key"), tls.key_pem));
   SHOAL_RETURN_IF_ERROR(
       fs.WriteAtomic(JoinPath(options.data_dir, "tls.crt"), tls.cert_pem));
-  SHOAL_RETURN_IF_ERROR(fs.WriteAtomic(
-      JoinPath(options.data_dir, "enroll-request.json"), json));
+  SHOAL_RETURN_IF_ERROR(
+      fs.WriteAtomic(JoinPath(options.data_dir, "enroll-request.json"), json));
   // Last: with it the directory counts as made.
   return fs.WriteAtomic(config_path, Toml(options, listen_host, host, ports));
 }

@@ -2,10 +2,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
-
-#include <CLI/CLI.hpp>
 
 #include "common/bytes.h"
 #include "common/clock.h"
@@ -34,11 +33,12 @@ int Init(InitOptions options, const std::string& fleet_hex) {
   const absl::Status made =
       shoal::dht::node::InitNode(options, shoal::RealFileSystem());
   if (!made.ok()) return Fail(made);
-  std::printf("Made %s/node.toml. Next, an operator enrols the node:\n"
-              "  shoal node enroll --request %s/enroll-request.json --out "
-              "%s/bundle.pb\nand then:\n  shoal-node --config %s/node.toml\n",
-              options.data_dir.c_str(), options.data_dir.c_str(),
-              options.data_dir.c_str(), options.data_dir.c_str());
+  std::printf(
+      "Made %s/node.toml. Next, an operator enrols the node:\n"
+      "  shoal node enroll --request %s/enroll-request.json --out "
+      "%s/bundle.pb\nand then:\n  shoal-node --config %s/node.toml\n",
+      options.data_dir.c_str(), options.data_dir.c_str(),
+      options.data_dir.c_str(), options.data_dir.c_str());
   return 0;
 }
 
@@ -80,11 +80,13 @@ int Serve(const std::string& config_path, bool check_only) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Storage node: keeps a fleet's records on disk, mirrors and "
-               "serves its artifacts."};
+  CLI::App app{
+      "Storage node: keeps a fleet's records on disk, mirrors and "
+      "serves its artifacts."};
   app.footer(
       "Examples:\n"
-      "  shoal-node init --data /var/lib/shoal-node --id node-1 --fleet HEX \\\n"
+      "  shoal-node init --data /var/lib/shoal-node --id node-1 --fleet HEX "
+      "\\\n"
       "      --address 192.0.2.7 --listen 0.0.0.0\n"
       "  shoal-node --config /var/lib/shoal-node/node.toml --check-config\n"
       "  shoal-node --config /var/lib/shoal-node/node.toml");
@@ -94,15 +96,14 @@ int main(int argc, char** argv) {
   app.add_flag("--check-config", check_only, "check the settings, then end");
   InitOptions init;
   std::string fleet_hex;
-  CLI::App* init_command =
-      app.add_subcommand("init", "make keys, settings and an enrolment request");
+  CLI::App* init_command = app.add_subcommand(
+      "init", "make keys, settings and an enrolment request");
   init_command->add_option("--data", init.data_dir, "directory")->required();
   init_command->add_option("--id", init.id, "name of the node")->required();
-  init_command
-      ->add_option("--fleet", fleet_hex, "fleet id, 64 hex digits")
+  init_command->add_option("--fleet", fleet_hex, "fleet id, 64 hex digits")
       ->required();
-  init_command->add_option("--address", init.address,
-                           "address that others reach it at")
+  init_command
+      ->add_option("--address", init.address, "address that others reach it at")
       ->capture_default_str();
   init_command->add_option("--listen", init.listen,
                            "address to listen at (default: --address)");

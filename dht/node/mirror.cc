@@ -107,13 +107,13 @@ void Mirror::Impl::BeginFetch(const std::string& sha256) {
   job.peers = std::move(sources.peers);
   job.deadline = options_.fetch_deadline;
   const std::weak_ptr<Impl> weak = weak_from_this();
-  const absl::Status begun = fetch_.Fetch(
-      std::move(job), nullptr,
-      [weak, sha256](absl::StatusOr<FetchResult> result) {
-        if (const auto self = weak.lock()) {
-          self->Fetched(sha256, std::move(result));
-        }
-      });
+  const absl::Status begun =
+      fetch_.Fetch(std::move(job), nullptr,
+                   [weak, sha256](absl::StatusOr<FetchResult> result) {
+                     if (const auto self = weak.lock()) {
+                       self->Fetched(sha256, std::move(result));
+                     }
+                   });
   if (!begun.ok()) Fetched(sha256, begun);
 }
 

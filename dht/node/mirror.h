@@ -23,7 +23,7 @@ namespace shoal::dht::node {
 struct MirrorOptions {
   std::string public_dir;   // <public_dir>/blobs/<hex>, targets/…
   std::string partial_dir;  // unfinished downloads; the same file system
-  absl::Duration interval = absl::Seconds(5);  // between two looks
+  absl::Duration interval = absl::Seconds(5);         // between two looks
   absl::Duration fetch_deadline = absl::Minutes(10);  // of one try
   absl::Duration provider_lifetime = absl::Hours(1);
   // How long an artifact stays after the last metadata that named it.

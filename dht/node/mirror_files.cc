@@ -16,7 +16,8 @@ namespace shoal::dht::node {
 absl::Status Mirror::Impl::Adopt(const std::string& sha256) {
   const std::string from = PartialPath(sha256);
   const std::string to = BlobPath(sha256);
-  if (::chmod(from.c_str(), 0644) != 0) return ErrnoError(errno, "chmod " + from);
+  if (::chmod(from.c_str(), 0644) != 0)
+    return ErrnoError(errno, "chmod " + from);
   if (::rename(from.c_str(), to.c_str()) != 0) {
     return ErrnoError(errno, "rename " + from);
   }
@@ -28,10 +29,10 @@ void Mirror::Impl::LinkTarget(const Item& item) {
   if (item.wanted.target_path.empty()) return;
   const std::string path =
       JoinPath(options_.public_dir, item.wanted.target_path);
-  absl::Status made =
-      fs_.MakeDirectories(path.substr(0, path.rfind('/')));
+  absl::Status made = fs_.MakeDirectories(path.substr(0, path.rfind('/')));
   if (made.ok() &&
-      ::link(BlobPath(item.wanted.artifact.sha256).c_str(), path.c_str()) != 0 &&
+      ::link(BlobPath(item.wanted.artifact.sha256).c_str(), path.c_str()) !=
+          0 &&
       errno != EEXIST) {
     made = ErrnoError(errno, "link " + path);
   }
@@ -87,7 +88,8 @@ void Mirror::Impl::CollectOrphans() {
         continue;
       }
       const auto known = orphans_.find(name);
-      const absl::Duration since = known == orphans_.end() ? now : known->second;
+      const absl::Duration since =
+          known == orphans_.end() ? now : known->second;
       if (now - since < options_.grace) {
         orphans[name] = since;
       } else {

@@ -23,8 +23,8 @@ inline constexpr absl::Duration kRetryFirst = absl::Seconds(1);
 // Shared with callbacks of others, which may outlive the Mirror.
 class Mirror::Impl : public std::enable_shared_from_this<Mirror::Impl> {
  public:
-  Impl(MirrorOptions options, FetchProcess& fetch, FileSystem& fs,
-       Clock& clock, MirrorHooks hooks)
+  Impl(MirrorOptions options, FetchProcess& fetch, FileSystem& fs, Clock& clock,
+       MirrorHooks hooks)
       : options_(std::move(options)),
         fetch_(fetch),
         fs_(fs),

@@ -49,22 +49,20 @@ absl::Status StorageNode::Impl::Start() {
 }
 
 absl::Status StorageNode::Impl::OpenStores() {
-  SHOAL_ASSIGN_OR_RETURN(
-      store_, RecordStore::Open(config_.File("records"), config_.store, clock_));
-  SHOAL_ASSIGN_OR_RETURN(
-      trust_, TrustKeeper::Open(config_.File("trust"),
-                                config_.mirror.public_dir, files_.bundle, fs_,
-                                clock_));
-  SHOAL_RETURN_IF_ERROR(trust_->view()->VerifyNode(files_.bundle.credential(),
-                                                   clock_.WallNow()));
-  resolver_ = MakeResolver(
-      [trust = trust_.get()] { return trust->view(); },
-      [store = store_.get()](std::string_view digest)
-          -> std::optional<records::v1::Credential> {
-        auto found = store->GetCredential(digest);
-        if (!found.ok()) return std::nullopt;
-        return *std::move(found);
-      });
+  SHOAL_ASSIGN_OR_RETURN(store_, RecordStore::Open(config_.File("records"),
+                                                   config_.store, clock_));
+  SHOAL_ASSIGN_OR_RETURN(trust_, TrustKeeper::Open(config_.File("trust"),
+                                                   config_.mirror.public_dir,
+                                                   files_.bundle, fs_, clock_));
+  SHOAL_RETURN_IF_ERROR(
+      trust_->view()->VerifyNode(files_.bundle.credential(), clock_.WallNow()));
+  resolver_ = MakeResolver([trust = trust_.get()] { return trust->view(); },
+                           [store = store_.get()](std::string_view digest)
+                               -> std::optional<records::v1::Credential> {
+                             auto found = store->GetCredential(digest);
+                             if (!found.ok()) return std::nullopt;
+                             return *std::move(found);
+                           });
 
   // The newest directory of: the bundle's, the one saved, a record's.
   auto directory =
@@ -125,11 +123,11 @@ NodeHooks StorageNode::Impl::MakeNodeHooks() {
     });
     return true;
   };
-  hooks.on_confirm = [this](const std::string&, const std::string& digest,
-                            std::function<void(absl::StatusOr<absl::Time>)>
-                                reply) {
-    store_->Confirm(digest, std::move(reply));
-  };
+  hooks.on_confirm =
+      [this](const std::string&, const std::string& digest,
+             std::function<void(absl::StatusOr<absl::Time>)> reply) {
+        store_->Confirm(digest, std::move(reply));
+      };
   return hooks;
 }
 
@@ -141,8 +139,9 @@ absl::Status StorageNode::Impl::OpenNetwork() {
   fetch.limits.upload_bytes_per_second = config_.upload_bytes_per_second;
   fetch.limits.download_bytes_per_second = config_.download_bytes_per_second;
   SHOAL_ASSIGN_OR_RETURN(fetch_, FetchProcess::Open(std::move(fetch)));
-  SHOAL_ASSIGN_OR_RETURN(origin_, OriginServer::Open(config_.http_listen,
-                                                     config_.mirror.public_dir));
+  SHOAL_ASSIGN_OR_RETURN(
+      origin_,
+      OriginServer::Open(config_.http_listen, config_.mirror.public_dir));
   NetworkOptions options;
   options.bind_address = config_.dht_listen;
   options.fleet_id = files_.bundle.fleet_id();
@@ -160,9 +159,8 @@ absl::Status StorageNode::Impl::OpenNetwork() {
   options.role = NetworkRole::kNode;
   options.resolver = resolver_;
   options.clock = &clock_;
-  options.identity.emplace(NodeIdentity{files_.key.Clone(),
-                                        files_.bundle.credential(),
-                                        files_.subject_id});
+  options.identity.emplace(NodeIdentity{
+      files_.key.Clone(), files_.bundle.credential(), files_.subject_id});
   options.hooks = MakeNodeHooks();
   options.verify_node = [this](const records::v1::Credential& credential,
                                absl::Time now) {
@@ -208,7 +206,9 @@ absl::Status StorageNode::Impl::Reload() {
 absl::Status StorageNode::Impl::OpenServices() {
   MirrorHooks mirror;
   mirror.publication = [this] { return trust_->publication(); };
-  mirror.sources = [this](const std::string& sha256) { return Sources(sha256); };
+  mirror.sources = [this](const std::string& sha256) {
+    return Sources(sha256);
+  };
   mirror.announce = [this](const std::string& sha256,
                            std::function<void(absl::Status)> done) {
     Announce(sha256, std::move(done));
@@ -234,9 +234,9 @@ absl::Status StorageNode::Impl::OpenServices() {
   server.status = [this](shoal::node::v1::GetStatusResponse* response) {
     FillStatus(response);
   };
-  SHOAL_ASSIGN_OR_RETURN(server_,
-                         RecordsServer::Open(config_.server, files_.tls,
-                                             *store_, std::move(server)));
+  SHOAL_ASSIGN_OR_RETURN(
+      server_, RecordsServer::Open(config_.server, files_.tls, *store_,
+                                   std::move(server)));
   return absl::OkStatus();
 }
 
@@ -246,8 +246,8 @@ StorageNode::~StorageNode() = default;
 absl::StatusOr<std::unique_ptr<StorageNode>> StorageNode::Start(
     NodeConfig config, FileSystem& fs, Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(NodeFiles files, LoadNodeFiles(config, fs));
-  auto impl = std::make_unique<Impl>(std::move(config), std::move(files), fs,
-                                     clock);
+  auto impl =
+      std::make_unique<Impl>(std::move(config), std::move(files), fs, clock);
   SHOAL_RETURN_IF_ERROR(impl->Start());
   return std::unique_ptr<StorageNode>(new StorageNode(std::move(impl)));
 }

@@ -1,8 +1,8 @@
 #include "dht/node/node_config.h"
 
-#include <utility>
-
 #include <fmt/format.h>
+
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/config.h"
@@ -47,8 +47,8 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
   config.swarm_listen = toml.RequiredString("listen.swarm");
   config.http_advertise = toml.String("advertise.http");
   config.swarm_advertise = toml.String("advertise.swarm");
-  config.fetch_program = toml.Path(
-      "fetch_program", JoinPath(ProgramDirectory(), "shoal-fetch"));
+  config.fetch_program =
+      toml.Path("fetch_program", JoinPath(ProgramDirectory(), "shoal-fetch"));
 
   RecordStoreOptions& store = config.store;
   store.device = ReadQuota(toml, "device", store.device);
@@ -76,8 +76,8 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
 
   config.mirror.interval =
       toml.Duration("mirror.interval", config.mirror.interval);
-  config.mirror.provider_lifetime =
-      toml.Duration("mirror.provider_lifetime", config.mirror.provider_lifetime);
+  config.mirror.provider_lifetime = toml.Duration(
+      "mirror.provider_lifetime", config.mirror.provider_lifetime);
   config.mirror.grace = toml.Duration("mirror.grace", config.mirror.grace);
   config.mirror.fetch_deadline =
       toml.Duration("mirror.fetch_deadline", config.mirror.fetch_deadline);
@@ -103,8 +103,8 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
     const auto endpoint = ParseEndpoint(*address, /*allow_port_zero=*/true);
     if (!endpoint.ok()) {
       return InvalidArgument(
-          "bad_config", fmt::format("listen.{}: '{}' is not ip:port", key,
-                                    *address));
+          "bad_config",
+          fmt::format("listen.{}: '{}' is not ip:port", key, *address));
     }
   }
   for (const auto& [key, value] :
@@ -151,7 +151,8 @@ absl::StatusOr<NodeFiles> LoadNodeFiles(const NodeConfig& config,
       files.bundle.network().keys().empty() ||
       files.bundle.network().place_key().size() != 32 ||
       !credential.ParseFromString(files.bundle.credential().body())) {
-    return InvalidArgument("bad_bundle", bundle_path + " is not a whole bundle");
+    return InvalidArgument("bad_bundle",
+                           bundle_path + " is not a whole bundle");
   }
   if (credential.public_key() != files.key.public_key() ||
       credential.subject_id().size() != 16) {

@@ -61,10 +61,10 @@ absl::StatusOr<NodeFiles> LoadNodeFiles(const NodeConfig& config,
 
 struct InitOptions {
   std::string data_dir;
-  std::string id;                      // identifier
-  std::string fleet_id;                // 32 bytes
-  std::string address = "127.0.0.1";   // numeric; told to others
-  std::string listen;                  // numeric; empty: `address`
+  std::string id;                     // identifier
+  std::string fleet_id;               // 32 bytes
+  std::string address = "127.0.0.1";  // numeric; told to others
+  std::string listen;                 // numeric; empty: `address`
 };
 // Makes keys, free ports, node.toml and enroll-request.json. kAlreadyExists
 // "already_initialised" when there is a node.toml.

@@ -1,14 +1,14 @@
 #include "dht/node/pull_client.h"
 
-#include <mutex>
-#include <set>
-#include <utility>
-
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
+
+#include <mutex>
+#include <set>
+#include <utility>
 
 #include "common/status.h"
 #include "shoal/node/v1/node_service.grpc.pb.h"
@@ -20,7 +20,8 @@ constexpr int kMaxMessageBytes = 256 << 10;
 constexpr char kReasonKey[] = "shoal-reason";
 
 // Accepts the server whose certificate holds the pinned key, and no other.
-class PinVerifier final : public grpc::experimental::ExternalCertificateVerifier {
+class PinVerifier final
+    : public grpc::experimental::ExternalCertificateVerifier {
  public:
   explicit PinVerifier(std::string spki) : spki_(std::move(spki)) {}
 
@@ -30,14 +31,14 @@ class PinVerifier final : public grpc::experimental::ExternalCertificateVerifier
     const grpc::string_ref pem = request->peer_cert();
     const auto spki =
         crypto::SpkiSha256(std::string_view(pem.data(), pem.size()));
-    *sync_status =
-        spki.ok() && *spki == spki_
-            ? grpc::Status::OK
-            : grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
-                           "the server's key is not the pinned one");
+    *sync_status = spki.ok() && *spki == spki_
+                       ? grpc::Status::OK
+                       : grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                                      "the server's key is not the pinned one");
     return true;
   }
-  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {
+  }
 
  private:
   const std::string spki_;

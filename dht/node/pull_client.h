@@ -43,13 +43,12 @@ class PullClient {
   // All records from `position` on, each given to `each` with the position
   // right after it; false ends the call without an error. A heartbeat comes as
   // an empty record. `credential` is set when the record names its writer's
-  // credential by digest only. Returns where it ended. Without `follow` it ends when
-  // everything was sent. Errors are the server's, with its reason, or
+  // credential by digest only. Returns where it ended. Without `follow` it ends
+  // when everything was sent. Errors are the server's, with its reason, or
   // kUnavailable "peer_unreachable".
-  using Each =
-      std::function<bool(std::string record,
-                         const records::v1::Credential* credential,
-                         const PullPosition& after)>;
+  using Each = std::function<bool(std::string record,
+                                  const records::v1::Credential* credential,
+                                  const PullPosition& after)>;
   absl::StatusOr<PullPosition> Pull(
       const PullPosition& position,
       const std::vector<records::v1::RecordKind>& kinds, bool follow,

@@ -1,8 +1,8 @@
 // The writing side of a record store: one thread, one batch, one sync.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -56,20 +56,21 @@ absl::Status RecordStore::Impl::Load() {
     last_sequence = ReadBigEndian(*last, 8);
   }
   bool whole = true;
-  SHOAL_RETURN_IF_ERROR(store->Scan(
-      kByPlaceFamily, "", "", [&](std::string_view key, std::string_view value) {
-        if (key.size() != kByPlaceKeySize || value.size() != 8) {
-          whole = false;
-          return false;
-        }
-        const uint64_t size = ReadBigEndian(value, 8);
-        Usage& writer = usage[std::string(WriterOfKey(key))];
-        ++writer.records;
-        writer.bytes += size;
-        ++total.records;
-        total.bytes += size;
-        return true;
-      }));
+  SHOAL_RETURN_IF_ERROR(
+      store->Scan(kByPlaceFamily, "", "",
+                  [&](std::string_view key, std::string_view value) {
+                    if (key.size() != kByPlaceKeySize || value.size() != 8) {
+                      whole = false;
+                      return false;
+                    }
+                    const uint64_t size = ReadBigEndian(value, 8);
+                    Usage& writer = usage[std::string(WriterOfKey(key))];
+                    ++writer.records;
+                    writer.bytes += size;
+                    ++total.records;
+                    total.bytes += size;
+                    return true;
+                  }));
   if (!whole) return DataLoss("kv_corrupt", "a key of the place index");
   return absl::OkStatus();
 }
@@ -116,19 +117,18 @@ absl::Status RecordStore::Impl::CheckQuota(const VerifiedRecord& record,
     }
   }
   if (all.bytes + size > options.max_bytes) {
-    return ResourceExhausted(
-        "store_full", fmt::format("this node keeps {} at most",
-                                  HumanBytes(options.max_bytes)));
+    return ResourceExhausted("store_full",
+                             fmt::format("this node keeps {} at most",
+                                         HumanBytes(options.max_bytes)));
   }
   const WriterQuota& quota = QuotaOf(record.writer.kind);
   const uint64_t factor = source == Source::kRepair ? 2 : 1;
   if (used.records + 1 > factor * quota.records ||
       used.bytes + size > factor * quota.bytes) {
-    return ResourceExhausted(
-        "quota_exceeded",
-        fmt::format("writer {} has {} records, {} here",
-                    HexEncode(record.writer.public_key), used.records,
-                    HumanBytes(used.bytes)));
+    return ResourceExhausted("quota_exceeded",
+                             fmt::format("writer {} has {} records, {} here",
+                                         HexEncode(record.writer.public_key),
+                                         used.records, HumanBytes(used.bytes)));
   }
   return absl::OkStatus();
 }
@@ -136,9 +136,8 @@ absl::Status RecordStore::Impl::CheckQuota(const VerifiedRecord& record,
 absl::StatusOr<absl::Time> RecordStore::Impl::KeptUntil(
     const std::string& digest) const {
   SHOAL_ASSIGN_OR_RETURN(auto value, store->Get(kRecordsFamily, digest));
-  const auto stored = value.has_value()
-                          ? ParseRecordValue(*value)
-                          : std::optional<StoredRecord>();
+  const auto stored = value.has_value() ? ParseRecordValue(*value)
+                                        : std::optional<StoredRecord>();
   if (!stored.has_value() || stored->expires <= NowSeconds()) {
     return NotFound("not_stored", "this record is not on this disk");
   }
@@ -193,9 +192,10 @@ absl::Status RecordStore::Impl::StageSeries(const Pending& pending,
     if (newest.has_value() && newest->first < version) {
       staged.batch.Put(kDueFamily, DueKey(grace, newest->second), "");
     } else if (newest.has_value()) {
-      LogWarn("equal_versions", {{"place", HexEncode(record.body.place())},
-                                 {"writer", HexEncode(record.writer.public_key)},
-                                 {"version", version}});
+      LogWarn("equal_versions",
+              {{"place", HexEncode(record.body.place())},
+               {"writer", HexEncode(record.writer.public_key)},
+               {"version", version}});
     }
     staged.newest[series] = {version, record.digest};
   }
@@ -206,8 +206,8 @@ absl::Status RecordStore::Impl::Stage(const Pending& pending, Staged& staged) {
   const VerifiedRecord& record = pending.record;
   if (record.digest.size() != kDigestSize ||
       record.body.place().size() != kPlaceSize ||
-      record.writer.public_key.size() != kWriterKeySize || record.body.kind() <= 0 ||
-      record.body.kind() > 255) {
+      record.writer.public_key.size() != kWriterKeySize ||
+      record.body.kind() <= 0 || record.body.kind() > 255) {
     return InvalidArgument("bad_record", "digest, place, kind or writer key");
   }
   if (record.body.expires() <= NowSeconds()) {

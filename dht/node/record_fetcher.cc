@@ -1,10 +1,10 @@
 #include "dht/node/record_fetcher.h"
 
+#include <fmt/format.h>
+
 #include <future>
 #include <memory>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -35,7 +35,8 @@ std::optional<std::string> RecordFetcher::FromRecords(
     for (const std::string& bytes : *local) {
       records::v1::Record record;
       records::v1::RecordBody body;
-      if (record.ParseFromString(bytes) && body.ParseFromString(record.body()) &&
+      if (record.ParseFromString(bytes) &&
+          body.ParseFromString(record.body()) &&
           body.payload().size() <= max_bytes) {
         return std::move(*body.mutable_payload());
       }
@@ -60,17 +61,18 @@ absl::StatusOr<std::string> RecordFetcher::FromOrigins(
     return Unavailable("no_source", "no other origin is known");
   }
   std::vector<std::string> urls;
-  for (const std::string& origin : options_.origins) urls.push_back(origin + path);
+  for (const std::string& origin : options_.origins)
+    urls.push_back(origin + path);
   auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
   auto future = answer->get_future();
-  options_.fetch->FetchDocument(
-      std::move(urls), max_bytes, std::move(sha256), options_.origin_timeout,
-      [answer](absl::StatusOr<std::string> result) {
-        answer->set_value(std::move(result));
-      });
+  options_.fetch->FetchDocument(std::move(urls), max_bytes, std::move(sha256),
+                                options_.origin_timeout,
+                                [answer](absl::StatusOr<std::string> result) {
+                                  answer->set_value(std::move(result));
+                                });
   // A process that was destroyed never answers: the deadline is ours too.
-  if (future.wait_for(absl::ToChronoMilliseconds(options_.origin_timeout * 2)) !=
-      std::future_status::ready) {
+  if (future.wait_for(absl::ToChronoMilliseconds(
+          options_.origin_timeout * 2)) != std::future_status::ready) {
     return Unavailable("no_source", "no answer from the fetcher");
   }
   return future.get();

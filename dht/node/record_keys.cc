@@ -47,8 +47,7 @@ std::optional<Arrival> ParseArrival(std::string_view value) {
   if (value.size() != 9 + kDigestSize) return std::nullopt;
   return Arrival{
       static_cast<records::v1::RecordKind>(static_cast<uint8_t>(value[0])),
-      static_cast<int64_t>(ReadBigEndian(value.substr(1), 8)),
-      value.substr(9)};
+      static_cast<int64_t>(ReadBigEndian(value.substr(1), 8)), value.substr(9)};
 }
 
 std::string RecordValue(uint64_t sequence, const VerifiedRecord& record) {

@@ -142,8 +142,8 @@ absl::StatusOr<uint64_t> RecordStore::Read(
     }
     const bool wanted =
         arrival->expires > now &&
-        (kinds.empty() || std::find(kinds.begin(), kinds.end(),
-                                    arrival->kind) != kinds.end());
+        (kinds.empty() ||
+         std::find(kinds.begin(), kinds.end(), arrival->kind) != kinds.end());
     if (wanted) {
       auto record = Get(arrival->digest);
       if (!record.ok()) {
@@ -157,17 +157,19 @@ absl::StatusOr<uint64_t> RecordStore::Read(
     }
     return entries->size() < max && taken < kMaxReadBytes;
   };
-  SHOAL_RETURN_IF_ERROR(impl_->store->Scan(
-      kArrivalFamily, BigEndian64(cursor + 1), "", visit));
+  SHOAL_RETURN_IF_ERROR(
+      impl_->store->Scan(kArrivalFamily, BigEndian64(cursor + 1), "", visit));
   SHOAL_RETURN_IF_ERROR(failed);
   return looked_at;
 }
 
 bool RecordStore::WaitBeyond(uint64_t cursor, absl::Duration timeout) const {
   std::unique_lock lock(impl_->mutex);
-  return impl_->arrived.wait_for(
-             lock, absl::ToChronoMilliseconds(timeout),
-             [&] { return impl_->stopping || impl_->last_sequence > cursor; }) &&
+  return impl_->arrived.wait_for(lock, absl::ToChronoMilliseconds(timeout),
+                                 [&] {
+                                   return impl_->stopping ||
+                                          impl_->last_sequence > cursor;
+                                 }) &&
          impl_->last_sequence > cursor;
 }
 
@@ -194,7 +196,8 @@ absl::StatusOr<uint64_t> RecordStore::Sweep() {
                              impl_->store->Get(kRecordsFamily, digest));
       if (!value.has_value()) continue;
       const auto stored = ParseRecordValue(*value);
-      if (!stored.has_value()) return DataLoss("kv_corrupt", "a record's header");
+      if (!stored.has_value())
+        return DataLoss("kv_corrupt", "a record's header");
       batch.Delete(kRecordsFamily, digest);
       batch.Delete(kArrivalFamily, BigEndian64(stored->sequence));
       batch.Delete(kByPlaceFamily, stored->by_place_key);

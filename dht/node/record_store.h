@@ -80,8 +80,7 @@ class RecordStore {
   // The store's errors (common/kv). Counts every writer's usage: reads the
   // whole index once. `clock` outlives it.
   static absl::StatusOr<std::unique_ptr<RecordStore>> Open(
-      const std::string& path, const RecordStoreOptions& options,
-      Clock& clock);
+      const std::string& path, const RecordStoreOptions& options, Clock& clock);
   ~RecordStore();  // writes what is waiting, then ends its thread
 
   // Calls `done` on the store's own thread after the record is on disk (OK
@@ -108,9 +107,9 @@ class RecordStore {
 
   // The serialised records of one kind at a place, newest version of each
   // writer first; at most `max`.
-  absl::StatusOr<std::vector<std::string>> AtPlace(
-      std::string_view place, records::v1::RecordKind kind,
-      size_t max = 256) const;
+  absl::StatusOr<std::vector<std::string>> AtPlace(std::string_view place,
+                                                   records::v1::RecordKind kind,
+                                                   size_t max = 256) const;
 
   // Records with a sequence number above `cursor` in order of arrival, of
   // `kinds` (empty: all), at most `max` and about 1 MiB. Returns the cursor

@@ -77,9 +77,9 @@ struct RecordStore::Impl {
   mutable std::mutex mutex;
   std::condition_variable queued;
   mutable std::condition_variable arrived;
-  std::deque<Pending> queue;      // under mutex
-  bool stopping = false;          // under mutex
-  uint64_t last_sequence = 0;     // under mutex
+  std::deque<Pending> queue;   // under mutex
+  bool stopping = false;       // under mutex
+  uint64_t last_sequence = 0;  // under mutex
   std::atomic<uint64_t> refused{0};
   std::atomic<uint64_t> commits{0};
   std::thread thread;

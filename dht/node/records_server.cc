@@ -1,12 +1,12 @@
 #include "dht/node/records_server.h"
 
-#include <atomic>
-#include <utility>
-
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+
+#include <atomic>
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/log.h"
@@ -50,8 +50,7 @@ class Service final : public shoal::node::v1::Records::Service {
   void Stop() { stopping_ = true; }
 
   grpc::Status Pull(
-      grpc::ServerContext* context,
-      const shoal::node::v1::PullRequest* request,
+      grpc::ServerContext* context, const shoal::node::v1::PullRequest* request,
       grpc::ServerWriter<shoal::node::v1::PullResponse>* writer) override {
     if (const absl::Status caller = CheckCaller(*context); !caller.ok()) {
       return ToGrpc(context, caller);
@@ -68,8 +67,7 @@ class Service final : public shoal::node::v1::Records::Service {
   }
 
   grpc::Status GetStatus(
-      grpc::ServerContext* context,
-      const shoal::node::v1::GetStatusRequest*,
+      grpc::ServerContext* context, const shoal::node::v1::GetStatusRequest*,
       shoal::node::v1::GetStatusResponse* response) override {
     if (const absl::Status caller = CheckCaller(*context); !caller.ok()) {
       return ToGrpc(context, caller);
@@ -106,7 +104,8 @@ class Service final : public shoal::node::v1::Records::Service {
                      shoal::node::v1::PullResponse* response) const {
     records::v1::Record record;
     records::v1::RecordBody body;
-    if (!record.ParseFromString(bytes) || !body.ParseFromString(record.body()) ||
+    if (!record.ParseFromString(bytes) ||
+        !body.ParseFromString(record.body()) ||
         body.credential_digest().empty()) {
       return;
     }
@@ -116,9 +115,9 @@ class Service final : public shoal::node::v1::Records::Service {
     }
   }
 
-  absl::Status Stream(grpc::ServerContext& context,
-                      const shoal::node::v1::PullRequest& request,
-                      grpc::ServerWriter<shoal::node::v1::PullResponse>& writer) {
+  absl::Status Stream(
+      grpc::ServerContext& context, const shoal::node::v1::PullRequest& request,
+      grpc::ServerWriter<shoal::node::v1::PullResponse>& writer) {
     std::vector<records::v1::RecordKind> kinds;
     for (const int kind : request.kinds()) {
       kinds.push_back(static_cast<records::v1::RecordKind>(kind));
@@ -202,7 +201,8 @@ absl::StatusOr<std::unique_ptr<RecordsServer>> RecordsServer::Open(
       {std::string(tls.key_pem.view()), tls.cert_pem});
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.bind, grpc::SslServerCredentials(ssl), &port);
+  builder.AddListeningPort(options.bind, grpc::SslServerCredentials(ssl),
+                           &port);
   builder.RegisterService(impl->service.get());
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,

@@ -178,16 +178,18 @@ std::vector<std::string> Repairer::Impl::Holders(
       peer.target = {node.grpc_address(), node.tls_spki_sha256()};
       auto client = PullClient::Open(peer.target, tls_);
       if (!client.ok()) {
-        LogError("repair_peer", {{"node", HexEncode(node.id())},
-                                 {"error", client.status()}});
+        LogError("repair_peer",
+                 {{"node", HexEncode(node.id())}, {"error", client.status()}});
         peer.client = nullptr;
         continue;
       }
       peer.client = *std::move(client);
     }
-    if (now - peer.last_seen < options_.away_after) holders.push_back(node.id());
+    if (now - peer.last_seen < options_.away_after)
+      holders.push_back(node.id());
   }
-  std::erase_if(peers_, [&](const auto& p) { return !listed.contains(p.first); });
+  std::erase_if(peers_,
+                [&](const auto& p) { return !listed.contains(p.first); });
   std::sort(holders.begin(), holders.end());
   return holders;
 }
@@ -288,8 +290,8 @@ bool Repairer::Impl::Take(std::string bytes,
     }
     return false;
   }
-  if (!self_id_.empty() && !ShouldHold(record->body.place(), self_id_, holders,
-                                       options_.copies)) {
+  if (!self_id_.empty() &&
+      !ShouldHold(record->body.place(), self_id_, holders, options_.copies)) {
     left_out_ = true;
     return false;
   }
@@ -314,9 +316,8 @@ std::unique_ptr<Repairer> Repairer::Start(RepairOptions options,
                                           const crypto::TlsKeyPair& tls,
                                           RecordStore& store, Clock& clock,
                                           RepairHooks hooks) {
-  return std::unique_ptr<Repairer>(new Repairer(
-      std::make_unique<Impl>(options, std::move(self_key), tls, store, clock,
-                             std::move(hooks))));
+  return std::unique_ptr<Repairer>(new Repairer(std::make_unique<Impl>(
+      options, std::move(self_key), tls, store, clock, std::move(hooks))));
 }
 
 void Repairer::Kick() { impl_->Kick(); }

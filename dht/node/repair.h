@@ -36,7 +36,8 @@ struct RepairOptions {
 // Called on the repair thread.
 struct RepairHooks {
   std::function<std::shared_ptr<const records::v1::NodeDirectory>()> directory;
-  std::function<absl::StatusOr<VerifiedRecord>(const std::string& bytes)> verify;
+  std::function<absl::StatusOr<VerifiedRecord>(const std::string& bytes)>
+      verify;
   // The credential behind a digest came along; it is not verified yet.
   std::function<void(const records::v1::Credential&)> learn;
   // This record is new on this disk.

@@ -1,8 +1,8 @@
 #include "dht/node/trust_keeper.h"
 
-#include <utility>
-
 #include <fmt/format.h>
+
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/log.h"
@@ -51,12 +51,13 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
                 NotFound("metadata_missing", "no timestamp in the bundle"))
           : signing::ParseTimestamp(bundled->second);
   if (!stored.ok() ||
-      (timestamp.ok() && timestamp->value.version >
-                             keeper->updater_->timestamp().version)) {
+      (timestamp.ok() &&
+       timestamp->value.version > keeper->updater_->timestamp().version)) {
     const absl::Status refreshed = keeper->updater_->Refresh(source);
     if (!refreshed.ok()) {
       LogWarn("metadata_stale", {{"error", refreshed}});
-      SHOAL_RETURN_IF_ERROR(keeper->updater_->UseStored(/*allow_expired=*/true));
+      SHOAL_RETURN_IF_ERROR(
+          keeper->updater_->UseStored(/*allow_expired=*/true));
     }
   }
   const absl::Status taken = keeper->Take(&source);
@@ -145,9 +146,9 @@ absl::Status TrustKeeper::ReadTargets(signing::Fetcher* source,
       const auto info = signing::ParseImageInfo(target);
       const auto path = signing::TargetFilePath(target);
       if (!info.ok() || !path.ok()) {
-        LogWarn("image_ignored", {{"target", target.path},
-                                  {"error", info.ok() ? path.status()
-                                                      : info.status()}});
+        LogWarn("image_ignored",
+                {{"target", target.path},
+                 {"error", info.ok() ? path.status() : info.status()}});
         continue;
       }
       Publication::Wanted wanted;
@@ -235,8 +236,8 @@ absl::Status TrustKeeper::ExportRoots(
     const std::map<uint64_t, std::string>& roots) {
   for (const auto& [version, bytes] : roots) {
     if (version > updater_->root().version) continue;  // not accepted
-    const std::string path = JoinPath(
-        public_dir_, fmt::format("metadata/{}.root.json", version));
+    const std::string path =
+        JoinPath(public_dir_, fmt::format("metadata/{}.root.json", version));
     if (fs_.Exists(path)) continue;
     SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(path, bytes));
   }

@@ -31,8 +31,8 @@ struct Publication {
     // are served as blobs only.
     std::string target_path;
   };
-  std::map<std::string, Wanted> artifacts;  // by SHA-256 (32 bytes)
-  std::set<std::string> documents;          // SHA-256 of small targets
+  std::map<std::string, Wanted> artifacts;   // by SHA-256 (32 bytes)
+  std::set<std::string> documents;           // SHA-256 of small targets
   std::map<std::string, uint64_t> versions;  // by role
 };
 
@@ -60,8 +60,8 @@ class TrustKeeper {
   bool IsNewer(std::string_view timestamp) const;
 
  private:
-  TrustKeeper(std::unique_ptr<signing::Updater> updater,
-              std::string public_dir, FileSystem& fs)
+  TrustKeeper(std::unique_ptr<signing::Updater> updater, std::string public_dir,
+              FileSystem& fs)
       : updater_(std::move(updater)),
         public_dir_(std::move(public_dir)),
         fs_(fs) {}

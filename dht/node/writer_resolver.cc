@@ -1,9 +1,9 @@
 #include "dht/node/writer_resolver.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <google/protobuf/util/json_util.h>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -23,17 +23,19 @@ absl::StatusOr<std::shared_ptr<const TrustView>> TrustView::Make(
     signing::FleetTrust trust) {
   policy::v1::AccessPolicy policy;
   if (!trust.policy_json.empty()) {
-    const auto status = google::protobuf::util::JsonStringToMessage(
-        trust.policy_json, &policy);
+    const auto status =
+        google::protobuf::util::JsonStringToMessage(trust.policy_json, &policy);
     if (!status.ok()) return InvalidArgument("bad_policy", status.ToString());
   }
   std::shared_ptr<TrustView> view(new TrustView(std::move(trust)));
   for (const policy::v1::Operator& entry : policy.operators()) {
-    SHOAL_ASSIGN_OR_RETURN(const std::string key, HexDecode(entry.public_key()));
+    SHOAL_ASSIGN_OR_RETURN(const std::string key,
+                           HexDecode(entry.public_key()));
     if (Contains(view->trust_.revoked_operator_keys, key)) continue;
     view->operators_[key] = entry.name();
     if (entry.tls_spki_sha256().empty() || entry.roles().empty()) continue;
-    SHOAL_ASSIGN_OR_RETURN(std::string spki, HexDecode(entry.tls_spki_sha256()));
+    SHOAL_ASSIGN_OR_RETURN(std::string spki,
+                           HexDecode(entry.tls_spki_sha256()));
     view->operator_tls_.insert(std::move(spki));
   }
   return std::shared_ptr<const TrustView>(std::move(view));

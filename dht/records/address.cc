@@ -52,8 +52,7 @@ Address Address::From(const sockaddr* address, socklen_t length) {
     result.family_ = AF_INET;
     result.host_.assign(reinterpret_cast<const char*>(&in.sin_addr), 4);
     result.port_ = ntohs(in.sin_port);
-  } else if (address->sa_family == AF_INET6 &&
-             length >= sizeof(sockaddr_in6)) {
+  } else if (address->sa_family == AF_INET6 && length >= sizeof(sockaddr_in6)) {
     sockaddr_in6 in;
     std::memcpy(&in, address, sizeof in);
     result.family_ = AF_INET6;

@@ -25,8 +25,8 @@ constexpr absl::Duration kGreetBackPause = absl::Seconds(2);
 }  // namespace
 
 std::string NodeDhtId(std::string_view node_public_key) {
-  return crypto::Blake2b("", "shoal.dht.node-id.v1" +
-                                 std::string(node_public_key), 20);
+  return crypto::Blake2b(
+      "", "shoal.dht.node-id.v1" + std::string(node_public_key), 20);
 }
 
 Admission::Admission(Options options)
@@ -35,9 +35,8 @@ Admission::Admission(Options options)
 void Admission::SetPeers(std::vector<Address> peers) {
   for (auto& [address, peer] : peers_) peer.standing = false;
   for (const Address& address : peers) peers_[address].standing = true;
-  std::erase_if(peers_, [](const auto& entry) {
-    return !entry.second.standing;
-  });
+  std::erase_if(peers_,
+                [](const auto& entry) { return !entry.second.standing; });
 }
 
 void Admission::Tick() {
@@ -114,8 +113,8 @@ void Admission::OnChallenge(const Address& from,
   auto* proof = datagram.mutable_proof();
   *proof->mutable_credential() = options_.credential;
   proof->set_nonce(challenge.nonce());
-  proof->set_signature(options_.key->Sign(crypto::SigningInput(
-      kDomain, options_.fleet_id, challenge.nonce())));
+  proof->set_signature(options_.key->Sign(
+      crypto::SigningInput(kDomain, options_.fleet_id, challenge.nonce())));
   options_.send(from, datagram);
   if (options_.on_proven) options_.on_proven(from);
 }
@@ -129,10 +128,10 @@ void Admission::OnProof(const Address& from, const records::v1::Proof& proof) {
   records::v1::CredentialBody body;
   if (!body.ParseFromString(proof.credential().body()) ||
       body.kind() != records::v1::WRITER_CLASS_NODE ||
-      !crypto::Ed25519Verify(body.public_key(),
-                             crypto::SigningInput(kDomain, options_.fleet_id,
-                                                  proof.nonce()),
-                             proof.signature())) {
+      !crypto::Ed25519Verify(
+          body.public_key(),
+          crypto::SigningInput(kDomain, options_.fleet_id, proof.nonce()),
+          proof.signature())) {
     LogWarn("node_not_admitted",
             {{"from", from.ToString()}, {"reason", "bad_proof"}});
     return;

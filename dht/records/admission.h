@@ -56,7 +56,8 @@ class Admission {
   // Starts a Hello unless one is under way.
   void Greet(const Address& to);
   void OnHello(const Address& from, const records::v1::Hello& hello);
-  void OnChallenge(const Address& from, const records::v1::Challenge& challenge);
+  void OnChallenge(const Address& from,
+                   const records::v1::Challenge& challenge);
   void OnProof(const Address& from, const records::v1::Proof& proof);
 
   // The peer's OpenDHT id when its address is admitted now.

@@ -181,8 +181,8 @@ void Network::Core::Run() {
   while (!stopping_) {
     const absl::Duration wake = Now() + engine_->Periodic();
     Publish();
-    const absl::Duration rest = std::clamp(
-        std::min(wake, RunTimers()) - Now(), absl::ZeroDuration(), kMaxRest);
+    const absl::Duration rest = std::clamp(std::min(wake, RunTimers()) - Now(),
+                                           absl::ZeroDuration(), kMaxRest);
     // Up, so that a timer in 0.3 ms is no busy loop.
     const int milliseconds = static_cast<int>(
         absl::ToInt64Milliseconds(rest + absl::Microseconds(999)));
@@ -230,7 +230,7 @@ void Network::Core::ReachOut() {
   if (good != last_good_) reach_outs_ = 0;
   last_good_ = good;
   if (good > 0 && good >= trusted_.size()) return;
-  const absl::Duration most = good == 0      ? kAlonePause
+  const absl::Duration most = good == 0   ? kAlonePause
                               : is_node() ? kNodeRecheck
                                           : kClientRecheck;
   const absl::Duration pause =
@@ -241,8 +241,7 @@ void Network::Core::ReachOut() {
   for (const auto& [address, id] : trusted_) engine_->Ping(address);
 }
 
-void Network::Core::SetDirectory(
-    const records::v1::NodeDirectory& directory) {
+void Network::Core::SetDirectory(const records::v1::NodeDirectory& directory) {
   trusted_.clear();
   reserved_ids_.clear();
   std::vector<StorageNode> nodes;
@@ -393,10 +392,9 @@ void Network::Core::FinishGet(uint64_t id) {
 void Network::Core::Listen(ListenToken token, const std::string& place,
                            ListenCallback callback) {
   listening_[token] = {place, std::move(callback), 0, {}, {}, {}};
-  const uint64_t engine_token =
-      engine_->Listen(place, [this, token](const std::string& value) {
-        Deliver(token, value);
-      });
+  const uint64_t engine_token = engine_->Listen(
+      place,
+      [this, token](const std::string& value) { Deliver(token, value); });
   const auto it = listening_.find(token);
   if (it != listening_.end()) {
     it->second.engine_token = engine_token;
@@ -436,9 +434,9 @@ void Network::Core::Cancel(ListenToken token) {
 }
 
 absl::StatusOr<VerifiedRecord> Network::Core::Verify(std::string_view bytes) {
-  auto record = VerifyRecord(
-      bytes, {options_.fleet_id, places_ ? &*places_ : nullptr,
-              options_.resolver, options_.clock->WallNow()});
+  auto record =
+      VerifyRecord(bytes, {options_.fleet_id, places_ ? &*places_ : nullptr,
+                           options_.resolver, options_.clock->WallNow()});
   if (!record.ok()) {
     ++counters_.refused;
     LogDebug("record_refused", {{"error", record.status()}});

@@ -51,8 +51,7 @@ void Network::Core::SendDatagram(const Address& to,
   (void)SendSealed(to, Channel::kShoal, datagram.SerializeAsString());
 }
 
-void Network::Core::OnDatagram(const Address& from,
-                               std::string_view datagram) {
+void Network::Core::OnDatagram(const Address& from, std::string_view datagram) {
   ++counters_.packets_in;
   counters_.bytes_in += datagram.size();
   auto opened = datagram.size() <= kMaxDatagram && from.valid()

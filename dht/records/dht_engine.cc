@@ -41,9 +41,7 @@ od::InfoHash ToKey(const std::string& place) {
                       place.size());
 }
 
-std::string ToText(const od::Blob& blob) {
-  return {blob.begin(), blob.end()};
-}
+std::string ToText(const od::Blob& blob) { return {blob.begin(), blob.end()}; }
 
 od::Value::Id IdOf(std::string_view value) {
   const uint64_t id = ReadBigEndian(RecordDigest(value), 8);
@@ -135,16 +133,15 @@ class DhtEngine::Impl {
     // Accepted in the policy, stored outside of OpenDHT's own loop.
     for (Accepted& value : std::exchange(accepted_, {}))
       Store(value.place, value.value, value.lifetime);
-    return absl::FromChrono(
-        std::max<od::clock::duration>(wake - od::clock::now(),
-                                      od::clock::duration::zero()));
+    return absl::FromChrono(std::max<od::clock::duration>(
+        wake - od::clock::now(), od::clock::duration::zero()));
   }
 
   void Store(const std::string& place, const std::string& value,
              absl::Duration lifetime) {
     if (lifetime <= absl::ZeroDuration()) return;
-    const auto life = absl::ToChronoMilliseconds(
-        std::min(lifetime, absl::Hours(24 * 3650)));
+    const auto life =
+        absl::ToChronoMilliseconds(std::min(lifetime, absl::Hours(24 * 3650)));
     Guard("store", [&] { Import(place, value, life); });
     places_.insert(place);
     Notify(place, value);
@@ -186,9 +183,8 @@ class DhtEngine::Impl {
  private:
   void RegisterTypes() {
     const auto refuse = [](od::InfoHash, std::shared_ptr<od::Value>&,
-                           const od::InfoHash&, const od::SockAddr&) {
-      return false;
-    };
+                           const od::InfoHash&,
+                           const od::SockAddr&) { return false; };
     const auto never = [](od::InfoHash, const std::shared_ptr<od::Value>&,
                           std::shared_ptr<od::Value>&, const od::InfoHash&,
                           const od::SockAddr&) { return false; };
@@ -244,8 +240,9 @@ class DhtEngine::Impl {
     MakeValue(kStoredType, value)->msgpack_pack(packer);
     // Only for this call: see kStoredType.
     SetStoredLife(life);
-    dht_->importValues({{ToKey(place),
-                         od::Blob(buffer.data(), buffer.data() + buffer.size())}});
+    dht_->importValues(
+        {{ToKey(place),
+          od::Blob(buffer.data(), buffer.data() + buffer.size())}});
     SetStoredLife(od::duration::zero());
   }
 };

@@ -34,9 +34,9 @@ class DhtEngine {
     std::function<int(const Address& to, std::string_view packet)> send;
     // Nodes: a peer wants `value` stored. The lifetime to keep it for, or
     // nullopt to refuse.
-    std::function<std::optional<absl::Duration>(
-        const std::string& place, const std::string& value,
-        const Address& from)>
+    std::function<std::optional<absl::Duration>(const std::string& place,
+                                                const std::string& value,
+                                                const Address& from)>
         accept;
     uint64_t max_store_bytes = 0;
   };

@@ -45,8 +45,8 @@ std::string KeyRing::Seal(uint32_t epoch, Channel channel,
   datagram += crypto::RandomBytes(crypto::kAeadNonceSize);
   std::string plain(1, static_cast<char>(channel));
   plain.append(payload);
-  datagram += crypto::AeadSeal(it->second.view(), datagram.substr(5), datagram,
-                               plain);
+  datagram +=
+      crypto::AeadSeal(it->second.view(), datagram.substr(5), datagram, plain);
   return datagram;
 }
 

@@ -3,8 +3,8 @@
 namespace shoal::dht {
 
 Latest::Verdict Latest::Offer(const VerifiedRecord& record) {
-  State& state = seen_[{record.body.place(), record.body.kind(),
-                        record.writer.id}];
+  State& state =
+      seen_[{record.body.place(), record.body.kind(), record.writer.id}];
   const uint64_t version = record.body.version();
   if (version > state.version) {
     state = {version, record.digest, false};
@@ -39,10 +39,9 @@ std::vector<Latest::Entry> Latest::Entries() const {
   std::vector<Entry> entries;
   entries.reserve(seen_.size());
   for (const auto& [key, state] : seen_)
-    entries.push_back({std::get<0>(key),
-                       static_cast<RecordKind>(std::get<1>(key)),
-                       std::get<2>(key), state.version, state.digest,
-                       state.conflicted});
+    entries.push_back(
+        {std::get<0>(key), static_cast<RecordKind>(std::get<1>(key)),
+         std::get<2>(key), state.version, state.digest, state.conflicted});
   return entries;
 }
 

@@ -55,8 +55,7 @@ void Network::Announce(std::string record, absl::Duration deadline,
   });
 }
 
-void Network::Get(std::string place, absl::Duration timeout,
-                  GetCallback done) {
+void Network::Get(std::string place, absl::Duration timeout, GetCallback done) {
   core_->mailbox().Post([core = core_.get(), place = std::move(place), timeout,
                          done = std::move(done)]() mutable {
     core->Get(place, timeout, std::move(done));
@@ -81,10 +80,9 @@ void Network::Cancel(ListenToken token) {
 }
 
 void Network::SetDirectory(records::v1::NodeDirectory directory) {
-  core_->mailbox().Post(
-      [core = core_.get(), directory = std::move(directory)] {
-        core->SetDirectory(directory);
-      });
+  core_->mailbox().Post([core = core_.get(), directory = std::move(directory)] {
+    core->SetDirectory(directory);
+  });
 }
 
 void Network::SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys) {
@@ -113,8 +111,8 @@ NetworkStats Network::Stats() const { return core_->Stats(); }
 
 absl::StatusOr<std::vector<VerifiedRecord>> Network::GetBlocking(
     std::string place, absl::Duration timeout) {
-  auto promise =
-      std::make_shared<std::promise<absl::StatusOr<std::vector<VerifiedRecord>>>>();
+  auto promise = std::make_shared<
+      std::promise<absl::StatusOr<std::vector<VerifiedRecord>>>>();
   auto future = promise->get_future();
   Get(std::move(place), timeout, [promise](std::vector<VerifiedRecord> found) {
     promise->set_value(std::move(found));
@@ -141,11 +139,11 @@ absl::Status Network::WaitUntilConnected(absl::Duration timeout) {
   const absl::Duration deadline = SystemClock().MonotonicNow() + timeout;
   core_->mailbox().Post([core = core_.get(), deadline, promise] {
     core->WhenConnected(deadline, [promise](bool connected) {
-      promise->set_value(
-          connected ? absl::OkStatus()
-                    : MakeError(absl::StatusCode::kDeadlineExceeded,
-                                "not_connected",
-                                "no storage node answered in time"));
+      promise->set_value(connected
+                             ? absl::OkStatus()
+                             : MakeError(absl::StatusCode::kDeadlineExceeded,
+                                         "not_connected",
+                                         "no storage node answered in time"));
     });
   });
   promise.reset();
@@ -154,11 +152,11 @@ absl::Status Network::WaitUntilConnected(absl::Duration timeout) {
 
 void Network::StoreLocal(std::string record,
                          std::function<void(absl::Status)> done) {
-  core_->mailbox().Post([core = core_.get(), record = std::move(record),
-                         done = std::move(done)] {
-    const absl::Status status = core->StoreLocal(record);
-    if (done) done(status);
-  });
+  core_->mailbox().Post(
+      [core = core_.get(), record = std::move(record), done = std::move(done)] {
+        const absl::Status status = core->StoreLocal(record);
+        if (done) done(status);
+      });
 }
 
 void Network::ForEachLocal(std::function<void(const std::string&)> each,

@@ -121,9 +121,9 @@ struct NetworkStats {
   uint64_t refused_records = 0;    // did not verify, or the hook refused them
   uint64_t packets_in = 0;         // datagrams received, good or bad
   uint64_t packets_out = 0;
-  uint64_t bytes_in = 0;           // UDP payload
+  uint64_t bytes_in = 0;  // UDP payload
   uint64_t bytes_out = 0;
-  uint64_t stored_values = 0;      // held for others
+  uint64_t stored_values = 0;  // held for others
   uint64_t stored_bytes = 0;
 };
 

@@ -14,8 +14,17 @@ constexpr size_t kIdSize = 20;
 constexpr uint8_t kFixMap = 0x80;
 constexpr size_t kMaxTopEntries = 14;  // one more still fits a fixmap
 
-enum class Type { kNil, kBool, kInteger, kFloat, kString, kBinary, kArray,
-                  kMap, kExtension };
+enum class Type {
+  kNil,
+  kBool,
+  kInteger,
+  kFloat,
+  kString,
+  kBinary,
+  kArray,
+  kMap,
+  kExtension
+};
 
 struct Head {
   Type type = Type::kNil;
@@ -39,28 +48,54 @@ class Reader {
     if (first < 0xa0) return Head{Type::kArray, first & 0x0fu};
     if (first < 0xc0) return Head{Type::kString, first & 0x1fu};
     switch (first) {
-      case 0xc0: return Head{Type::kNil};
-      case 0xc2: return Head{Type::kBool, 0, false};
-      case 0xc3: return Head{Type::kBool, 0, true};
-      case 0xc4: case 0xc5: case 0xc6:
+      case 0xc0:
+        return Head{Type::kNil};
+      case 0xc2:
+        return Head{Type::kBool, 0, false};
+      case 0xc3:
+        return Head{Type::kBool, 0, true};
+      case 0xc4:
+      case 0xc5:
+      case 0xc6:
         return Counted(Type::kBinary, 1 << (first - 0xc4), 0);
-      case 0xc7: case 0xc8: case 0xc9:
+      case 0xc7:
+      case 0xc8:
+      case 0xc9:
         return Counted(Type::kExtension, 1 << (first - 0xc7), 1);
-      case 0xca: return Fixed(Type::kFloat, 4);
-      case 0xcb: return Fixed(Type::kFloat, 8);
-      case 0xcc: case 0xcd: case 0xce: case 0xcf:
+      case 0xca:
+        return Fixed(Type::kFloat, 4);
+      case 0xcb:
+        return Fixed(Type::kFloat, 8);
+      case 0xcc:
+      case 0xcd:
+      case 0xce:
+      case 0xcf:
         return Fixed(Type::kInteger, 1u << (first - 0xcc));
-      case 0xd0: case 0xd1: case 0xd2: case 0xd3:
+      case 0xd0:
+      case 0xd1:
+      case 0xd2:
+      case 0xd3:
         return Fixed(Type::kInteger, 1u << (first - 0xd0));
-      case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
+      case 0xd4:
+      case 0xd5:
+      case 0xd6:
+      case 0xd7:
+      case 0xd8:
         return Head{Type::kExtension, (1u << (first - 0xd4)) + 1};
-      case 0xd9: case 0xda: case 0xdb:
+      case 0xd9:
+      case 0xda:
+      case 0xdb:
         return Counted(Type::kString, 1 << (first - 0xd9), 0);
-      case 0xdc: return Counted(Type::kArray, 2, 0);
-      case 0xdd: return Counted(Type::kArray, 4, 0);
-      case 0xde: return Counted(Type::kMap, 2, 0);
-      case 0xdf: return Counted(Type::kMap, 4, 0);
-      default: return std::nullopt;  // 0xc1 is never used
+      case 0xdc:
+        return Counted(Type::kArray, 2, 0);
+      case 0xdd:
+        return Counted(Type::kArray, 4, 0);
+      case 0xde:
+        return Counted(Type::kMap, 2, 0);
+      case 0xdf:
+        return Counted(Type::kMap, 4, 0);
+      default:
+        return std::nullopt;  // 0xc1 is never used
     }
   }
 
@@ -74,7 +109,9 @@ class Reader {
   // Skips what follows `head`.
   bool SkipBody(const Head& head, int depth) {
     switch (head.type) {
-      case Type::kString: case Type::kBinary: case Type::kExtension:
+      case Type::kString:
+      case Type::kBinary:
+      case Type::kExtension:
         return Take(head.count).has_value();
       case Type::kArray:
         return SkipMany(head.count, depth);
@@ -169,7 +206,9 @@ std::optional<PacketInfo> InspectPacket(std::string_view packet) {
     const auto value = reader.ReadHead();
     if (!value) return std::nullopt;
     switch ((*key)[0]) {
-      case 'a': case 'r': case 'u':
+      case 'a':
+      case 'r':
+      case 'u':
         if (!CheckArguments(reader, *value, info.id)) return std::nullopt;
         break;
       case 'e':
@@ -192,7 +231,10 @@ std::optional<PacketInfo> InspectPacket(std::string_view packet) {
         if (value->type != Type::kBool || !value->truth) return std::nullopt;
         info.marked = true;
         break;
-      case 't': case 'v': case 'n': case 'y':
+      case 't':
+      case 'v':
+      case 'n':
+      case 'y':
         if (!reader.SkipBody(*value, 1)) return std::nullopt;
         break;
       default:

@@ -15,7 +15,7 @@ namespace shoal::dht {
 
 struct PacketInfo {
   enum class Kind {
-    kRequest,      // `query` says which
+    kRequest,  // `query` says which
     kReply,
     kError,
     kValueParts,   // a piece of a large value; carries no sender id

@@ -62,9 +62,9 @@ int Publisher::Wanted(const Operation& operation) const {
   return static_cast<int>(std::min<size_t>(kDefaultReceipts, nodes));
 }
 
-void Publisher::Start(std::string record, std::string place,
-                      std::string digest, const PutOptions& options,
-                      bool count_self, Network::PutCallback done) {
+void Publisher::Start(std::string record, std::string place, std::string digest,
+                      const PutOptions& options, bool count_self,
+                      Network::PutCallback done) {
   const absl::Duration now = options_.monotonic();
   const uint64_t id = next_id_++;
   Operation& operation = operations_[id];
@@ -148,8 +148,7 @@ void Publisher::OnReceipt(const Address& from,
   if (body.place() != operation.place || body.digest() != operation.digest)
     return;
   for (const StorageNode* node : Targets(operation.place)) {
-    if (node->id.empty() ? node->address != from
-                         : node->id != body.node_id())
+    if (node->id.empty() ? node->address != from : node->id != body.node_id())
       continue;
     if (!node->id.empty() &&
         !crypto::Ed25519Verify(
@@ -205,8 +204,8 @@ absl::Duration Publisher::Tick() {
   }
   absl::Duration next = absl::InfiniteDuration();
   for (const auto& [id, operation] : operations_)
-    next = std::min({next, operation.next_confirm, operation.next_put,
-                     operation.deadline});
+    next = std::min(
+        {next, operation.next_confirm, operation.next_put, operation.deadline});
   return next;
 }
 

@@ -66,8 +66,9 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
         if (body.place() == places->Telemetry(writer.id, stream)) return true;
       return false;
     case RECORD_KIND_DOCUMENT:
-      return places && body.place() == places->Document(
-                                           crypto::Sha256Digest(body.payload()));
+      return places &&
+             body.place() ==
+                 places->Document(crypto::Sha256Digest(body.payload()));
     case RECORD_KIND_NODE_DIRECTORY:
       return places && body.place() == places->NodeDirectory();
     case RECORD_KIND_PAIR_ANSWER:

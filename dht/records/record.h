@@ -43,8 +43,8 @@ struct Writer {
 // record itself is checked afterwards by VerifyRecord with the key returned.
 // Errors keep their reason ("revoked", "expired_credential", …). Called from
 // the network's thread: must be thread-safe and must not block.
-using WriterResolver =
-    std::function<absl::StatusOr<Writer>(const RecordBody& body, absl::Time now)>;
+using WriterResolver = std::function<absl::StatusOr<Writer>(
+    const RecordBody& body, absl::Time now)>;
 
 // The first 16 bytes of SHA-256 of the serialised Credential, for
 // RecordBody.credential_digest.
@@ -101,8 +101,8 @@ struct RecordFields {
   std::string place;     // PlaceNamer, or the claim ticket's
   uint64_t version = 0;  // from 1
   absl::Time issued;
-  absl::Time expires;    // rounded down to the second
-  std::string payload;   // at most kMaxPayloadSize
+  absl::Time expires;   // rounded down to the second
+  std::string payload;  // at most kMaxPayloadSize
   // Device, node and claim writers give one of these; a director or operator
   // neither: the key's public half names it.
   std::optional<records::v1::Credential> credential;

@@ -120,8 +120,8 @@ absl::Status Spool::Impl::Load() {
     if (!acknowledged && !name.ends_with(kWaiting)) continue;
     const std::string path = JoinPath(options_.directory, name);
     auto bytes = options_.files->Read(path, kMaxRecordSize);
-    if (!bytes.ok() && bytes.status().code() !=
-                           absl::StatusCode::kResourceExhausted)
+    if (!bytes.ok() &&
+        bytes.status().code() != absl::StatusCode::kResourceExhausted)
       return bytes.status();
     const auto expires =
         bytes.ok() ? ExpiryOf(*bytes) : std::optional<absl::Time>();
@@ -139,8 +139,9 @@ absl::Status Spool::Impl::Load() {
       SHOAL_RETURN_IF_ERROR(options_.files->Remove(path));
       continue;
     }
-    items_[digest] = {bytes->size(), *expires,          acknowledged,
-                      false,         absl::ZeroDuration(), options_.backoff};
+    items_[digest] = {bytes->size(),        *expires,
+                      acknowledged,         false,
+                      absl::ZeroDuration(), options_.backoff};
     bytes_ += bytes->size();
   }
   return absl::OkStatus();
@@ -158,9 +159,9 @@ absl::Status Spool::Impl::Add(const std::string& record) {
         bytes_ + record.size() > options_.max_bytes)
       return ResourceExhausted("spool_full",
                                "too many records wait for storage nodes");
-    SHOAL_RETURN_IF_ERROR(options_.files->WriteAtomic(Path(digest, kWaiting),
-                                                      record, 0600));
-    items_[digest] = {record.size(), *expires, false, false,
+    SHOAL_RETURN_IF_ERROR(
+        options_.files->WriteAtomic(Path(digest, kWaiting), record, 0600));
+    items_[digest] = {record.size(),        *expires,        false, false,
                       absl::ZeroDuration(), options_.backoff};
     bytes_ += record.size();
   }
@@ -228,8 +229,8 @@ void Spool::Impl::Settle(Lock& lock, const Answer& answer) {
   if (!answer.result->under_replicated) {
     status = Erase(answer.digest);
   } else if (news) {
-    const auto bytes = options_.files->Read(Path(answer.digest, kWaiting),
-                                            kMaxRecordSize);
+    const auto bytes =
+        options_.files->Read(Path(answer.digest, kWaiting), kMaxRecordSize);
     status = bytes.ok() ? options_.files->WriteAtomic(
                               Path(answer.digest, kAcknowledged), *bytes, 0600)
                         : bytes.status();

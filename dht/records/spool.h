@@ -19,10 +19,10 @@
 namespace shoal::dht {
 
 struct SpoolOptions {
-  std::string directory;             // made when missing
-  FileSystem* files = nullptr;       // not owned
-  Clock* clock = nullptr;            // not owned
-  Network* network = nullptr;        // not owned; must outlive the Spool
+  std::string directory;        // made when missing
+  FileSystem* files = nullptr;  // not owned
+  Clock* clock = nullptr;       // not owned
+  Network* network = nullptr;   // not owned; must outlive the Spool
   size_t max_records = 4096;
   uint64_t max_bytes = 32ull << 20;  // of records
   int max_in_flight = 16;

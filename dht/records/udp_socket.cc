@@ -16,8 +16,8 @@ namespace {
 constexpr int kReceiveBuffer = 4 << 20;
 
 absl::StatusOr<FileDescriptor> BindOne(const Address& address) {
-  FileDescriptor fd(socket(address.family(),
-                           SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  FileDescriptor fd(
+      socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return ErrnoError(errno, "socket");
   const int one = 1;
   if (address.family() == AF_INET6 &&
@@ -48,8 +48,8 @@ absl::StatusOr<UdpSocket> UdpSocket::Bind(std::string_view first,
     SHOAL_ASSIGN_OR_RETURN(FileDescriptor fd, BindOne(address));
     sockaddr_storage storage;
     socklen_t length = sizeof storage;
-    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&storage),
-                    &length) != 0)
+    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&storage), &length) !=
+        0)
       return ErrnoError(errno, "getsockname");
     result.sockets_.push_back(std::move(fd));
     result.bound_.push_back(

@@ -1,10 +1,10 @@
 #include "dht/swarm/control.h"
 
-#include <limits>
-#include <set>
-
 #include <fmt/format.h>
+
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "common/bytes.h"
@@ -44,9 +44,12 @@ absl::StatusOr<json> ParseObject(std::string_view line) {
   bool text = false, escaped = false;
   for (const char c : line) {
     if (text) {
-      if (escaped) escaped = false;
-      else if (c == '\\') escaped = true;
-      else if (c == '"') text = false;
+      if (escaped)
+        escaped = false;
+      else if (c == '\\')
+        escaped = true;
+      else if (c == '"')
+        text = false;
       continue;
     }
     if (c == '"') text = true;
@@ -56,7 +59,8 @@ absl::StatusOr<json> ParseObject(std::string_view line) {
   }
   json parsed = json::parse(line, check, /*allow_exceptions=*/false);
   if (!problem.empty()) return Bad(problem);
-  if (parsed.is_discarded() || !parsed.is_object()) return Bad("no JSON object");
+  if (parsed.is_discarded() || !parsed.is_object())
+    return Bad("no JSON object");
   return parsed;
 }
 
@@ -79,8 +83,8 @@ class Reader {
   }
   std::string Path(const char* key) {
     std::string path = Text(key, 4095);
-    if (ok() && (!path.starts_with('/') ||
-                 path.find('\0') != std::string::npos)) {
+    if (ok() &&
+        (!path.starts_with('/') || path.find('\0') != std::string::npos)) {
       Fail(key, "is no absolute path");
     }
     return path;
@@ -259,13 +263,11 @@ struct CommandWriter {
     return o;
   }
   json operator()(const FetchCommand& c) const {
-    json o{{"op", "fetch"},
-           {"id", c.id},
-           {"path", c.path},
-           {"peers", c.peers},
-           {"urls", c.urls},
-           {"deadline_ms", static_cast<uint64_t>(c.deadline_ms)},
-           {"seed", c.seed}};
+    json o{
+        {"op", "fetch"},  {"id", c.id},
+        {"path", c.path}, {"peers", c.peers},
+        {"urls", c.urls}, {"deadline_ms", static_cast<uint64_t>(c.deadline_ms)},
+        {"seed", c.seed}};
     Put(o, c.artifact);
     return o;
   }
@@ -314,7 +316,8 @@ struct EventWriter {
     return o;
   }
   json operator()(const ChunkEvent& e) const {
-    return {{"event", "chunk"}, {"id", e.id},
+    return {{"event", "chunk"},
+            {"id", e.id},
             {"data", absl::Base64Escape(
                          absl::string_view(e.data.data(), e.data.size()))}};
   }

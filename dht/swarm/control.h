@@ -110,8 +110,9 @@ struct StatsEvent {
   uint64_t uploaded = 0;
 };
 inline constexpr size_t kMaxChunk = 32 * 1024;
-using Event = std::variant<ReadyEvent, ProgressEvent, DoneEvent, FailedEvent,
-                           ChunkEvent, SeedingEvent, SeedFailedEvent, StatsEvent>;
+using Event =
+    std::variant<ReadyEvent, ProgressEvent, DoneEvent, FailedEvent, ChunkEvent,
+                 SeedingEvent, SeedFailedEvent, StatsEvent>;
 
 // With the line feed. "bad_control" when a text is no UTF-8 or the line would
 // be too long.

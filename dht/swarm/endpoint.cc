@@ -1,10 +1,9 @@
 #include "dht/swarm/endpoint.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 
 #include <charconv>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -18,9 +17,8 @@ std::string Endpoint::ToString() const {
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text,
                                        bool allow_port_zero) {
   const auto bad = [&](std::string_view why) {
-    return InvalidArgument(
-        "bad_address", fmt::format("'{}' is not ip:port: {}",
-                                   text.substr(0, 64), why));
+    return InvalidArgument("bad_address", fmt::format("'{}' is not ip:port: {}",
+                                                      text.substr(0, 64), why));
   };
   if (text.size() > 64) return bad("too long");
   Endpoint endpoint;
@@ -44,7 +42,8 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text,
   }
   const auto [end, error] =
       std::from_chars(port.data(), port.data() + port.size(), endpoint.port);
-  if (port.empty() || error != std::errc() || end != port.data() + port.size()) {
+  if (port.empty() || error != std::errc() ||
+      end != port.data() + port.size()) {
     return bad("the port is not a number up to 65535");
   }
   if (endpoint.port == 0 && !allow_port_zero) return bad("port 0");
@@ -53,8 +52,8 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text,
 
 absl::Status ValidateUrl(std::string_view url) {
   const auto bad = [&](std::string_view why) {
-    return InvalidArgument("bad_url", fmt::format("'{}': {}",
-                                                  url.substr(0, 128), why));
+    return InvalidArgument("bad_url",
+                           fmt::format("'{}': {}", url.substr(0, 128), why));
   };
   if (url.size() > 2048) return bad("longer than 2048 bytes");
   for (const char c : url) {

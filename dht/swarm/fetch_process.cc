@@ -1,6 +1,7 @@
 #include "dht/swarm/fetch_process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -14,8 +15,6 @@
 #include <set>
 #include <thread>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/clock.h"
@@ -96,7 +95,7 @@ struct FetchProcess::Impl {
   std::condition_variable changed;
   FetchOptions options;  // `limits` below the mutex, the rest constant
   std::string address;
-  bool ready = false;     // the child is configured and listens
+  bool ready = false;  // the child is configured and listens
   bool once_ready = false;
   bool stopping = false;
   FetchStatus status;
@@ -104,7 +103,7 @@ struct FetchProcess::Impl {
   std::map<std::string, RunningSeed> seeds;
   std::map<std::string, RunningDocument> documents;  // by wire id
   uint64_t last_wire_id = 0;
-  std::string outbox;  // lines for the child
+  std::string outbox;   // lines for the child
   Callbacks callbacks;  // to be called without the mutex
 
   FileDescriptor wake;
@@ -164,8 +163,8 @@ void FetchProcess::Impl::SendFetch(const RunningJob& running) {
   command.peers = running.job.peers;
   command.urls = running.job.origin_urls;
   command.seed = running.job.seed_afterwards;
-  command.deadline_ms = std::max<int64_t>(
-      1, absl::ToInt64Milliseconds(running.deadline - Now()));
+  command.deadline_ms =
+      std::max<int64_t>(1, absl::ToInt64Milliseconds(running.deadline - Now()));
   Send(command);
 }
 
@@ -224,10 +223,10 @@ void FetchProcess::Impl::OnDone(const DoneEvent& event) {
 
 void FetchProcess::Impl::OnFailed(const FailedEvent& event) {
   if (const auto it = documents.find(event.id); it != documents.end()) {
-    callbacks.push_back([callback = std::move(it->second.callback),
-                         status = event.status] {
-      if (callback) callback(status);
-    });
+    callbacks.push_back(
+        [callback = std::move(it->second.callback), status = event.status] {
+          if (callback) callback(status);
+        });
     documents.erase(it);
     return;
   }
@@ -246,20 +245,20 @@ void FetchProcess::Impl::OnEvent(Event event) {
     for (auto& [id, running] : jobs) {
       if (running.wire_id != progress->id) continue;
       running.now = progress->counters;
-      callbacks.push_back([callback = running.progress,
-                           bytes = progress->bytes] {
-        if (callback) callback(bytes);
-      });
+      callbacks.push_back(
+          [callback = running.progress, bytes = progress->bytes] {
+            if (callback) callback(bytes);
+          });
     }
   } else if (auto* chunk = std::get_if<ChunkEvent>(&event)) {
     const auto it = documents.find(chunk->id);
     if (it == documents.end()) return;
     // The child is held to the cap as well.
     if (it->second.bytes.size() + chunk->data.size() > it->second.max_bytes) {
-      return OnFailed({chunk->id,
-                       ResourceExhausted("document_too_large",
-                                         "more than was allowed"),
-                       Counters()});
+      return OnFailed(
+          {chunk->id,
+           ResourceExhausted("document_too_large", "more than was allowed"),
+           Counters()});
     }
     it->second.bytes += chunk->data;
   } else if (auto* seeding = std::get_if<SeedingEvent>(&event)) {
@@ -276,8 +275,8 @@ void FetchProcess::Impl::OnEvent(Event event) {
       callbacks.push_back(
           [callback, status = failed->status] { callback(status); });
     } else {
-      LogWarn("seed_dropped", {{"path", it->second.job.path},
-                               {"error", failed->status}});
+      LogWarn("seed_dropped",
+              {{"path", it->second.job.path}, {"error", failed->status}});
     }
     seeds.erase(it);
   }
@@ -448,9 +447,8 @@ void FetchProcess::Impl::Loop() {
                      {from_child.get(), POLLIN, 0},
                      {writing ? to_child.get() : -1, POLLOUT, 0}};
     poll(fds, 3,
-         static_cast<int>(absl::ToInt64Milliseconds(
-             absl::Ceil(std::max(wait, absl::ZeroDuration()),
-                        absl::Milliseconds(1)))));
+         static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(
+             std::max(wait, absl::ZeroDuration()), absl::Milliseconds(1)))));
     uint64_t count = 0;
     // Empty when something else ended the wait.
     [[maybe_unused]] const ssize_t n = read(wake.get(), &count, sizeof(count));

@@ -84,12 +84,12 @@ struct FetchJob {
 };
 
 struct FetchResult {
-  uint64_t bytes_from_peers = 0;    // payload, including what failed the check
+  uint64_t bytes_from_peers = 0;  // payload, including what failed the check
   uint64_t bytes_from_origin = 0;
   // Of the file's length, what needed no transfer (an estimate after a
   // restart of the child, whose last bytes are not counted).
   uint64_t bytes_resumed = 0;
-  uint64_t bytes_discarded = 0;     // failed their check (any source)
+  uint64_t bytes_discarded = 0;  // failed their check (any source)
 };
 
 struct SeedJob {
@@ -113,7 +113,7 @@ struct FetchStatus {
   pid_t child = -1;  // -1 between two children
   int restarts = 0;
   int jobs = 0;
-  int seeds = 0;      // verified and served
+  int seeds = 0;          // verified and served
   uint64_t uploaded = 0;  // payload bytes since the child's start
 };
 

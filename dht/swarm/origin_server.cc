@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
@@ -13,8 +14,6 @@
 #include <optional>
 #include <string_view>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/files.h"
@@ -72,7 +71,8 @@ std::optional<uint64_t> ParseNumber(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
+  if (text.empty() || error != std::errc() ||
+      end != text.data() + text.size()) {
     return std::nullopt;
   }
   return value;
@@ -270,14 +270,13 @@ absl::StatusOr<std::unique_ptr<OriginServer>> OriginServer::Open(
       MHD_OPTION_PER_IP_CONNECTION_LIMIT,
       static_cast<unsigned>(impl->options.max_connections_per_ip),
       MHD_OPTION_CONNECTION_TIMEOUT,
-      static_cast<unsigned>(
-          absl::ToInt64Seconds(impl->options.idle_timeout)),
+      static_cast<unsigned>(absl::ToInt64Seconds(impl->options.idle_timeout)),
       MHD_OPTION_CONNECTION_MEMORY_LIMIT, size_t{16 * 1024},
       MHD_OPTION_UNESCAPE_CALLBACK, KeepEscapes, nullptr, MHD_OPTION_END);
   if (impl->daemon == nullptr) {
-    return Unavailable("listen", fmt::format("can't listen on {}: {}",
-                                             bind.ToString(),
-                                             std::strerror(errno)));
+    return Unavailable("listen",
+                       fmt::format("can't listen on {}: {}", bind.ToString(),
+                                   std::strerror(errno)));
   }
   const MHD_DaemonInfo* info =
       MHD_get_daemon_info(impl->daemon, MHD_DAEMON_INFO_BIND_PORT);

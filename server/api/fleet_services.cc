@@ -28,13 +28,12 @@ class DevicesService final : public fleet::v1::Devices::Service {
   grpc::Status GetDevice(ServerContext* context,
                          const fleet::v1::GetDeviceRequest* request,
                          fleet::v1::Device* response) override {
-    return edge_.Call(context, "device.read",
-                      [&](const Caller&) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response,
-                            edge_.parts().devices->Get(request->name()));
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, "device.read", [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 edge_.parts().devices->Get(request->name()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status ListDevices(ServerContext* context,
@@ -85,13 +84,12 @@ class DevicesService final : public fleet::v1::Devices::Service {
       ServerContext* context,
       const fleet::v1::CreateClaimTicketRequest* request,
       fleet::v1::CreateClaimTicketResponse* response) override {
-    return edge_.Call(context, "device.accept",
-                      [&](const Caller& caller) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response, edge_.parts().pairing->CreateTicket(
-                                           *request, caller.audit_name()));
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, "device.accept", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().pairing->CreateTicket(
+                                                *request, caller.audit_name()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status UpdateDeviceLabels(
@@ -114,15 +112,14 @@ class DevicesService final : public fleet::v1::Devices::Service {
       ServerContext* context,
       const fleet::v1::DecommissionDeviceRequest* request,
       fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.decommission",
-        [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(
-              *response, edge_.parts().devices->Decommission(
-                             request->name(), request->reason(),
-                             caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, "device.decommission",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().devices->Decommission(
+                                           request->name(), request->reason(),
+                                           caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
  private:
@@ -136,37 +133,34 @@ class NodesService final : public fleet::v1::Nodes::Service {
   grpc::Status EnrollNode(ServerContext* context,
                           const fleet::v1::EnrollNodeRequest* request,
                           fleet::v1::EnrollNodeResponse* response) override {
-    return edge_.Call(context, "node.enroll",
-                      [&](const Caller& caller) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response->mutable_bundle(),
-                            edge_.parts().nodes->Enroll(*request,
-                                                        caller.audit_name()));
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, "node.enroll", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(
+              *response->mutable_bundle(),
+              edge_.parts().nodes->Enroll(*request, caller.audit_name()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status ListNodes(ServerContext* context,
                          const fleet::v1::ListNodesRequest*,
                          fleet::v1::ListNodesResponse* response) override {
-    return edge_.Call(context, kAnyOperator,
-                      [&](const Caller&) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response->mutable_directory(),
-                            edge_.parts().nodes->Directory());
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response->mutable_directory(),
+                                 edge_.parts().nodes->Directory());
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status GetNetwork(ServerContext* context,
                           const fleet::v1::GetNetworkRequest*,
                           fleet::v1::GetNetworkResponse* response) override {
-    return edge_.Call(context, kAnyOperator,
-                      [&](const Caller&) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(*response,
-                                               edge_.parts().nodes->Network());
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().nodes->Network());
+          return absl::OkStatus();
+        });
   }
 
  private:
@@ -180,17 +174,17 @@ class PoliciesService final : public policy::v1::Policies::Service {
   grpc::Status GetPolicy(ServerContext* context,
                          const policy::v1::GetPolicyRequest*,
                          policy::v1::GetPolicyResponse* response) override {
-    return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
-          const auto view = edge_.parts().trust->View();
-          *response->mutable_policy() = view->policy;
-          response->set_sha256(HexEncode(view->policy_sha256));
-          const auto version = view->versions.find("policy");
-          if (version != view->versions.end()) {
-            response->set_metadata_version(version->second);
-          }
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, kAnyOperator,
+                      [&](const Caller&) -> absl::Status {
+                        const auto view = edge_.parts().trust->View();
+                        *response->mutable_policy() = view->policy;
+                        response->set_sha256(HexEncode(view->policy_sha256));
+                        const auto version = view->versions.find("policy");
+                        if (version != view->versions.end()) {
+                          response->set_metadata_version(version->second);
+                        }
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status TestPolicy(ServerContext* context,
@@ -205,15 +199,13 @@ class PoliciesService final : public policy::v1::Policies::Service {
                 auto found, edge_.parts().devices->Get(request->device()));
             SHOAL_ASSIGN_OR_RETURN(std::string key, DeviceKey(found.name()));
             SHOAL_ASSIGN_OR_RETURN(std::string id, HexDecode(key));
-            facts =
-                rules::FactsFromPolicy(edge_.parts().trust->View()->policy, id,
-                                       found.device_type());
+            facts = rules::FactsFromPolicy(edge_.parts().trust->View()->policy,
+                                           id, found.device_type());
           }
-          SHOAL_ASSIGN_OR_RETURN(
-              rules::Decision decision,
-              edge_.parts().access->Explain(request->principal(),
-                                            request->action(),
-                                            device ? &facts : nullptr));
+          SHOAL_ASSIGN_OR_RETURN(rules::Decision decision,
+                                 edge_.parts().access->Explain(
+                                     request->principal(), request->action(),
+                                     device ? &facts : nullptr));
           response->set_allowed(decision.allowed);
           response->set_explanation(decision.explanation);
           return absl::OkStatus();
@@ -267,17 +259,17 @@ class TrustService final : public trust::v1::Trust::Service {
   grpc::Status GetTrust(ServerContext* context,
                         const trust::v1::GetTrustRequest*,
                         trust::v1::GetTrustResponse* response) override {
-    return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
-          const auto view = edge_.parts().trust->View();
-          response->set_fleet_id(HexEncode(view->fleet.fleet_id));
-          for (const auto& [role, version] : view->versions) {
-            (*response->mutable_versions())[role] = version;
-          }
-          response->set_timestamp_expires(
-              absl::ToUnixSeconds(view->timestamp_expires));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, kAnyOperator,
+                      [&](const Caller&) -> absl::Status {
+                        const auto view = edge_.parts().trust->View();
+                        response->set_fleet_id(HexEncode(view->fleet.fleet_id));
+                        for (const auto& [role, version] : view->versions) {
+                          (*response->mutable_versions())[role] = version;
+                        }
+                        response->set_timestamp_expires(
+                            absl::ToUnixSeconds(view->timestamp_expires));
+                        return absl::OkStatus();
+                      });
   }
 
  private:
@@ -307,9 +299,8 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
           }
           uint64_t after = request->after();
           if (request->last() > 0) {
-            SHOAL_ASSIGN_OR_RETURN(
-                uint64_t from,
-                parts.telemetry->CursorOfLast(request->last(), device));
+            SHOAL_ASSIGN_OR_RETURN(uint64_t from, parts.telemetry->CursorOfLast(
+                                                      request->last(), device));
             after = std::max(after, from);
           }
           while (!context->IsCancelled() && !parts.store->shut_down()) {
@@ -323,9 +314,9 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
                   auto [it, first] = allowed.emplace(response.device(), false);
                   if (first) {
                     auto facts = FactsOfId(response.device().substr(8));
-                    it->second = facts.ok() &&
-                                 parts.access->Allows(caller, "telemetry.read",
-                                                      &*facts);
+                    it->second =
+                        facts.ok() &&
+                        parts.access->Allows(caller, "telemetry.read", &*facts);
                   }
                   if (it->second) open = writer->Write(response);
                   return open;

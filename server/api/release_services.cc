@@ -51,13 +51,12 @@ class ReleasesService final : public release::v1::Releases::Service {
   grpc::Status GetRelease(ServerContext* context,
                           const release::v1::GetReleaseRequest* request,
                           release::v1::Release* response) override {
-    return edge_.Call(context, kAnyOperator,
-                      [&](const Caller&) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response,
-                            edge_.parts().releases->Get(request->name()));
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 edge_.parts().releases->Get(request->name()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status ListReleases(

@@ -18,25 +18,23 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
   grpc::Status CreateRollout(ServerContext* context,
                              const rollout::v1::CreateRolloutRequest* request,
                              rollout::v1::Rollout* response) override {
-    return edge_.Call(context, "rollout.create",
-                      [&](const Caller& caller) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response, edge_.parts().rollouts->Create(
-                                           *request, caller.audit_name()));
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Create(
+                                                *request, caller.audit_name()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status GetRollout(ServerContext* context,
                           const rollout::v1::GetRolloutRequest* request,
                           rollout::v1::Rollout* response) override {
-    return edge_.Call(context, kAnyOperator,
-                      [&](const Caller&) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response,
-                            edge_.parts().rollouts->Get(request->name()));
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 edge_.parts().rollouts->Get(request->name()));
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status ListRollouts(
@@ -86,8 +84,8 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
         context, "rollout.approve", [&](const Caller& caller) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response, edge_.parts().rollouts->Approve(
-                             request->name(), request->phase(),
-                             request->etag(), caller.audit_name()));
+                             request->name(), request->phase(), request->etag(),
+                             caller.audit_name()));
           return absl::OkStatus();
         });
   }

@@ -8,11 +8,9 @@ namespace {
 rules::LocalTime PlaneTime(Clock& clock) {
   // Windows of rules about the plane count in UTC: a fleet spans time zones.
   const absl::TimeZone utc = absl::UTCTimeZone();
-  const absl::CivilMinute minute =
-      absl::ToCivilMinute(clock.WallNow(), utc);
+  const absl::CivilMinute minute = absl::ToCivilMinute(clock.WallNow(), utc);
   rules::LocalTime time;
-  time.weekday =
-      static_cast<int>(absl::GetWeekday(absl::CivilDay(minute))) + 1;
+  time.weekday = static_cast<int>(absl::GetWeekday(absl::CivilDay(minute))) + 1;
   time.minute = minute.hour() * 60 + minute.minute();
   return time;
 }

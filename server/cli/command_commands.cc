@@ -49,19 +49,18 @@ absl::Status RunCommandOn(Program& program, const RunOptions& options) {
       RecordsSession::Open(program, std::min(spec.timeout, absl::Seconds(15))));
   SHOAL_ASSIGN_OR_RETURN(
       const auto result,
-      RunRemoteCommand(*session, spec, program.clock(),
-                       [&](const dht::PutResult& put) {
-                         program.Remark(fmt::format(
-                             "sent: {} of {} storage nodes have it on disk",
-                             put.receipts, put.wanted));
-                       }));
+      RunRemoteCommand(
+          *session, spec, program.clock(), [&](const dht::PutResult& put) {
+            program.Remark(
+                fmt::format("sent: {} of {} storage nodes have it on disk",
+                            put.receipts, put.wanted));
+          }));
   const bool terminal = program.streams().out_is_terminal;
   if (program.json()) {
     program.PrintText(ResultJson(result) + "\n");
   } else {
-    program.PrintText(terminal
-                          ? Printable(result.output(), /*keep_lines=*/true)
-                          : result.output());
+    program.PrintText(terminal ? Printable(result.output(), /*keep_lines=*/true)
+                               : result.output());
   }
   return StatusOfResult(result);
 }

@@ -28,10 +28,10 @@ void AppendCases(const CLI::App& app, const std::string& path,
   if (!words.empty() && !options.empty()) words += " ";
   out += fmt::format("    '{}') words='{}' ;;\n", path, words + options);
   for (const CLI::App* command : app.get_subcommands(nullptr)) {
-    AppendCases(*command,
-                path.empty() ? command->get_name()
-                             : path + " " + command->get_name(),
-                out);
+    AppendCases(
+        *command,
+        path.empty() ? command->get_name() : path + " " + command->get_name(),
+        out);
   }
 }
 

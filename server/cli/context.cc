@@ -107,9 +107,9 @@ absl::StatusOr<Context> ContextStore::Load(const std::string& wanted) const {
   context.directory = DirectoryOf(name);
   const std::string path = JoinPath(context.directory, "context.toml");
   if (!fs_.Exists(path)) {
-    return NotFound("unknown_context",
-                    fmt::format("there is no context '{}' in {}", name,
-                                directory_));
+    return NotFound(
+        "unknown_context",
+        fmt::format("there is no context '{}' in {}", name, directory_));
   }
   SHOAL_ASSIGN_OR_RETURN(const std::string text, fs_.Read(path, 1 << 20));
   SHOAL_ASSIGN_OR_RETURN(Config config, Config::Parse(text, path));

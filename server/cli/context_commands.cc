@@ -30,14 +30,15 @@ absl::StatusOr<std::string> FleetOf(
     const fleet::v1::GetNetworkResponse& network, const std::string& wanted) {
   if (network.roots_size() == 0) {
     return FailedPrecondition(
-        "no_trust", "the management plane has no metadata yet; run: shoald "
-                    "import --data DIR REPO");
+        "no_trust",
+        "the management plane has no metadata yet; run: shoald "
+        "import --data DIR REPO");
   }
   const std::string id = crypto::Sha256Digest(network.roots(0));
   if (!wanted.empty() && HexEncode(id) != wanted) {
     return PermissionDenied(
-        "wrong_fleet", fmt::format("the management plane is of fleet {}",
-                                   HexEncode(id)));
+        "wrong_fleet",
+        fmt::format("the management plane is of fleet {}", HexEncode(id)));
   }
   return id;
 }
@@ -50,11 +51,11 @@ absl::Status Add(Program& program, const AddOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const auto existing, store.List());
   if (std::find(existing.begin(), existing.end(), options.name) !=
       existing.end()) {
-    return MakeError(absl::StatusCode::kAlreadyExists, "context_exists",
-                     fmt::format("there is a context '{}' already; remove {} "
-                                 "or choose another name",
-                                 options.name,
-                                 store.DirectoryOf(options.name)));
+    return MakeError(
+        absl::StatusCode::kAlreadyExists, "context_exists",
+        fmt::format("there is a context '{}' already; remove {} "
+                    "or choose another name",
+                    options.name, store.DirectoryOf(options.name)));
   }
   Context context;
   context.name = options.name;
@@ -75,11 +76,9 @@ absl::Status Add(Program& program, const AddOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const auto plane, program.ConnectTo(context));
   SHOAL_ASSIGN_OR_RETURN(const auto network, plane->GetNetwork());
   SHOAL_ASSIGN_OR_RETURN(context.fleet_id, FleetOf(network, options.fleet));
-  SHOAL_RETURN_IF_ERROR(
-      program.fs().MakeDirectories(context.directory, 0700));
-  absl::Status saved = VerifyNetwork(context, network, program.fs(),
-                                     program.clock())
-                           .status();
+  SHOAL_RETURN_IF_ERROR(program.fs().MakeDirectories(context.directory, 0700));
+  absl::Status saved =
+      VerifyNetwork(context, network, program.fs(), program.clock()).status();
   if (saved.ok()) saved = store.SaveNetwork(context, network);
   if (saved.ok()) saved = store.Save(context);
   if (!saved.ok()) {
@@ -172,8 +171,8 @@ absl::Status Show(Program& program, const NameOptions& options) {
       "operator       {}\nfleet          {}\nstorage nodes  {}\n"
       "network epoch  {}\ntrust          root {}, timestamp {}{}\n",
       context.name, context.directory, context.server, context.operator_dir,
-      fleet, network.directory().nodes_size(), epoch,
-      stored.trust.root_version, stored.trust.timestamp_version,
+      fleet, network.directory().nodes_size(), epoch, stored.trust.root_version,
+      stored.trust.timestamp_version,
       stored.expired ? ", expired: shoald has not been up lately" : ""));
   return absl::OkStatus();
 }

@@ -35,16 +35,14 @@ std::string StateOf(const fleet::v1::Device& device) {
 
 void AddDeviceRow(Table& table, const fleet::v1::Device& device,
                   absl::Time now) {
-  table.AddRow({ShortName(device.name()), StateOf(device),
-                device.device_type(), device.running_version(),
-                FormatLabels(device.labels()),
+  table.AddRow({ShortName(device.name()), StateOf(device), device.device_type(),
+                device.running_version(), FormatLabels(device.labels()),
                 FormatAge(device.last_seen_at(), now),
                 device.waiting_reason()});
 }
 
 Table DeviceTable() {
-  return Table(
-      {"ID", "STATE", "TYPE", "VERSION", "LABELS", "SEEN", "WAITING"});
+  return Table({"ID", "STATE", "TYPE", "VERSION", "LABELS", "SEEN", "WAITING"});
 }
 
 std::string Describe(const fleet::v1::Device& device) {
@@ -59,8 +57,8 @@ std::string Describe(const fleet::v1::Device& device) {
       device.policy_version(), device.agent_version(),
       FormatMillis(device.enrolled_at()), FormatMillis(device.last_seen_at()),
       device.waiting_reason().empty() ? "-" : device.waiting_reason());
-  const std::map<std::string, std::string> inventory(
-      device.inventory().begin(), device.inventory().end());
+  const std::map<std::string, std::string> inventory(device.inventory().begin(),
+                                                     device.inventory().end());
   for (const auto& [name, value] : inventory) {
     text += fmt::format("  {:<14} {}\n", name, value);
   }
@@ -83,8 +81,8 @@ absl::Status Ticket(Program& program, const TicketOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   SHOAL_ASSIGN_OR_RETURN(const auto ticket, plane->CreateClaimTicket(request));
   if (!options.out.empty()) {
-    SHOAL_RETURN_IF_ERROR(program.fs().WriteAtomic(
-        options.out, ticket.ticket() + "\n", 0600));
+    SHOAL_RETURN_IF_ERROR(
+        program.fs().WriteAtomic(options.out, ticket.ticket() + "\n", 0600));
   }
   program.Print(ticket, [&] {
     std::string text;
@@ -92,10 +90,10 @@ absl::Status Ticket(Program& program, const TicketOptions& options) {
     text += ticket.ticket() + "\n";
     return text;
   });
-  program.Remark(fmt::format(
-      "good for one device until {}; shown once{}",
-      FormatSeconds(ticket.expires_at()),
-      options.out.empty() ? "" : ", also in " + options.out));
+  program.Remark(
+      fmt::format("good for one device until {}; shown once{}",
+                  FormatSeconds(ticket.expires_at()),
+                  options.out.empty() ? "" : ", also in " + options.out));
   return absl::OkStatus();
 }
 
@@ -159,9 +157,8 @@ absl::Status Label(Program& program, const DeviceOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const auto device, plane->GetDevice(get));
   SHOAL_ASSIGN_OR_RETURN(
       const Labels labels,
-      ApplyLabelChanges(
-          Labels(device.labels().begin(), device.labels().end()),
-          options.changes));
+      ApplyLabelChanges(Labels(device.labels().begin(), device.labels().end()),
+                        options.changes));
   fleet::v1::UpdateDeviceLabelsRequest request;
   request.set_name(device.name());
   request.set_etag(device.etag());
@@ -177,8 +174,7 @@ absl::Status Decommission(Program& program, const DeviceOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(*request.mutable_name(), DeviceName(options.device));
   request.set_reason(options.reason);
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
-  SHOAL_ASSIGN_OR_RETURN(const auto device,
-                         plane->DecommissionDevice(request));
+  SHOAL_ASSIGN_OR_RETURN(const auto device, plane->DecommissionDevice(request));
   PrintDevice(program, device);
   return absl::OkStatus();
 }
@@ -193,8 +189,7 @@ void AddDeviceCommands(CLI::App& app, Program& program) {
       "device ticket --type gateway\n"
       "device ticket --type gateway --label site=lab --lifetime 2h --out "
       "ticket.txt");
-  command->add_option("--type", ticket->device_type, "Device type")
-      ->required();
+  command->add_option("--type", ticket->device_type, "Device type")->required();
   command
       ->add_option("--label", ticket->labels,
                    "key=value for the device; may be repeated")

@@ -61,15 +61,14 @@ ExportTree::~ExportTree() {
 
 absl::Status ExportTree::Begin(const std::string& path) {
   if (!IsTreePath(path)) {
-    return InvalidArgument("bad_path",
-                           fmt::format("'{}' is no path of a repository",
-                                       path));
+    return InvalidArgument(
+        "bad_path", fmt::format("'{}' is no path of a repository", path));
   }
   const std::string full = JoinPath(directory_, path);
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(Parent(full)));
-  const int fd = ::open((full + kPartial).c_str(),
-                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                        0644);
+  const int fd =
+      ::open((full + kPartial).c_str(),
+             O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (fd < 0) return ErrnoError(errno, "create " + full);
   file_.Reset(fd);
   path_ = path;

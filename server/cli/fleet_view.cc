@@ -84,7 +84,8 @@ absl::StatusOr<std::string> NetworkFetcher::FetchMetadata(
       newest_version = *found;
     }
   }
-  if (newest == nullptr) return NotInNetwork(fmt::format("metadata of {}", role));
+  if (newest == nullptr)
+    return NotInNetwork(fmt::format("metadata of {}", role));
   return *newest;
 }
 
@@ -140,8 +141,7 @@ absl::StatusOr<std::string> RolloutDeviceType(
       for (const auto& target : *targets) {
         constexpr std::string_view kHead = "director/";
         if (target.path.starts_with(kHead) && target.path.ends_with(tail)) {
-          const size_t length =
-              target.path.size() - kHead.size() - tail.size();
+          const size_t length = target.path.size() - kHead.size() - tail.size();
           return target.path.substr(kHead.size(), length);
         }
       }
@@ -163,8 +163,8 @@ absl::StatusOr<dht::WriterResolver> MakeResolver(signing::FleetTrust trust) {
     signing::FleetTrust trust;
     policy::v1::AccessPolicy policy;
   };
-  auto known = std::make_shared<const Known>(
-      Known{std::move(trust), std::move(policy)});
+  auto known =
+      std::make_shared<const Known>(Known{std::move(trust), std::move(policy)});
   return dht::CachingResolver(
       [known](const dht::RecordBody& body,
               absl::Time now) -> absl::StatusOr<dht::Writer> {

@@ -89,9 +89,8 @@ absl::StatusOr<std::unique_ptr<NodeClient>> NodeClient::Open(
   arguments.SetMaxReceiveMessageSize(kMaxMessage);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   auto impl = std::make_unique<Impl>();
-  impl->channel = grpc::CreateCustomChannel(options.node.grpc_address(),
-                                            tls::TlsCredentials(credentials),
-                                            arguments);
+  impl->channel = grpc::CreateCustomChannel(
+      options.node.grpc_address(), tls::TlsCredentials(credentials), arguments);
   impl->records = node::v1::Records::NewStub(impl->channel);
   crypto::Wipe(options.client_key_pem);
   impl->options = std::move(options);

@@ -62,8 +62,7 @@ absl::Status List(Program& program, const NoOptions&) {
   if (listed.ok()) {
     response = std::move(*listed);
   } else if (ExitCodeOf(listed.status()) == kExitUnreachable) {
-    program.Remark(
-        "shoald does not answer; this is what the context knows");
+    program.Remark("shoald does not answer; this is what the context knows");
     SHOAL_ASSIGN_OR_RETURN(const auto network, program.StoredNetwork());
     *response.mutable_directory() = network.directory();
   } else {
@@ -104,9 +103,9 @@ absl::Status Status(Program& program, const NoOptions&) {
     absl::StatusOr<node::v1::GetStatusResponse> status =
         Internal("unspecified", "not asked");
     auto client = program.ConnectNode(node, absl::Seconds(5));
-    status = client.ok() ? (*client)->GetStatus()
-                         : absl::StatusOr<node::v1::GetStatusResponse>(
-                               client.status());
+    status = client.ok()
+                 ? (*client)->GetStatus()
+                 : absl::StatusOr<node::v1::GetStatusResponse>(client.status());
     JsonObject object;
     object.Text("id", id).Text("grpc_address", node.grpc_address());
     if (status.ok()) {

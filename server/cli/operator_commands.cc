@@ -98,8 +98,9 @@ void AddOperatorCommands(CLI::App& app, Program& program) {
   create->add_option("name", options->name, "The operator's name")->required();
   create->add_option("--out", options->out, "Directory for the keys")
       ->required();
-  create->add_option("--role", options->roles,
-                     "A role that the policy's rules name; may be repeated")
+  create
+      ->add_option("--role", options->roles,
+                   "A role that the policy's rules name; may be repeated")
       ->allow_extra_args(false);
   OnRun(create, program, options, Create);
 }

@@ -61,7 +61,8 @@ Json Value(const Message& m, const FieldDescriptor* f, int index) {
     case FieldDescriptor::CPPTYPE_BOOL:
       return one ? r->GetBool(m, f) : r->GetRepeatedBool(m, f, index);
     case FieldDescriptor::CPPTYPE_ENUM: {
-      const auto* value = one ? r->GetEnum(m, f) : r->GetRepeatedEnum(m, f, index);
+      const auto* value =
+          one ? r->GetEnum(m, f) : r->GetRepeatedEnum(m, f, index);
       return value->name();
     }
     case FieldDescriptor::CPPTYPE_STRING: {

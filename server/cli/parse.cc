@@ -169,16 +169,16 @@ absl::StatusOr<rollout::v1::PhaseSpec> ParsePhase(std::string_view text) {
     }
     const auto pair = KeyValue(part);
     if (!pair) {
-      return UsageError(fmt::format("phase '{}': '{}' is no key=value",
-                                    name, part));
+      return UsageError(
+          fmt::format("phase '{}': '{}' is no key=value", name, part));
     }
     const auto [key, value] = *pair;
     if (key == "count" || key == "min") {
       const auto number = Number<uint32_t>(value);
       if (!number || *number == 0) {
-        return UsageError(fmt::format(
-            "phase '{}': {} is a whole number of devices from 1 on", name,
-            key));
+        return UsageError(
+            fmt::format("phase '{}': {} is a whole number of devices from 1 on",
+                        name, key));
       }
       if (key == "count") {
         phase.set_count(*number);

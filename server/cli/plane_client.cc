@@ -138,11 +138,11 @@ absl::StatusOr<std::unique_ptr<PlaneClient>> PlaneClient::Open(
 }
 
 // One line a method: service member, stub class, method, messages' package.
-#define SHOAL_UNARY(package, Service, member, Method, Response)              \
-  absl::StatusOr<package::Response> PlaneClient::Method(                     \
-      const package::Method##Request& request) {                             \
-    return impl_->Call(*impl_->member, &package::Service::Stub::Method,      \
-                       request);                                             \
+#define SHOAL_UNARY(package, Service, member, Method, Response)         \
+  absl::StatusOr<package::Response> PlaneClient::Method(                \
+      const package::Method##Request& request) {                        \
+    return impl_->Call(*impl_->member, &package::Service::Stub::Method, \
+                       request);                                        \
   }
 SHOAL_UNARY(fleet::v1, Devices, devices, GetDevice, Device)
 SHOAL_UNARY(fleet::v1, Devices, devices, ListDevices, ListDevicesResponse)
@@ -153,12 +153,10 @@ SHOAL_UNARY(fleet::v1, Devices, devices, DecommissionDevice, Device)
 SHOAL_UNARY(fleet::v1, Nodes, nodes, EnrollNode, EnrollNodeResponse)
 SHOAL_UNARY(policy::v1, Policies, policies, TestPolicy, TestPolicyResponse)
 SHOAL_UNARY(release::v1, Releases, releases, GetRelease, Release)
-SHOAL_UNARY(release::v1, Releases, releases, ListReleases,
-            ListReleasesResponse)
+SHOAL_UNARY(release::v1, Releases, releases, ListReleases, ListReleasesResponse)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, CreateRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, GetRollout, Rollout)
-SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListRollouts,
-            ListRolloutsResponse)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListRollouts, ListRolloutsResponse)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ApprovePhase, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, HaltRollout, Rollout)
 #undef SHOAL_UNARY

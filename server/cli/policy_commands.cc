@@ -61,8 +61,7 @@ std::string Describe(const policy::v1::GetPolicyResponse& response) {
   Table rules({"RULE", "WHO", "MAY", "ON", "WHILE"});
   for (const auto& rule : policy.rules()) {
     rules.AddRow({rule.name(), Joined(rule.principals()),
-                  Joined(rule.actions()), DevicesOf(rule),
-                  ConditionsOf(rule)});
+                  Joined(rule.actions()), DevicesOf(rule), ConditionsOf(rule)});
   }
   const auto& revoked = policy.revocations();
   return fmt::format(
@@ -75,8 +74,7 @@ std::string Describe(const policy::v1::GetPolicyResponse& response) {
           ? ""
           : fmt::format("\nrevoked: {} operator keys, {} node keys, {} device "
                         "CA keys\n",
-                        revoked.operator_keys_size(),
-                        revoked.node_keys_size(),
+                        revoked.operator_keys_size(), revoked.node_keys_size(),
                         revoked.device_ca_keys_size()));
 }
 
@@ -107,11 +105,9 @@ absl::Status Test(Program& program, const TestOptions& options) {
   });
   if (answer.allowed()) return absl::OkStatus();
   return PermissionDenied(
-      "not_allowed", fmt::format("{} may not {}{}", options.principal,
-                                 options.action,
-                                 options.device.empty()
-                                     ? ""
-                                     : " on " + options.device));
+      "not_allowed",
+      fmt::format("{} may not {}{}", options.principal, options.action,
+                  options.device.empty() ? "" : " on " + options.device));
 }
 
 }  // namespace

@@ -9,10 +9,10 @@
 namespace shoal::cli {
 
 std::string Bar(uint64_t done, uint64_t total, int width) {
-  const double share =
-      total == 0 ? 0.0
-                 : std::min(1.0, static_cast<double>(done) /
-                                     static_cast<double>(total));
+  const double share = total == 0
+                           ? 0.0
+                           : std::min(1.0, static_cast<double>(done) /
+                                               static_cast<double>(total));
   const auto filled = static_cast<size_t>(share * width);
   return "[" + std::string(filled, '#') +
          std::string(static_cast<size_t>(width) - filled, '-') + "]";
@@ -39,11 +39,10 @@ void ProgressLine::Update(uint64_t done) {
   last_ = now;
   drawn_ = true;
   const double seconds = std::max(0.001, absl::ToDoubleSeconds(now - started_));
-  out_ << fmt::format(
-              "\r\x1b[K{} {} {} of {}, {}/s", title_, Bar(done, total_),
-              HumanBytes(done), HumanBytes(total_),
-              HumanBytes(static_cast<uint64_t>(static_cast<double>(done) /
-                                               seconds)))
+  out_ << fmt::format("\r\x1b[K{} {} {} of {}, {}/s", title_, Bar(done, total_),
+                      HumanBytes(done), HumanBytes(total_),
+                      HumanBytes(static_cast<uint64_t>(
+                          static_cast<double>(done) / seconds)))
        << std::flush;
 }
 

@@ -62,15 +62,16 @@ absl::StatusOr<std::unique_ptr<RecordsSession>> RecordsSession::Open(
       StoredTrust stored,
       LoadTrust(*context, network, program.fs(), program.clock()));
   if (stored.expired) {
-    program.Remark("the fleet's metadata has expired: shoald was not up for "
-                   "long; revocations since then are not known here");
+    program.Remark(
+        "the fleet's metadata has expired: shoald was not up for "
+        "long; revocations since then are not known here");
   }
   SHOAL_ASSIGN_OR_RETURN(auto resolver, MakeResolver(std::move(stored.trust)));
-  SHOAL_ASSIGN_OR_RETURN(
-      auto key, LoadOperatorKey(program.fs(), context->operator_dir));
+  SHOAL_ASSIGN_OR_RETURN(auto key,
+                         LoadOperatorKey(program.fs(), context->operator_dir));
   std::unique_ptr<RecordsSession> session(new RecordsSession(
-      program, context->fleet_id, network.network().place_key(),
-      std::move(key), network.directory(), std::move(resolver)));
+      program, context->fleet_id, network.network().place_key(), std::move(key),
+      network.directory(), std::move(resolver)));
 
   dht::NetworkOptions options;
   options.bind_address = BindAddressFor(network.directory());
@@ -83,12 +84,11 @@ absl::StatusOr<std::unique_ptr<RecordsSession>> RecordsSession::Open(
   options.clock = &program.clock();
   SHOAL_ASSIGN_OR_RETURN(session->network_,
                          dht::Network::Open(std::move(options)));
-  const absl::Status connected =
-      session->network_->WaitUntilConnected(timeout);
+  const absl::Status connected = session->network_->WaitUntilConnected(timeout);
   if (!connected.ok()) {
-    return Unavailable("network_unreachable",
-                       "no storage node answered: " +
-                           std::string(connected.message()));
+    return Unavailable(
+        "network_unreachable",
+        "no storage node answered: " + std::string(connected.message()));
   }
   return session;
 }
@@ -109,8 +109,8 @@ absl::StatusOr<std::vector<dht::VerifiedRecord>> RecordsSession::PullAll(
     }
     const dht::VerifyContext verify{fleet_id_, &places_, resolver_,
                                     program_.clock().WallNow()};
-    const absl::Status pulled = (*client)->Pull(
-        request, [&](const node::v1::PullResponse& response) {
+    const absl::Status pulled =
+        (*client)->Pull(request, [&](const node::v1::PullResponse& response) {
           if (response.has_credential()) {
             // The resolver remembers it when it is good; the record behind it
             // says whether it was.

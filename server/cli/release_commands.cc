@@ -47,10 +47,9 @@ absl::Status Create(Program& program, const CreateOptions& options) {
     return UsageError(
         "type and version are names of letters, digits, '.', '_', '-'");
   }
-  SHOAL_ASSIGN_OR_RETURN(
-      const ReleaseImage image,
-      FindRelease(program.fs(), options.repository, options.device_type,
-                  options.version));
+  SHOAL_ASSIGN_OR_RETURN(const ReleaseImage image,
+                         FindRelease(program.fs(), options.repository,
+                                     options.device_type, options.version));
   release::v1::CreateReleaseHeader header;
   header.set_device_type(options.device_type);
   header.set_version(options.version);
@@ -76,10 +75,9 @@ absl::Status Create(Program& program, const CreateOptions& options) {
       hash.Update(chunk);
       sent += chunk.size();
       if (chunk.empty() && hash.Finish() != image.target.sha256) {
-        return DataLoss(
-            "hash_mismatch",
-            fmt::format("{} is not the image that {} names", image.path,
-                        image.metadata_name));
+        return DataLoss("hash_mismatch",
+                        fmt::format("{} is not the image that {} names",
+                                    image.path, image.metadata_name));
       }
       progress.Update(sent);
       return chunk;
@@ -103,8 +101,8 @@ absl::Status List(Program& program, const ListOptions& options) {
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   program.Print(all, [&] {
-    Table table({"TYPE", "VERSION", "COUNTER", "FLOOR", "SIZE", "DEVICES",
-                 "CREATED"});
+    Table table(
+        {"TYPE", "VERSION", "COUNTER", "FLOOR", "SIZE", "DEVICES", "CREATED"});
     for (const auto& release : all.releases()) {
       table.AddRow({release.device_type(), release.version(),
                     std::to_string(release.counter()),
@@ -163,8 +161,7 @@ void AddReleaseCommands(CLI::App& app, Program& program) {
       ->add_option("--repo", create->repository,
                    "Repository directory as shoal-sign keeps it")
       ->required();
-  command->add_option("--type", create->device_type, "Device type")
-      ->required();
+  command->add_option("--type", create->device_type, "Device type")->required();
   command->add_option("--version", create->version, "Version")->required();
   command->add_option("--notes", create->notes, "What is new, for people");
   OnRun(command, program, create, Create);

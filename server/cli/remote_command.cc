@@ -63,8 +63,7 @@ absl::StatusOr<std::string> BoxKeyOf(RecordsSession& session,
 
 records::v1::Command MakeCommand(const CommandSpec& spec,
                                  const std::string& operator_key,
-                                 const std::string& reply_key,
-                                 absl::Time now) {
+                                 const std::string& reply_key, absl::Time now) {
   records::v1::Command command;
   command.set_id(crypto::RandomBytes(kCommandIdSize));
   command.set_device_id(spec.device_id);
@@ -119,10 +118,9 @@ absl::StatusOr<records::v1::CommandResult> RunRemoteCommand(
     RecordsSession& session, const CommandSpec& spec, Clock& clock,
     const std::function<void(const dht::PutResult&)>& on_sent) {
   const absl::Duration end = clock.MonotonicNow() + spec.timeout;
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::string box_key,
-      BoxKeyOf(session, spec.device_id,
-               std::min(spec.timeout, absl::Seconds(10))));
+  SHOAL_ASSIGN_OR_RETURN(const std::string box_key,
+                         BoxKeyOf(session, spec.device_id,
+                                  std::min(spec.timeout, absl::Seconds(10))));
   const crypto::BoxKey reply_key = crypto::BoxKey::Generate();
   const absl::Time now = clock.WallNow();
   const records::v1::Command command = MakeCommand(
@@ -133,10 +131,9 @@ absl::StatusOr<records::v1::CommandResult> RunRemoteCommand(
   fields.version = static_cast<uint64_t>(command.issued());
   fields.issued = now;
   // Whole seconds: not before the command itself expires.
-  fields.expires =
-      absl::FromUnixMillis(command.expires()) + absl::Seconds(1);
-  SHOAL_ASSIGN_OR_RETURN(
-      fields.payload, crypto::SealTo(box_key, command.SerializeAsString()));
+  fields.expires = absl::FromUnixMillis(command.expires()) + absl::Seconds(1);
+  SHOAL_ASSIGN_OR_RETURN(fields.payload,
+                         crypto::SealTo(box_key, command.SerializeAsString()));
   if (fields.payload.size() > dht::kMaxPayloadSize) {
     return InvalidArgument("usage", "the arguments are beyond 16 KiB");
   }
@@ -145,9 +142,10 @@ absl::StatusOr<records::v1::CommandResult> RunRemoteCommand(
   const auto inbox = std::make_shared<Inbox>();
   const std::string place = session.places().CommandResult(command.id());
   const dht::ListenToken listening = session.network().Listen(
-      place, [inbox](const dht::VerifiedRecord& record) { inbox->Add(record); });
-  const auto put = session.PutSigned(
-      fields, std::min(spec.timeout, absl::Seconds(30)));
+      place,
+      [inbox](const dht::VerifiedRecord& record) { inbox->Add(record); });
+  const auto put =
+      session.PutSigned(fields, std::min(spec.timeout, absl::Seconds(30)));
   if (!put.ok()) {
     session.network().Cancel(listening);
     return put.status();
@@ -174,9 +172,9 @@ absl::StatusOr<records::v1::CommandResult> RunRemoteCommand(
   }
   session.network().Cancel(listening);
   if (!refused.ok()) return refused;
-  return MakeError(absl::StatusCode::kDeadlineExceeded, "no_answer",
-                   fmt::format("no answer within {}",
-                               absl::FormatDuration(spec.timeout)));
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded, "no_answer",
+      fmt::format("no answer within {}", absl::FormatDuration(spec.timeout)));
 }
 
 }  // namespace shoal::cli

@@ -73,10 +73,9 @@ absl::StatusOr<trust::v1::PublishRequest> NewOfflineMetadata(
     for (auto it = versions.upper_bound(have); it != versions.end(); ++it) {
       // A root is signed by its predecessor: each one counts.
       if (role != "root" && std::next(it) != versions.end()) continue;
-      SHOAL_ASSIGN_OR_RETURN(
-          const std::string bytes,
-          fs.Read(MetadataPath(repository, it->second),
-                  signing::MaxMetadataBytes(role)));
+      SHOAL_ASSIGN_OR_RETURN(const std::string bytes,
+                             fs.Read(MetadataPath(repository, it->second),
+                                     signing::MaxMetadataBytes(role)));
       (*request.mutable_metadata())[it->second] = bytes;
       if (role != "policy") continue;
       SHOAL_ASSIGN_OR_RETURN(const auto parsed, signing::ParseTargets(bytes));
@@ -108,9 +107,9 @@ absl::StatusOr<ReleaseImage> FindRelease(FileSystem& fs,
   }
   ReleaseImage image;
   image.metadata_name = found->second.rbegin()->second;
-  SHOAL_ASSIGN_OR_RETURN(
-      image.metadata, fs.Read(MetadataPath(repository, image.metadata_name),
-                              signing::MaxMetadataBytes(role)));
+  SHOAL_ASSIGN_OR_RETURN(image.metadata,
+                         fs.Read(MetadataPath(repository, image.metadata_name),
+                                 signing::MaxMetadataBytes(role)));
   SHOAL_ASSIGN_OR_RETURN(const auto parsed,
                          signing::ParseTargets(image.metadata));
   const auto target = parsed.value.targets.find(
@@ -125,9 +124,9 @@ absl::StatusOr<ReleaseImage> FindRelease(FileSystem& fs,
   image.target = target->second;
   SHOAL_ASSIGN_OR_RETURN(image.path, TargetPath(repository, image.target));
   if (!fs.Exists(image.path)) {
-    return NotFound("image_missing",
-                    fmt::format("the image is not in the repository: {}",
-                                image.path));
+    return NotFound(
+        "image_missing",
+        fmt::format("the image is not in the repository: {}", image.path));
   }
   SHOAL_ASSIGN_OR_RETURN(const uint64_t size, fs.Size(image.path));
   if (size != image.target.length) {

@@ -34,7 +34,7 @@ struct ReleaseImage {
   std::string metadata;  // the file's bytes
   std::string metadata_name;
   signing::TargetFile target;
-  std::string path;      // of the image's bytes
+  std::string path;  // of the image's bytes
 };
 // kNotFound "unknown_release" when the metadata names no such version,
 // "image_missing" when its bytes are not in the repository.

@@ -72,8 +72,8 @@ absl::Status List(Program& program, const NoOptions&) {
       table.AddRow({ShortName(rollout.name()),
                     rollout.document().device_type() + "/" +
                         rollout.document().release().version(),
-                    StateText(rollout.state()), open,
-                    std::to_string(succeeded), std::to_string(failed),
+                    StateText(rollout.state()), open, std::to_string(succeeded),
+                    std::to_string(failed),
                     FormatMillis(rollout.created_at())});
     }
     return table.Render();
@@ -103,8 +103,8 @@ absl::Status Watch(Program& program, const NameOptions& options) {
   }
   rollout::v1::Rollout last;
   SHOAL_RETURN_IF_ERROR(FollowRollout(
-      program, name, timeout,
-      [](const rollout::v1::Rollout&) { return false; }, &last));
+      program, name, timeout, [](const rollout::v1::Rollout&) { return false; },
+      &last));
   return ResultOf(last);
 }
 
@@ -113,9 +113,9 @@ absl::StatusOr<uint32_t> WhichPhase(const rollout::v1::Rollout& rollout,
                                     const std::string& wanted) {
   for (int i = 0; i < rollout.phases_size(); ++i) {
     const auto& phase = rollout.phases(i);
-    if (wanted.empty() ? !phase.open()
-                       : (phase.name() == wanted ||
-                          std::to_string(i) == wanted)) {
+    if (wanted.empty()
+            ? !phase.open()
+            : (phase.name() == wanted || std::to_string(i) == wanted)) {
       return static_cast<uint32_t>(i);
     }
   }

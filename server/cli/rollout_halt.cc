@@ -78,10 +78,10 @@ absl::Status Halt(Program& program, const HaltOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const auto session,
                          RecordsSession::Open(program, timeout));
   std::string record;
-  const auto put = session->PutSigned(
-      HaltRecord(*session, ShortName(name), options.reason, device_type,
-                 program.clock().WallNow()),
-      timeout, &record);
+  const auto put =
+      session->PutSigned(HaltRecord(*session, ShortName(name), options.reason,
+                                    device_type, program.clock().WallNow()),
+                         timeout, &record);
   // Both ways are tried: either is enough for the devices to hear of it.
   rollout::v1::HaltRolloutRequest request;
   request.set_name(name);
@@ -112,8 +112,9 @@ absl::Status Halt(Program& program, const HaltOptions& options) {
     if (told.ok()) program.PrintText("shoald knows of it\n");
   }
   if (plane_down) {
-    program.Remark("shoald does not answer: it will find the halt in the "
-                   "network when it is back");
+    program.Remark(
+        "shoald does not answer: it will find the halt in the "
+        "network when it is back");
   } else if (!told.ok()) {
     // The policy's word: devices would refuse the halt as well.
     return told.status();
@@ -130,8 +131,7 @@ absl::Status Halt(Program& program, const HaltOptions& options) {
 void AddHaltCommand(CLI::App& group, Program& program) {
   auto options = std::make_shared<HaltOptions>();
   CLI::App* command = AddCommand(
-      group, "halt",
-      "End all new starts of a rollout; works with shoald down",
+      group, "halt", "End all new starts of a rollout; works with shoald down",
       "rollout halt r-7 --reason 'modem drops after an hour'\n"
       "rollout halt r-7 --type gateway");
   command->add_option("rollout", options->name, "Its id")->required();

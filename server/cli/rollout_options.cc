@@ -42,7 +42,8 @@ absl::Status FillSelector(const RolloutOptions& options,
 
 absl::Status MergeRolloutFile(FileSystem& fs, RolloutOptions& options) {
   if (options.file.empty()) return absl::OkStatus();
-  SHOAL_ASSIGN_OR_RETURN(const std::string text, fs.Read(options.file, 1 << 20));
+  SHOAL_ASSIGN_OR_RETURN(const std::string text,
+                         fs.Read(options.file, 1 << 20));
   SHOAL_ASSIGN_OR_RETURN(Config config, Config::Parse(text, options.file));
   TakeText(options.release, config.String("release"));
   TakeText(options.id, config.String("id"));

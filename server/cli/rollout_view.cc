@@ -34,11 +34,11 @@ bool IsFinal(rollout::v1::RolloutState state) {
 
 std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
   const auto& document = rollout.document();
-  std::string text = fmt::format(
-      "rollout    {}  {}/{}\nstate      {}{}\n", ShortName(rollout.name()),
-      document.device_type(), document.release().version(),
-      StateText(rollout.state()),
-      rollout.message().empty() ? "" : ": " + rollout.message());
+  std::string text =
+      fmt::format("rollout    {}  {}/{}\nstate      {}{}\n",
+                  ShortName(rollout.name()), document.device_type(),
+                  document.release().version(), StateText(rollout.state()),
+                  rollout.message().empty() ? "" : ": " + rollout.message());
   text += fmt::format("published  {}\n", FormatMillis(rollout.published_at()));
   if (rollout.has_deltas()) {
     text += fmt::format("deltas     {}\n", DeltaText(rollout));
@@ -69,22 +69,19 @@ std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
 }
 
 std::string RolloutLine(const rollout::v1::Rollout& rollout) {
-  std::string text = fmt::format("rollout={} state={} published={}",
-                                 ShortName(rollout.name()),
-                                 StateText(rollout.state()),
-                                 rollout.published_at() != 0);
+  std::string text =
+      fmt::format("rollout={} state={} published={}", ShortName(rollout.name()),
+                  StateText(rollout.state()), rollout.published_at() != 0);
   for (const auto& phase : rollout.phases()) {
-    text += fmt::format(" {}={}/{}{}{}", phase.name(),
-                        phase.succeeded() + phase.failed(), phase.expected(),
-                        phase.failed() > 0
-                            ? fmt::format(",failed:{}", phase.failed())
-                            : "",
-                        phase.open() ? "" : ",closed");
+    text += fmt::format(
+        " {}={}/{}{}{}", phase.name(), phase.succeeded() + phase.failed(),
+        phase.expected(),
+        phase.failed() > 0 ? fmt::format(",failed:{}", phase.failed()) : "",
+        phase.open() ? "" : ",closed");
   }
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING) {
-    text += fmt::format(" deltas={}/{} mirrors={}/{}",
-                        rollout.deltas().made(), rollout.deltas().wanted(),
-                        rollout.deltas().mirrors(),
+    text += fmt::format(" deltas={}/{} mirrors={}/{}", rollout.deltas().made(),
+                        rollout.deltas().wanted(), rollout.deltas().mirrors(),
                         rollout.deltas().mirrors_wanted());
   }
   if (!rollout.message().empty()) text += " message=" + rollout.message();

@@ -86,13 +86,13 @@ absl::Status FollowRollout(
     }
     // A plane that was never reached is an error; one that goes away is not:
     // the fleet goes on without it.
-    const bool gone =
-        watched.ok() || ExitCodeOf(watched) == kExitUnreachable ||
-        watched.code() == absl::StatusCode::kCancelled;
+    const bool gone = watched.ok() || ExitCodeOf(watched) == kExitUnreachable ||
+                      watched.code() == absl::StatusCode::kCancelled;
     if (!gone || (!plane->reached() && !watched.ok())) return watched;
     if (!away && !watched.ok()) {
-      program.Remark("shoald is away; the rollout goes on without it, this "
-                     "view goes on when it is back");
+      program.Remark(
+          "shoald is away; the rollout goes on without it, this "
+          "view goes on when it is back");
     }
     away = true;
     absl::SleepFor(std::min(kRetry, deadline - absl::Now()));

@@ -19,10 +19,9 @@ struct TailOptions {
 std::string SampleLines(const telemetry::v1::TailTelemetryResponse& batch) {
   std::string text;
   for (const auto& sample : batch.samples()) {
-    const std::string value =
-        sample.value_case() == records::v1::Sample::kData
-            ? "hex:" + HexEncode(sample.data())
-            : fmt::format("{}", sample.number());
+    const std::string value = sample.value_case() == records::v1::Sample::kData
+                                  ? "hex:" + HexEncode(sample.data())
+                                  : fmt::format("{}", sample.number());
     text += fmt::format("{} {} {} {}\n", FormatMillis(sample.time()),
                         ShortName(batch.device()), sample.name(), value);
   }
@@ -59,11 +58,10 @@ absl::Status Status(Program& program, const NoOptions&) {
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   SHOAL_ASSIGN_OR_RETURN(const auto status, plane->GetTelemetryStatus());
   program.Print(status, [&] {
-    Table table({"DEVICE", "STREAM", "BATCHES", "HIGHEST", "MISSING",
-                 "DUPLICATES"});
+    Table table(
+        {"DEVICE", "STREAM", "BATCHES", "HIGHEST", "MISSING", "DUPLICATES"});
     for (const auto& stream : status.streams()) {
-      table.AddRow({ShortName(stream.device()),
-                    std::to_string(stream.stream()),
+      table.AddRow({ShortName(stream.device()), std::to_string(stream.stream()),
                     std::to_string(stream.batches()),
                     std::to_string(stream.highest_sequence()),
                     std::to_string(stream.missing()),

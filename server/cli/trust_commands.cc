@@ -32,8 +32,10 @@ absl::Status Publish(Program& program, const PublishOptions& options) {
       const trust::v1::PublishRequest request,
       NewOfflineMetadata(program.fs(), options.repository, in_force));
   if (request.metadata().empty()) {
-    program.Remark("nothing new: the management plane has all offline "
-                   "metadata of " + options.repository);
+    program.Remark(
+        "nothing new: the management plane has all offline "
+        "metadata of " +
+        options.repository);
     trust::v1::PublishResponse same;
     *same.mutable_versions() = now.versions();
     program.Print(same, [&] { return VersionTable(same.versions()); });

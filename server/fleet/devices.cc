@@ -62,8 +62,7 @@ Devices::Devices(Store& store, const RecordWriter& writer, Writers& writers)
 
 absl::StatusOr<fleet::v1::Device> Devices::Get(const std::string& name) const {
   SHOAL_ASSIGN_OR_RETURN(std::string key, DeviceKey(name));
-  SHOAL_ASSIGN_OR_RETURN(auto row,
-                         store_.Get<store::DeviceRow>(kDevices, key));
+  SHOAL_ASSIGN_OR_RETURN(auto row, store_.Get<store::DeviceRow>(kDevices, key));
   return View(row);
 }
 
@@ -142,9 +141,9 @@ absl::StatusOr<fleet::v1::Device> Devices::UpdateLabels(
   assignment->set_version(assignment->version() + 1);
   row.set_revision(row.revision() + 1);
   tx.Put(kDevices, key, row);
-  SHOAL_RETURN_IF_ERROR(writer_.Publish(
-      tx, records::v1::RECORD_KIND_ASSIGNMENT, key,
-      assignment->SerializeAsString(), kAssignmentLifetime, true));
+  SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_ASSIGNMENT,
+                                        key, assignment->SerializeAsString(),
+                                        kAssignmentLifetime, true));
   tx.Audit(principal, "device.label", name, "ok");
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   return View(row);
@@ -157,8 +156,7 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
   Transaction tx(store_);
   SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
   if (row.device().state() != fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
-    row.mutable_device()->set_state(
-        fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
+    row.mutable_device()->set_state(fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
     row.set_revision(row.revision() + 1);
     tx.Put(kDevices, key, row);
     SHOAL_RETURN_IF_ERROR(

@@ -39,9 +39,8 @@ class Devices {
   // Signs and queues a new assignment. "stale_etag" when given and not the
   // present one; "bad_label".
   absl::StatusOr<fleet::v1::Device> UpdateLabels(
-      const std::string& name,
-      const std::map<std::string, std::string>& labels, const std::string& etag,
-      const std::string& principal);
+      const std::string& name, const std::map<std::string, std::string>& labels,
+      const std::string& etag, const std::string& principal);
   absl::StatusOr<fleet::v1::Device> Decommission(const std::string& name,
                                                  const std::string& reason,
                                                  const std::string& principal);

@@ -40,7 +40,8 @@ class Nodes {
   absl::Status PublishDirectory();
 
   // Called after every change of the directory.
-  void OnChange(std::function<void(const records::v1::NodeDirectory&)> callback) {
+  void OnChange(
+      std::function<void(const records::v1::NodeDirectory&)> callback) {
     on_change_ = std::move(callback);
   }
 

@@ -79,9 +79,9 @@ absl::StatusOr<fleet::v1::CreateClaimTicketResponse> Pairing::CreateTicket(
   SHOAL_ASSIGN_OR_RETURN(auto claim_key, PairingClaimKey(ticket.secret()));
   const std::string place = PairingPlace(ticket.secret());
   Transaction tx(store_);
-  SHOAL_ASSIGN_OR_RETURN(
-      bool again, FindRequest(tx, "CreateClaimTicket", principal,
-                              request.request_id(), request, response));
+  SHOAL_ASSIGN_OR_RETURN(bool again,
+                         FindRequest(tx, "CreateClaimTicket", principal,
+                                     request.request_id(), request, response));
   if (again) return response;
   SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
   plane.set_credential_serial(plane.credential_serial() + 1);
@@ -100,11 +100,11 @@ absl::StatusOr<fleet::v1::CreateClaimTicketResponse> Pairing::CreateTicket(
   offer.set_device_type(row.device_type());
   SHOAL_ASSIGN_OR_RETURN(
       *row.mutable_offer_record(),
-      writer_.PublishAt(tx, records::v1::RECORD_KIND_PAIR_OFFER, place, 1,
-                        PairingSeal(ticket.secret(), kOfferDomain,
-                                    writer_.fleet_id(),
-                                    offer.SerializeAsString()),
-                        expires));
+      writer_.PublishAt(
+          tx, records::v1::RECORD_KIND_PAIR_OFFER, place, 1,
+          PairingSeal(ticket.secret(), kOfferDomain, writer_.fleet_id(),
+                      offer.SerializeAsString()),
+          expires));
   tx.Put(kTickets, HexEncode(place), row);
   RememberRequest(tx, "CreateClaimTicket", principal, request.request_id(),
                   request, response);
@@ -179,15 +179,15 @@ absl::Status Pairing::OnAnswer(Transaction& tx,
     return absl::OkStatus();
   }
   if (row.state() == store::TicketRow::STATE_USED) {
-    auto device = tx.Get<store::DeviceRow>(kDevices, HexEncode(row.device_id()));
-    if (device.ok() && device->device().public_key() ==
-                           HexEncode(answer->device_key())) {
+    auto device =
+        tx.Get<store::DeviceRow>(kDevices, HexEncode(row.device_id()));
+    if (device.ok() &&
+        device->device().public_key() == HexEncode(answer->device_key())) {
       return absl::OkStatus();  // the device repeats itself
     }
     row.set_refused_answers(row.refused_answers() + 1);
     tx.Put(kTickets, key, row);
-    tx.Audit("claim:" + key, "device.accept",
-             "tickets/" + key, "ticket_used",
+    tx.Audit("claim:" + key, "device.accept", "tickets/" + key, "ticket_used",
              "another key answered: " + HexEncode(answer->device_key()));
     LogWarn("pairing_second_answer",
             {{"ticket", key}, {"key", HexEncode(answer->device_key())}});

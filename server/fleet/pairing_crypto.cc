@@ -30,8 +30,8 @@ std::string PairingPlace(std::string_view secret) {
 }
 
 absl::StatusOr<crypto::SigningKey> PairingClaimKey(std::string_view secret) {
-  std::string seed = crypto::Blake2b(secret, "shoal.pair.claim",
-                                     crypto::kEd25519SeedSize);
+  std::string seed =
+      crypto::Blake2b(secret, "shoal.pair.claim", crypto::kEd25519SeedSize);
   return crypto::SigningKey::FromSeed(crypto::SecretBytes::TakeFrom(seed));
 }
 
@@ -40,8 +40,8 @@ std::string PairingSeal(std::string_view secret, std::string_view domain,
   const std::string nonce = crypto::RandomBytes(crypto::kAeadNonceSize);
   std::string key = SealKey(secret);
   std::string sealed =
-      nonce + crypto::AeadSeal(key, nonce, Binding(domain, fleet_id),
-                               plaintext);
+      nonce +
+      crypto::AeadSeal(key, nonce, Binding(domain, fleet_id), plaintext);
   crypto::Wipe(key);
   return sealed;
 }

@@ -31,7 +31,8 @@ bool AddSequence(store::StreamRow& row, uint64_t sequence) {
     auto* added = ranges->Add();
     added->set_from(sequence);
     added->set_to(sequence);
-    for (int i = ranges->size() - 1; i > at; --i) ranges->SwapElements(i, i - 1);
+    for (int i = ranges->size() - 1; i > at; --i)
+      ranges->SwapElements(i, i - 1);
   }
   row.set_batches(row.batches() + 1);
   return true;
@@ -52,8 +53,7 @@ absl::Status Telemetry::OnRecord(Transaction& tx,
       batch.sequence() != record.body.version() || batch.sequence() == 0) {
     return drop("batch_not_of_record");
   }
-  const std::string stream_key =
-      fmt::format("{}/{}", device, batch.stream());
+  const std::string stream_key = fmt::format("{}/{}", device, batch.stream());
   store::StreamRow stream;
   auto existing = tx.Get<store::StreamRow>(kStreams, stream_key);
   if (existing.ok()) {

@@ -29,10 +29,10 @@ class Telemetry {
 
   // Batches after cursor `after`, in order of arrival, until `visit` returns
   // false. `device`: 16 bytes, or empty for all.
-  absl::Status Read(uint64_t after, const std::string& device,
-                    std::function<bool(
-                        const telemetry::v1::TailTelemetryResponse&)>
-                        visit) const;
+  absl::Status Read(
+      uint64_t after, const std::string& device,
+      std::function<bool(const telemetry::v1::TailTelemetryResponse&)> visit)
+      const;
   // The cursor after which the newest `last` batches of `device` follow.
   absl::StatusOr<uint64_t> CursorOfLast(uint32_t last,
                                         const std::string& device) const;

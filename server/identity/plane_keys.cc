@@ -22,22 +22,20 @@ std::string KeyPath(const std::string& directory, std::string_view name) {
 absl::StatusOr<crypto::SigningKey> LoadSigning(const std::string& directory,
                                                FileSystem& fs,
                                                std::string_view name) {
-  SHOAL_ASSIGN_OR_RETURN(
-      crypto::SecretBytes seed,
-      crypto::ReadSecretFile(fs, KeyPath(directory, name)));
+  SHOAL_ASSIGN_OR_RETURN(crypto::SecretBytes seed,
+                         crypto::ReadSecretFile(fs, KeyPath(directory, name)));
   return crypto::SigningKey::FromSeed(seed);
 }
 
 absl::StatusOr<crypto::SecretBytes> LoadSymmetric(const std::string& directory,
                                                   FileSystem& fs,
                                                   std::string_view name) {
-  SHOAL_ASSIGN_OR_RETURN(
-      crypto::SecretBytes key,
-      crypto::ReadSecretFile(fs, KeyPath(directory, name)));
+  SHOAL_ASSIGN_OR_RETURN(crypto::SecretBytes key,
+                         crypto::ReadSecretFile(fs, KeyPath(directory, name)));
   if (key.size() != crypto::kAeadKeySize) {
-    return InvalidArgument("bad_key",
-                           fmt::format("key file {} has {} bytes, not 32", name,
-                                       key.size()));
+    return InvalidArgument(
+        "bad_key",
+        fmt::format("key file {} has {} bytes, not 32", name, key.size()));
   }
   return key;
 }
@@ -97,9 +95,8 @@ absl::Status InitPlane(const InitOptions& options, FileSystem& fs,
   // The configuration is written last: it marks a complete plane.
   const std::string config_path = JoinPath(dir, "shoald.toml");
   if (fs.Exists(config_path)) {
-    return MakeError(
-        absl::StatusCode::kAlreadyExists, "already_initialised",
-        fmt::format("{} holds a management plane already", dir));
+    return MakeError(absl::StatusCode::kAlreadyExists, "already_initialised",
+                     fmt::format("{} holds a management plane already", dir));
   }
   SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(JoinPath(dir, "keys"), 0700));
   std::string json = "{";
@@ -107,8 +104,8 @@ absl::Status InitPlane(const InitOptions& options, FileSystem& fs,
     const crypto::SigningKey key = crypto::SigningKey::Generate();
     SHOAL_RETURN_IF_ERROR(
         crypto::WriteSecretFile(fs, KeyPath(dir, name), key.seed()));
-    json += fmt::format("\n  \"{}\": \"{}\",", name,
-                        HexEncode(key.public_key()));
+    json +=
+        fmt::format("\n  \"{}\": \"{}\",", name, HexEncode(key.public_key()));
   }
   const crypto::BoxKey telemetry = crypto::BoxKey::Generate();
   SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(fs, KeyPath(dir, "telemetry"),
@@ -156,24 +153,22 @@ absl::StatusOr<PlaneKeys> LoadPlaneKeys(const std::string& dir,
   SHOAL_ASSIGN_OR_RETURN(auto timestamp, LoadSigning(dir, fs, "timestamp"));
   SHOAL_ASSIGN_OR_RETURN(auto device_ca, LoadSigning(dir, fs, "device_ca"));
   SHOAL_ASSIGN_OR_RETURN(auto node_ca, LoadSigning(dir, fs, "node_ca"));
-  SHOAL_ASSIGN_OR_RETURN(
-      crypto::SecretBytes telemetry_secret,
-      crypto::ReadSecretFile(fs, KeyPath(dir, "telemetry")));
+  SHOAL_ASSIGN_OR_RETURN(crypto::SecretBytes telemetry_secret,
+                         crypto::ReadSecretFile(fs, KeyPath(dir, "telemetry")));
   SHOAL_ASSIGN_OR_RETURN(auto telemetry,
                          crypto::BoxKey::FromSecret(telemetry_secret));
   SHOAL_ASSIGN_OR_RETURN(auto network, LoadSymmetric(dir, fs, "network"));
   SHOAL_ASSIGN_OR_RETURN(auto bootstrap, LoadSymmetric(dir, fs, "bootstrap"));
   SHOAL_ASSIGN_OR_RETURN(auto place, LoadSymmetric(dir, fs, "place"));
-  SHOAL_ASSIGN_OR_RETURN(
-      auto tls_key, crypto::ReadSecretFile(fs, KeyPath(dir, "tls.key")));
+  SHOAL_ASSIGN_OR_RETURN(auto tls_key,
+                         crypto::ReadSecretFile(fs, KeyPath(dir, "tls.key")));
   SHOAL_ASSIGN_OR_RETURN(std::string tls_cert,
                          fs.Read(KeyPath(dir, "tls.crt"), 65536));
-  return PlaneKeys{std::move(director),  std::move(snapshot),
-                   std::move(timestamp), std::move(device_ca),
-                   std::move(node_ca),   std::move(telemetry),
-                   std::move(network),   std::move(bootstrap),
-                   std::move(place),     std::move(tls_key),
-                   std::move(tls_cert)};
+  return PlaneKeys{
+      std::move(director),  std::move(snapshot),  std::move(timestamp),
+      std::move(device_ca), std::move(node_ca),   std::move(telemetry),
+      std::move(network),   std::move(bootstrap), std::move(place),
+      std::move(tls_key),   std::move(tls_cert)};
 }
 
 }  // namespace shoal::server

@@ -61,8 +61,7 @@ absl::Status Publisher::AddPublication(Transaction& tx,
     }
     if (bytes.size() > dht::kMaxPayloadSize) continue;  // by range request
     const bool timestamp = file == "timestamp.json";
-    SHOAL_RETURN_IF_ERROR(writer_.Publish(tx,
-                                          records::v1::RECORD_KIND_METADATA,
+    SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_METADATA,
                                           name, bytes, lifetime, !timestamp));
     if (!older.empty()) {
       SHOAL_RETURN_IF_ERROR(
@@ -71,9 +70,10 @@ absl::Status Publisher::AddPublication(Transaction& tx,
   }
   for (const auto& [path, bytes] : changed.documents) {
     if (bytes.size() > dht::kMaxPayloadSize) continue;
-    SHOAL_RETURN_IF_ERROR(writer_.Publish(
-        tx, records::v1::RECORD_KIND_DOCUMENT,
-        HexEncode(crypto::Sha256Digest(bytes)), bytes, kDocumentLifetime, true));
+    SHOAL_RETURN_IF_ERROR(
+        writer_.Publish(tx, records::v1::RECORD_KIND_DOCUMENT,
+                        HexEncode(crypto::Sha256Digest(bytes)), bytes,
+                        kDocumentLifetime, true));
   }
   if (changed.timestamp_only) return absl::OkStatus();
   store::HeadRow head;
@@ -138,12 +138,11 @@ absl::StatusOr<bool> Publisher::Published(uint64_t barrier) const {
   SHOAL_RETURN_IF_ERROR(head);
   if (head->pending()) return false;
   bool heads = true;
-  const std::string prefix =
-      PublicationKey(records::v1::RECORD_KIND_HEAD, "");
+  const std::string prefix = PublicationKey(records::v1::RECORD_KIND_HEAD, "");
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutboxRow>(
       kOutbox, "", "", [&](std::string_view, const store::OutboxRow& row) {
-        heads = row.under_replicated() ||
-                row.publication().rfind(prefix, 0) != 0;
+        heads =
+            row.under_replicated() || row.publication().rfind(prefix, 0) != 0;
         return heads;
       }));
   return heads;
@@ -161,8 +160,8 @@ void Publisher::Run() {
       std::unique_lock lock(mailbox_->mutex);
       if (!mailbox_->results.empty()) continue;
       // Answers wake this at once, changes of the store within 50 ms.
-      mailbox_->arrived.wait_for(lock, std::chrono::milliseconds(
-                                           store_.revision() != seen ? 1 : 50));
+      mailbox_->arrived.wait_for(
+          lock, std::chrono::milliseconds(store_.revision() != seen ? 1 : 50));
     }
     seen = store_.revision();
   }
@@ -199,10 +198,9 @@ absl::Status Publisher::HandleResults() {
     auto row = tx.Get<store::OutboxRow>(kOutbox, key);
     if (!row.ok() || row->under_replicated()) continue;
     row->set_under_replicated(true);
-    LogWarn("record_under_replicated",
-            {{"sequence", result.sequence},
-             {"receipts", result.result->receipts},
-             {"wanted", result.result->wanted}});
+    LogWarn("record_under_replicated", {{"sequence", result.sequence},
+                                        {"receipts", result.result->receipts},
+                                        {"wanted", result.result->wanted}});
     tx.Put(kOutbox, key, *row);
   }
   return tx.Commit();
@@ -255,13 +253,12 @@ absl::Status Publisher::StartPuts() {
   }
   for (auto& [sequence, record] : due) {
     flights_[sequence].in_flight = true;
-    put_(std::move(record),
-         [mailbox = mailbox_, id = sequence](
-             absl::StatusOr<dht::PutResult> result) {
-           std::lock_guard lock(mailbox->mutex);
-           mailbox->results.push_back({id, std::move(result)});
-           mailbox->arrived.notify_one();
-         });
+    put_(std::move(record), [mailbox = mailbox_, id = sequence](
+                                absl::StatusOr<dht::PutResult> result) {
+      std::lock_guard lock(mailbox->mutex);
+      mailbox->results.push_back({id, std::move(result)});
+      mailbox->arrived.notify_one();
+    });
   }
   return absl::OkStatus();
 }
@@ -297,9 +294,9 @@ absl::Status Publisher::SendHead() {
   row.set_pending(false);
   tx.Put(kMeta, kHeadKey, row);
   for (const std::string& type : view->device_types) {
-    SHOAL_RETURN_IF_ERROR(writer_.Publish(
-        tx, records::v1::RECORD_KIND_HEAD, type, message.SerializeAsString(),
-        absl::Hours(24 * 7), true));
+    SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_HEAD,
+                                          type, message.SerializeAsString(),
+                                          absl::Hours(24 * 7), true));
   }
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   LogInfo("head_published", {{"snapshot", message.snapshot_version()}});

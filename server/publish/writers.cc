@@ -15,8 +15,7 @@ absl::StatusOr<std::unique_ptr<Writers>> Writers::Open(
   SHOAL_RETURN_IF_ERROR(store.Scan<store::DeviceRow>(
       kDevices, "", "", [&](std::string_view, const store::DeviceRow& row) {
         writers->Add(row.credential());
-        if (row.device().state() ==
-            fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
+        if (row.device().state() == fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
           auto key = HexDecode(row.device().public_key());
           if (key.ok()) writers->Refuse(*key);
         }

@@ -27,11 +27,10 @@ std::vector<dht::RecordKind> Intake::Kinds() const {
 
 absl::StatusOr<dht::VerifiedRecord> Intake::Verify(
     std::string_view record) const {
-  return dht::VerifyRecord(
-      record, {.fleet_id = fleet_id_,
-               .places = &places_,
-               .resolver = resolver_,
-               .now = store_.clock().WallNow()});
+  return dht::VerifyRecord(record, {.fleet_id = fleet_id_,
+                                    .places = &places_,
+                                    .resolver = resolver_,
+                                    .now = store_.clock().WallNow()});
 }
 
 absl::Status Intake::Take(const std::vector<std::string>& records,

@@ -149,7 +149,7 @@ void Puller::Read(Reader& reader) {
       caught_up = reader.client->Pull(
           last, intake_.Kinds(), /*follow=*/true, kCallLength,
           [&](std::string record, const records::v1::Credential*,
-            const dht::node::PullPosition& after) {
+              const dht::node::PullPosition& after) {
             if (record.empty()) return !reader.stop.load();
             batch.push_back(std::move(record));
             return flush(after) && !reader.stop;

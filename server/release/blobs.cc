@@ -72,7 +72,8 @@ absl::Status Blobs::Keep(const std::string& temporary,
   const FileDescriptor fd(open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoError(errno, "open " + temporary);
   if (fsync(fd.get()) != 0) return ErrnoError(errno, "fsync " + temporary);
-  if (fchmod(fd.get(), 0644) != 0) return ErrnoError(errno, "chmod " + temporary);
+  if (fchmod(fd.get(), 0644) != 0)
+    return ErrnoError(errno, "chmod " + temporary);
   const std::string path = PathOf(sha256);
   if (rename(temporary.c_str(), path.c_str()) != 0) {
     return ErrnoError(errno, "rename to " + path);

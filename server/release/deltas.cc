@@ -125,8 +125,8 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   options.threads = 1;
   options.cancel = &cancel_;
   const absl::Duration start = store_.clock().MonotonicNow();
-  auto stats = delta::MakeDelta(options, blobs_.PathOf(from),
-                                blobs_.PathOf(to), temporary);
+  auto stats = delta::MakeDelta(options, blobs_.PathOf(from), blobs_.PathOf(to),
+                                temporary);
   store::DeltaRow row;
   if (!stats.ok()) {
     if (ReasonOf(stats.status()) == "cancelled" || cancel_ ||
@@ -165,8 +165,8 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
             {{"from", pair.from.release().version()},
              {"to", pair.to.release().version()},
              {"bytes", row.delta().length()},
-             {"seconds", absl::ToDoubleSeconds(store_.clock().MonotonicNow() -
-                                               start)}});
+             {"seconds",
+              absl::ToDoubleSeconds(store_.clock().MonotonicNow() - start)}});
     if (on_made_) on_made_(ArtifactOf(row.delta()));
   }
   return absl::OkStatus();

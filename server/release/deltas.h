@@ -49,8 +49,7 @@ class Deltas {
   absl::StatusOr<Progress> ProgressOf(const store::ReleaseRow& release) const;
 
   // Which releases are being prepared; asked by the worker.
-  void SetDemand(
-      std::function<std::vector<store::ReleaseRow>()> demand) {
+  void SetDemand(std::function<std::vector<store::ReleaseRow>()> demand) {
     demand_ = std::move(demand);
   }
   // Called for each delta that was made (and for each at start).

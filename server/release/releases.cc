@@ -34,8 +34,8 @@ absl::StatusOr<std::unique_ptr<Releases::Upload>> Releases::Begin(
   if (!header.metadata().empty()) {
     SHOAL_ASSIGN_OR_RETURN(auto parsed,
                            signing::ParseTargets(header.metadata()));
-    upload->metadata_name_ = MetadataFileName("fw-" + header.device_type(),
-                                              parsed.value.version);
+    upload->metadata_name_ =
+        MetadataFileName("fw-" + header.device_type(), parsed.value.version);
     metadata[upload->metadata_name_] = header.metadata();
   }
   SHOAL_ASSIGN_OR_RETURN(
@@ -51,19 +51,19 @@ absl::StatusOr<std::unique_ptr<Releases::Upload>> Releases::Begin(
 
 absl::Status Releases::Upload::Append(std::string_view bytes) {
   if (writer_->length() + bytes.size() > target_.length) {
-    return DataLoss("length_mismatch",
-                    fmt::format("more than the {} bytes that are signed",
-                                target_.length));
+    return DataLoss(
+        "length_mismatch",
+        fmt::format("more than the {} bytes that are signed", target_.length));
   }
   return writer_->Append(bytes);
 }
 
 absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
   if (upload.writer_->length() != upload.target_.length) {
-    return DataLoss("length_mismatch",
-                    fmt::format("{} bytes came, {} are signed",
-                                upload.writer_->length(),
-                                upload.target_.length));
+    return DataLoss(
+        "length_mismatch",
+        fmt::format("{} bytes came, {} are signed", upload.writer_->length(),
+                    upload.target_.length));
   }
   if (upload.writer_->Sha256() != upload.target_.sha256) {
     return DataLoss("hash_mismatch",
@@ -92,14 +92,14 @@ absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
     change.metadata[upload.metadata_name_] = header.metadata();
   }
   const absl::Status applied = trust_.Apply(
-      change, [&](Transaction& tx, const TrustRepository::Changed& changed,
-                  const TrustView& view) -> absl::Status {
+      change,
+      [&](Transaction& tx, const TrustRepository::Changed& changed,
+          const TrustView& view) -> absl::Status {
         auto existing = tx.Get<store::ReleaseRow>(kReleases, key);
         if (existing.ok()) {
           // The same upload again (a lost answer, a repeated script).
           if (existing->release().sha256() != release.sha256()) {
-            return MakeError(absl::StatusCode::kAlreadyExists,
-                             "already_exists",
+            return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
                              release.name() + " exists with another image");
           }
           row = *std::move(existing);
@@ -123,11 +123,10 @@ release::v1::Release Releases::View(const store::ReleaseRow& row) const {
   release::v1::Release release = row.release();
   uint32_t devices = 0;
   const absl::Status status = store_.Scan<store::DeviceRow>(
-      kDevices, "", "",
-      [&](std::string_view, const store::DeviceRow& device) {
-        devices += device.device().state() ==
-                       fleet::v1::ENROLMENT_STATE_ACCEPTED &&
-                   device.device().running_sha256() == release.sha256();
+      kDevices, "", "", [&](std::string_view, const store::DeviceRow& device) {
+        devices +=
+            device.device().state() == fleet::v1::ENROLMENT_STATE_ACCEPTED &&
+            device.device().running_sha256() == release.sha256();
         return true;
       });
   if (!status.ok()) LogError("count_devices_failed", {{"error", status}});
@@ -140,8 +139,7 @@ absl::StatusOr<store::ReleaseRow> Releases::Row(const std::string& name) const {
     return InvalidArgument("bad_name",
                            "a release's name is releases/TYPE/VERSION");
   }
-  return store_.Get<store::ReleaseRow>(kReleases,
-                                       name.substr(kPrefix.size()));
+  return store_.Get<store::ReleaseRow>(kReleases, name.substr(kPrefix.size()));
 }
 
 absl::StatusOr<release::v1::Release> Releases::Get(

@@ -46,9 +46,9 @@ absl::Status Seeder::Offer(const dht::Artifact& artifact) {
   provider.set_swarm_address(swarm_address_);
   provider.set_origin_url(origin_url_);
   Transaction tx(store_);
-  SHOAL_RETURN_IF_ERROR(writer_.Publish(
-      tx, records::v1::RECORD_KIND_PROVIDER, hex,
-      provider.SerializeAsString(), kProviderLifetime, true));
+  SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_PROVIDER,
+                                        hex, provider.SerializeAsString(),
+                                        kProviderLifetime, true));
   return tx.Commit();
 }
 

@@ -63,9 +63,12 @@ absl::Status RolloutDriver::StepOne(const store::RolloutRow& row) {
   const auto state = row.rollout().state();
   if (IsFinal(state)) {
     // Halted by a record or at its end: the document says so too.
-    return Sign(row, [state](store::RolloutRow& next) {
-      next.mutable_rollout()->mutable_document()->set_state(state);
-    }, nullptr);
+    return Sign(
+        row,
+        [state](store::RolloutRow& next) {
+          next.mutable_rollout()->mutable_document()->set_state(state);
+        },
+        nullptr);
   }
   if (!row.document_signed()) return Prepare(row);
   if (state == rollout::v1::ROLLOUT_STATE_PREPARING) {
@@ -79,21 +82,23 @@ absl::Status RolloutDriver::Prepare(const store::RolloutRow& row) {
   SHOAL_ASSIGN_OR_RETURN(auto release, releases_.Row(ReleaseName(document)));
   SHOAL_ASSIGN_OR_RETURN(auto progress, deltas_.ProgressOf(release));
   if (progress.made < progress.wanted) return absl::OkStatus();
-  return Sign(row, [&](store::RolloutRow& next) {
-    auto* rollout = next.mutable_rollout();
-    rollout->mutable_document()->set_opened_at(
-        absl::ToUnixMillis(store_.clock().WallNow()));
-    rollout->mutable_deltas()->set_wanted(progress.wanted);
-    rollout->mutable_deltas()->set_made(progress.made);
-    rollout->mutable_deltas()->set_bytes(progress.bytes);
-    rollout->set_message("publishing");
-  }, &progress.index);
+  return Sign(
+      row,
+      [&](store::RolloutRow& next) {
+        auto* rollout = next.mutable_rollout();
+        rollout->mutable_document()->set_opened_at(
+            absl::ToUnixMillis(store_.clock().WallNow()));
+        rollout->mutable_deltas()->set_wanted(progress.wanted);
+        rollout->mutable_deltas()->set_made(progress.made);
+        rollout->mutable_deltas()->set_bytes(progress.bytes);
+        rollout->set_message("publishing");
+      },
+      &progress.index);
 }
 
-absl::Status RolloutDriver::Sign(
-    const store::RolloutRow& seen,
-    std::function<void(store::RolloutRow&)> change,
-    const release::v1::DeltaIndex* index) {
+absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
+                                 std::function<void(store::RolloutRow&)> change,
+                                 const release::v1::DeltaIndex* index) {
   const std::string key = seen.rollout().document().id();
   store::RolloutRow next = seen;
   change(next);
@@ -101,8 +106,8 @@ absl::Status RolloutDriver::Sign(
   if (seen.document_signed()) document->set_version(document->version() + 1);
   RepositoryChange repository;
   if (index != nullptr && !index->deltas().empty()) {
-    const std::string target = DeltaIndexTarget(
-        document->device_type(), document->release().version());
+    const std::string target = DeltaIndexTarget(document->device_type(),
+                                                document->release().version());
     document->mutable_release()->set_delta_index_target(target);
     repository.put[target] = index->SerializeAsString();
   }
@@ -110,8 +115,9 @@ absl::Status RolloutDriver::Sign(
   next.set_document_signed(true);
   next.set_revision(seen.revision() + 1);
   const absl::Status applied = trust_.Apply(
-      repository, [&](Transaction& tx, const TrustRepository::Changed& changed,
-                      const TrustView& view) -> absl::Status {
+      repository,
+      [&](Transaction& tx, const TrustRepository::Changed& changed,
+          const TrustView& view) -> absl::Status {
         SHOAL_ASSIGN_OR_RETURN(auto current,
                                tx.Get<store::RolloutRow>(kRollouts, key));
         if (current.revision() != seen.revision()) {
@@ -195,13 +201,16 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
   const int open = static_cast<int>(document.open_phase());
   const auto end = [&](rollout::v1::RolloutState state,
                        const std::string& message) {
-    return Sign(row, [&](store::RolloutRow& next) {
-      auto* rollout = next.mutable_rollout();
-      rollout->set_state(state);
-      rollout->set_message(message);
-      rollout->set_finished_at(absl::ToUnixMillis(now));
-      rollout->mutable_document()->set_state(state);
-    }, nullptr);
+    return Sign(
+        row,
+        [&](store::RolloutRow& next) {
+          auto* rollout = next.mutable_rollout();
+          rollout->set_state(state);
+          rollout->set_message(message);
+          rollout->set_finished_at(absl::ToUnixMillis(now));
+          rollout->mutable_document()->set_state(state);
+        },
+        nullptr);
   };
   // A phase that is open stays under the threshold, not the newest one only.
   for (int i = 0; i <= open; ++i) {
@@ -239,12 +248,15 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     case rules::GateAnswer::kHalt:
       return end(rollout::v1::ROLLOUT_STATE_HALTED, gate.reason);
     case rules::GateAnswer::kOpen:
-      return Sign(row, [&](store::RolloutRow& next) {
-        auto* opened = next.mutable_rollout()->mutable_document();
-        opened->set_open_phase(document.open_phase() + 1);
-        opened->set_opened_at(absl::ToUnixMillis(now));
-        next.mutable_rollout()->set_message("");
-      }, nullptr);
+      return Sign(
+          row,
+          [&](store::RolloutRow& next) {
+            auto* opened = next.mutable_rollout()->mutable_document();
+            opened->set_open_phase(document.open_phase() + 1);
+            opened->set_opened_at(absl::ToUnixMillis(now));
+            next.mutable_rollout()->set_message("");
+          },
+          nullptr);
   }
   return absl::OkStatus();
 }

@@ -102,8 +102,8 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
       case rollout::v1::PhaseSpec::kPercent: {
         const double percent = spec.percent();
         if (!(percent >= 0 && percent <= 100)) {
-          return Bad(fmt::format("phase '{}': percent is 0 to 100",
-                                 phase.name()));
+          return Bad(
+              fmt::format("phase '{}': percent is 0 to 100", phase.name()));
         }
         if (percent == 100) {
           here = kAll;
@@ -112,9 +112,9 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
           here = static_cast<uint64_t>(percent / 100 * kAll);
         } else {
           counted = std::max<uint64_t>(
-              counted, static_cast<uint64_t>(std::ceil(
-                           percent / 100 *
-                           static_cast<double>(positions.size()))));
+              counted,
+              static_cast<uint64_t>(std::ceil(
+                  percent / 100 * static_cast<double>(positions.size()))));
           here = threshold_of(counted);
         }
         break;

@@ -83,9 +83,9 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
   {
     Transaction tx(store_);
     rollout::v1::Rollout first;
-    SHOAL_ASSIGN_OR_RETURN(
-        bool again, FindRequest(tx, "CreateRollout", principal,
-                                request.request_id(), original, first));
+    SHOAL_ASSIGN_OR_RETURN(bool again,
+                           FindRequest(tx, "CreateRollout", principal,
+                                       request.request_id(), original, first));
     if (!again) {
       if (tx.Has(kRollouts, document.id())) {
         return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
@@ -234,20 +234,20 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Halt(
   SHOAL_ASSIGN_OR_RETURN(std::string key, RolloutKey(name));
   records::v1::Halt halt;
   if (record.body.kind() != records::v1::RECORD_KIND_HALT ||
-      !halt.ParseFromString(record.body.payload()) || halt.rollout_id() != key) {
+      !halt.ParseFromString(record.body.payload()) ||
+      halt.rollout_id() != key) {
     return InvalidArgument("bad_halt", "not a halt of " + name);
   }
   {
     Transaction tx(store_);
     SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::RolloutRow>(kRollouts, key));
     const auto& document = row.rollout().document();
-    if (record.body.place() !=
-        writer_.places().Halt(document.device_type())) {
+    if (record.body.place() != writer_.places().Halt(document.device_type())) {
       return InvalidArgument("bad_halt",
                              "the halt stands at another device type's place");
     }
-    const auto* op =
-        rules::FindOperatorByKey(trust_.View()->policy, record.writer.public_key);
+    const auto* op = rules::FindOperatorByKey(trust_.View()->policy,
+                                              record.writer.public_key);
     if (op == nullptr ||
         !rules::Evaluate(trust_.View()->policy, rules::PrincipalOf(*op),
                          "rollout.halt", nullptr, {})
@@ -287,8 +287,7 @@ absl::Status Rollouts::OnHalt(Transaction& tx,
   for (const std::string& known : row.halt_records()) {
     if (dht::RecordDigest(known) == record.digest) return absl::OkStatus();
   }
-  for (const std::string& lifted :
-       row.rollout().document().lifted_halts()) {
+  for (const std::string& lifted : row.rollout().document().lifted_halts()) {
     if (lifted == record.digest) return absl::OkStatus();
   }
   row.add_halt_records(record.bytes);
@@ -338,10 +337,8 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   store::OutcomeRow stored;
   stored.set_counter(outcome.counter());
   rollout::v1::DeviceOutcome& view = *stored.mutable_outcome();
-  const bool claimed =
-      outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS;
-  const bool runs_it =
-      outcome.running_sha256() == document.release().sha256();
+  const bool claimed = outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS;
+  const bool runs_it = outcome.running_sha256() == document.release().sha256();
   view.set_device("devices/" + device);
   view.set_success(claimed && runs_it);
   view.set_reason(claimed && !runs_it ? "wrong_digest" : outcome.reason());

@@ -39,9 +39,10 @@ class Rollouts {
                             const std::string& page_token) const;
   // "stale_etag", "not_waiting" unless `phase` is the one whose gate is next
   // or the one behind it.
-  absl::StatusOr<rollout::v1::Rollout> Approve(
-      const std::string& name, uint32_t phase, const std::string& etag,
-      const std::string& principal);
+  absl::StatusOr<rollout::v1::Rollout> Approve(const std::string& name,
+                                               uint32_t phase,
+                                               const std::string& etag,
+                                               const std::string& principal);
   // A halt that an operator signed, verified as a record: stored, passed on,
   // obeyed. "bad_halt", "permission_denied".
   absl::StatusOr<rollout::v1::Rollout> Halt(const std::string& name,
@@ -60,8 +61,7 @@ class Rollouts {
       const store::RolloutRow& row) const;
 
  private:
-  absl::StatusOr<rollout::v1::Rollout> View(
-      const store::RolloutRow& row) const;
+  absl::StatusOr<rollout::v1::Rollout> View(const store::RolloutRow& row) const;
   Store& store_;
   const RecordWriter& writer_;
   TrustRepository& trust_;

@@ -42,8 +42,8 @@ absl::StatusOr<bool> FindRequest(const Transaction& tx, std::string_view method,
   if (request_id.size() > 128) {
     return InvalidArgument("bad_request_id", "longer than 128 characters");
   }
-  auto row = tx.Get<store::RequestRow>(kRequests,
-                                       Key(method, principal, request_id));
+  auto row =
+      tx.Get<store::RequestRow>(kRequests, Key(method, principal, request_id));
   if (absl::IsNotFound(row.status())) return false;
   SHOAL_RETURN_IF_ERROR(row);
   if (row->request_sha256() != Digest(request)) {

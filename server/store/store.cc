@@ -164,8 +164,7 @@ absl::StatusOr<uint64_t> Transaction::CurrentSequence(
     std::string_view table) const {
   // The counter is a row of its own: the highest key may have been deleted
   // since (the outbox), and numbers must not come again.
-  const std::string key =
-      FullKey(kMeta, "sequence/" + std::string(table));
+  const std::string key = FullKey(kMeta, "sequence/" + std::string(table));
   const auto it = writes_.find(key);
   std::optional<std::string> value;
   if (it != writes_.end()) {

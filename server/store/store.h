@@ -60,24 +60,23 @@ class Store {
   // keys, from the first key after `after` on (empty: the first), until it
   // returns false. A consistent view.
   template <typename T>
-  absl::Status Scan(std::string_view table, std::string_view prefix,
-                    std::string_view after,
-                    std::function<bool(std::string_view key, const T& row)>
-                        visit) const {
+  absl::Status Scan(
+      std::string_view table, std::string_view prefix, std::string_view after,
+      std::function<bool(std::string_view key, const T& row)> visit) const {
     absl::Status bad;
-    SHOAL_RETURN_IF_ERROR(ScanRaw(
-        table, prefix, after,
-        [&](std::string_view key, std::string_view value) {
-          T row;
-          bad = Parse(table, key, value, row);
-          return bad.ok() && visit(key, row);
-        }));
+    SHOAL_RETURN_IF_ERROR(
+        ScanRaw(table, prefix, after,
+                [&](std::string_view key, std::string_view value) {
+                  T row;
+                  bad = Parse(table, key, value, row);
+                  return bad.ok() && visit(key, row);
+                }));
     return bad;
   }
-  absl::Status ScanRaw(std::string_view table, std::string_view prefix,
-                       std::string_view after,
-                       std::function<bool(std::string_view key,
-                                          std::string_view value)> visit) const;
+  absl::Status ScanRaw(
+      std::string_view table, std::string_view prefix, std::string_view after,
+      std::function<bool(std::string_view key, std::string_view value)> visit)
+      const;
   // The highest key of a table with SequenceKey()s; 0 when it is empty.
   absl::StatusOr<uint64_t> LastSequence(std::string_view table) const;
 

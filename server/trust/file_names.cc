@@ -15,9 +15,8 @@ std::string MetadataFileName(std::string_view role, uint64_t version) {
 
 absl::StatusOr<MetadataName> ParseMetadataFileName(std::string_view name) {
   const auto bad = [&] {
-    return InvalidArgument(
-        "bad_metadata_name",
-        fmt::format("'{}' is not VERSION.ROLE.json", name));
+    return InvalidArgument("bad_metadata_name",
+                           fmt::format("'{}' is not VERSION.ROLE.json", name));
   };
   constexpr std::string_view kSuffix = ".json";
   if (name.size() > 128 || name.size() <= kSuffix.size() ||
@@ -26,8 +25,7 @@ absl::StatusOr<MetadataName> ParseMetadataFileName(std::string_view name) {
   }
   MetadataName parsed;
   const char* end = name.data() + name.size() - kSuffix.size();
-  const auto [rest, error] =
-      std::from_chars(name.data(), end, parsed.version);
+  const auto [rest, error] = std::from_chars(name.data(), end, parsed.version);
   if (error != std::errc() || rest == end || *rest != '.' ||
       parsed.version == 0 || name.front() == '0') {
     return bad();

@@ -202,8 +202,9 @@ absl::StatusOr<TrustRepository::Candidate> TrustRepository::Build(
     const auto existing = candidate.files.find(name);
     if (existing != candidate.files.end()) {
       if (existing->second == bytes) continue;
-      return DataLoss("equivocation", name + " is published already, with "
-                                             "other content");
+      return DataLoss("equivocation", name +
+                                          " is published already, with "
+                                          "other content");
     }
     const uint64_t newest = NewestVersion(files_, parsed.role);
     if (parsed.version < newest) {
@@ -228,8 +229,8 @@ absl::StatusOr<TrustRepository::Candidate> TrustRepository::Build(
     document = bytes;
     candidate.changed.documents[path] = bytes;
   }
-  const auto role_of = [&](const std::string& path)
-      -> absl::StatusOr<signing::Targets*> {
+  const auto role_of =
+      [&](const std::string& path) -> absl::StatusOr<signing::Targets*> {
     const std::string type = DirectorType(path);
     if (!IsIdentifier(type)) {
       return InvalidArgument("bad_target_path", path);
@@ -240,16 +241,15 @@ absl::StatusOr<TrustRepository::Candidate> TrustRepository::Build(
     signing::Targets targets;
     const uint64_t version = NewestVersion(candidate.files, role);
     if (version > 0) {
-      SHOAL_ASSIGN_OR_RETURN(
-          auto parsed,
-          signing::ParseTargets(
-              candidate.files.at(MetadataFileName(role, version))));
+      SHOAL_ASSIGN_OR_RETURN(auto parsed,
+                             signing::ParseTargets(candidate.files.at(
+                                 MetadataFileName(role, version))));
       targets = std::move(parsed.value);
     }
     return &(candidate.director_roles[role] = std::move(targets));
   };
   for (const auto& [path, bytes] : change.put) {
-    SHOAL_ASSIGN_OR_RETURN(signing::Targets* targets, role_of(path));
+    SHOAL_ASSIGN_OR_RETURN(signing::Targets * targets, role_of(path));
     signing::TargetFile target;
     target.path = path;
     target.length = bytes.size();
@@ -262,7 +262,7 @@ absl::StatusOr<TrustRepository::Candidate> TrustRepository::Build(
     candidate.changed.documents[path] = bytes;
   }
   for (const std::string& path : change.remove) {
-    SHOAL_ASSIGN_OR_RETURN(signing::Targets* targets, role_of(path));
+    SHOAL_ASSIGN_OR_RETURN(signing::Targets * targets, role_of(path));
     if (targets->targets.erase(path) == 0) continue;
     candidate.edited_types.insert(DirectorType(path));
     candidate.documents.erase(path);
@@ -368,19 +368,18 @@ absl::Status TrustRepository::SignOnline(Candidate& candidate,
   for (const std::string& type : types) {
     const std::string role = "director-" + type;
     const auto edited = candidate.director_roles.find(role);
-    SHOAL_RETURN_IF_ERROR(
-        renew_targets(role,
-                      edited == candidate.director_roles.end()
-                          ? signing::Targets{}
-                          : edited->second,
-                      candidate.edited_types.contains(type)));
+    SHOAL_RETURN_IF_ERROR(renew_targets(role,
+                                        edited == candidate.director_roles.end()
+                                            ? signing::Targets{}
+                                            : edited->second,
+                                        candidate.edited_types.contains(type)));
   }
   for (const std::string& type : candidate.edited_types) {
     if (!std::binary_search(types.begin(), types.end(), type)) {
-      return FailedPrecondition(
-          "unknown_device_type",
-          "targets.json has no role fw-" + type + ": add the device type "
-          "with shoal-sign first");
+      return FailedPrecondition("unknown_device_type",
+                                "targets.json has no role fw-" + type +
+                                    ": add the device type "
+                                    "with shoal-sign first");
     }
   }
 
@@ -403,8 +402,8 @@ absl::Status TrustRepository::SignOnline(Candidate& candidate,
                    PastHalf(current.value.expires, kSnapshotLifetime, now);
     for (const auto& [role, file] : roles) {
       const auto it = current.value.meta.find(role);
-      new_snapshot |= it == current.value.meta.end() ||
-                      it->second.version != file.version;
+      new_snapshot |=
+          it == current.value.meta.end() || it->second.version != file.version;
     }
   }
   if (new_snapshot) {
@@ -426,10 +425,10 @@ absl::Status TrustRepository::SignOnline(Candidate& candidate,
   }
   SHOAL_ASSIGN_OR_RETURN(
       std::string bytes,
-      signing::BuildTimestamp(
-          timestamp_version + 1, WholeSeconds(now + timestamp_lifetime_),
-          NewestVersion(files, "snapshot"), *newest_bytes("snapshot"),
-          {&keys_.timestamp}));
+      signing::BuildTimestamp(timestamp_version + 1,
+                              WholeSeconds(now + timestamp_lifetime_),
+                              NewestVersion(files, "snapshot"),
+                              *newest_bytes("snapshot"), {&keys_.timestamp}));
   candidate.changed.timestamp_only = candidate.changed.metadata.empty();
   candidate.changed.metadata[kTimestampFile] = bytes;
   files[kTimestampFile] = std::move(bytes);
@@ -451,12 +450,11 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
   }
   MapFetcher fetcher(candidate.files, candidate.documents);
   SHOAL_ASSIGN_OR_RETURN(
-      auto updater,
-      signing::Updater::Open(
-          {.directory = kClientDirectory,
-           .fleet_id = crypto::Sha256Digest(view.roots.front()),
-           .root_v1 = view.roots.front()},
-          *candidate.client, clock_));
+      auto updater, signing::Updater::Open(
+                        {.directory = kClientDirectory,
+                         .fleet_id = crypto::Sha256Digest(view.roots.front()),
+                         .root_v1 = view.roots.front()},
+                        *candidate.client, clock_));
   SHOAL_RETURN_IF_ERROR(updater->Refresh(fetcher));
   if (updater->root().version != newest_root) {
     return FailedPrecondition("rollback", "not all root versions were taken");

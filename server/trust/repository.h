@@ -35,11 +35,11 @@ namespace shoal::server {
 struct TrustView {
   signing::FleetTrust fleet;
   policy::v1::AccessPolicy policy;
-  std::string policy_sha256;               // 32 bytes; empty: no policy
+  std::string policy_sha256;                 // 32 bytes; empty: no policy
   std::map<std::string, uint64_t> versions;  // role → version
-  std::vector<std::string> device_types;   // those with an fw- role
+  std::vector<std::string> device_types;     // those with an fw- role
   absl::Time timestamp_expires;
-  std::vector<std::string> roots;          // root.json from version 1 on
+  std::vector<std::string> roots;  // root.json from version 1 on
   // Newest file of every other role: "3.targets.json" → bytes.
   std::map<std::string, std::string> metadata;
 };
@@ -78,8 +78,8 @@ class TrustRepository {
   // (rows of the caller, records to publish) and may refuse. Reasons: the
   // Updater's ("bad_signature", "rollback", …), "bad_metadata_name",
   // "online_role", "no_trust", "wrong_director_key".
-  using AddToChange =
-      std::function<absl::Status(Transaction&, const Changed&, const TrustView&)>;
+  using AddToChange = std::function<absl::Status(Transaction&, const Changed&,
+                                                 const TrustView&)>;
   absl::Status Apply(const RepositoryChange& change, const AddToChange& also);
 
   // A new timestamp when the newest is older than `age`, and whatever else is

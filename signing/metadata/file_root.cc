@@ -36,8 +36,7 @@ FileRootHasher::FileRootHasher(uint64_t piece_length) {
 
 void FileRootHasher::Update(std::string_view bytes) {
   while (!bytes.empty()) {
-    const size_t n =
-        std::min<uint64_t>(bytes.size(), kLeafBlock - block_size_);
+    const size_t n = std::min<uint64_t>(bytes.size(), kLeafBlock - block_size_);
     block_.Update(bytes.substr(0, n));
     block_size_ += n;
     bytes.remove_prefix(n);

@@ -50,8 +50,8 @@ class FileRootHasher {
 // Everything that signed metadata says about a file's bytes, in one pass.
 struct FileDigests {
   uint64_t length = 0;
-  std::string sha256;        // 32 bytes
-  std::string file_root;     // 32 bytes; "" when empty
+  std::string sha256;     // 32 bytes
+  std::string file_root;  // 32 bytes; "" when empty
   uint64_t piece_length = 0;
 };
 // `progress`, if any, is called after each MiB or so with the bytes done.

@@ -116,7 +116,8 @@ std::string FormatTargets(const Targets& targets) {
     json object = {{"device_ca", HexList(keys.device_ca)},
                    {"node_ca", HexList(keys.node_ca)},
                    {"time", HexList(keys.time)}};
-    if (!keys.telemetry.empty()) object["telemetry"] = HexEncode(keys.telemetry);
+    if (!keys.telemetry.empty())
+      object["telemetry"] = HexEncode(keys.telemetry);
     result["shoal"] = std::move(object);
   }
   return result.dump();

@@ -56,9 +56,9 @@ absl::StatusOr<ImageInfo> ParseImageInfo(const TargetFile& target) {
   if (!IsIdentifier(info.device_type) || !IsIdentifier(info.version) ||
       !IsIdentifier(info.artifact))
     return bad("device type, version or artifact is not an identifier");
-  if (target.path !=
-      ImagePath(info.device_type, info.version, info.artifact))
-    return bad("it says another device type, version or artifact than its path");
+  if (target.path != ImagePath(info.device_type, info.version, info.artifact))
+    return bad(
+        "it says another device type, version or artifact than its path");
   if (info.min_counter > info.counter)
     return bad("min_counter is above counter");
   auto file_root = HexDecode(root);

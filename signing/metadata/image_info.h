@@ -15,13 +15,13 @@
 namespace shoal::signing {
 
 struct ImageInfo {
-  std::string device_type;     // identifier
-  std::string version;         // identifier, "1.4.0": for people
-  std::string artifact;        // identifier, "image"
-  uint64_t counter = 0;        // orders the images of a device type
-  uint64_t min_counter = 0;    // ≤ counter: the floor once committed (T24)
-  std::string file_root;       // 32 bytes, BEP 52 (file_root.h)
-  uint64_t piece_length = 0;   // power of two ≥ 16384
+  std::string device_type;    // identifier
+  std::string version;        // identifier, "1.4.0": for people
+  std::string artifact;       // identifier, "image"
+  uint64_t counter = 0;       // orders the images of a device type
+  uint64_t min_counter = 0;   // ≤ counter: the floor once committed (T24)
+  std::string file_root;      // 32 bytes, BEP 52 (file_root.h)
+  uint64_t piece_length = 0;  // power of two ≥ 16384
 };
 
 // "fw/<type>/<version>/<artifact>"

@@ -1,8 +1,8 @@
 #include "signing/metadata/json.h"
 
-#include <vector>
-
 #include <fmt/format.h>
+
+#include <vector>
 
 #include "common/status.h"
 #include "signing/metadata/metadata.h"
@@ -161,8 +161,7 @@ absl::StatusOr<json> ParseStrictJson(std::string_view text,
   StrictBuilder builder;
   try {
     if (!json::sax_parse(text, &builder))
-      return InvalidArgument("bad_metadata",
-                             "JSON has " + builder.problem());
+      return InvalidArgument("bad_metadata", "JSON has " + builder.problem());
   } catch (const json::exception& e) {
     return InvalidArgument("bad_metadata", e.what());
   }

@@ -32,9 +32,9 @@ inline constexpr uint64_t kMaxTargetsBytes = 5'000'000;
 uint64_t MaxMetadataBytes(std::string_view role);
 
 struct Key {
-  std::string id;          // hex SHA-256 of the canonical key object: recomputed
-  std::string type;        // "ed25519"
-  std::string scheme;      // "ed25519"
+  std::string id;      // hex SHA-256 of the canonical key object: recomputed
+  std::string type;    // "ed25519"
+  std::string scheme;  // "ed25519"
   std::string public_key;  // 32 raw bytes for ed25519; else the text as given
   // False for a type that this build can't verify; it counts for nothing.
   bool supported = false;
@@ -61,7 +61,7 @@ struct SignedCommon {
 
 struct Root : SignedCommon {
   bool consistent_snapshot = true;
-  std::map<std::string, Key> keys;  // by id
+  std::map<std::string, Key> keys;        // by id
   std::map<std::string, RoleKeys> roles;  // root, targets, snapshot, timestamp
 };
 
@@ -81,7 +81,7 @@ struct Snapshot : SignedCommon {
 };
 
 struct TargetFile {
-  std::string path;    // "fw/gateway/1.4.0/image"
+  std::string path;  // "fw/gateway/1.4.0/image"
   uint64_t length = 0;
   std::string sha256;  // 32 bytes
   std::string custom;  // JSON object text; "" when absent
@@ -124,10 +124,22 @@ struct SignedBytes {
 };
 
 // One parse each. `bytes` beyond the type's cap are refused unread.
-struct ParsedRoot { SignedBytes envelope; Root value; };
-struct ParsedTimestamp { SignedBytes envelope; Timestamp value; };
-struct ParsedSnapshot { SignedBytes envelope; Snapshot value; };
-struct ParsedTargets { SignedBytes envelope; Targets value; };
+struct ParsedRoot {
+  SignedBytes envelope;
+  Root value;
+};
+struct ParsedTimestamp {
+  SignedBytes envelope;
+  Timestamp value;
+};
+struct ParsedSnapshot {
+  SignedBytes envelope;
+  Snapshot value;
+};
+struct ParsedTargets {
+  SignedBytes envelope;
+  Targets value;
+};
 absl::StatusOr<ParsedRoot> ParseRoot(std::string_view bytes);
 absl::StatusOr<ParsedTimestamp> ParseTimestamp(std::string_view bytes);
 absl::StatusOr<ParsedSnapshot> ParseSnapshot(std::string_view bytes);

@@ -1,7 +1,7 @@
+#include <fmt/format.h>
+
 #include <limits>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -23,7 +23,8 @@ absl::Status Bad(std::string_view what) {
 
 absl::StatusOr<const json*> Member(const json& object, const char* key,
                                    json::value_t type) {
-  if (!object.is_object()) return Bad(fmt::format("no object around '{}'", key));
+  if (!object.is_object())
+    return Bad(fmt::format("no object around '{}'", key));
   const auto it = object.find(key);
   if (it == object.end() || it->type() != type)
     return Bad(fmt::format("'{}' is missing or has the wrong type", key));
@@ -166,7 +167,8 @@ absl::StatusOr<std::vector<std::string>> Strings(const json& object,
   SHOAL_ASSIGN_OR_RETURN(const json* array, Array(object, key));
   std::vector<std::string> result;
   for (const json& value : *array) {
-    if (!value.is_string()) return Bad(fmt::format("'{}' holds no strings", key));
+    if (!value.is_string())
+      return Bad(fmt::format("'{}' holds no strings", key));
     result.push_back(value.get<std::string>());
   }
   return result;

@@ -15,9 +15,8 @@ bool PathMatches(std::string_view pattern, std::string_view path) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       mark = s;
-    } else if (p < pattern.size() &&
-               (pattern[p] == path[s] ||
-                (pattern[p] == '?' && path[s] != '/'))) {
+    } else if (p < pattern.size() && (pattern[p] == path[s] ||
+                                      (pattern[p] == '?' && path[s] != '/'))) {
       ++p;
       ++s;
     } else if (star != std::string_view::npos && path[mark] != '/') {

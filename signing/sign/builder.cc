@@ -1,8 +1,8 @@
 #include "signing/sign/builder.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -90,8 +90,7 @@ absl::StatusOr<std::string> BuildSnapshot(
   return SignSnapshot(snapshot, signers);
 }
 
-absl::StatusOr<std::string> BuildTimestamp(uint64_t version,
-                                           absl::Time expires,
+absl::StatusOr<std::string> BuildTimestamp(uint64_t version, absl::Time expires,
                                            uint64_t snapshot_version,
                                            std::string_view snapshot_bytes,
                                            const Signers& signers) {

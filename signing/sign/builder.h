@@ -47,8 +47,7 @@ struct RoleFile {
 absl::StatusOr<std::string> BuildSnapshot(
     uint64_t version, absl::Time expires,
     const std::map<std::string, RoleFile>& roles, const Signers& signers);
-absl::StatusOr<std::string> BuildTimestamp(uint64_t version,
-                                           absl::Time expires,
+absl::StatusOr<std::string> BuildTimestamp(uint64_t version, absl::Time expires,
                                            uint64_t snapshot_version,
                                            std::string_view snapshot_bytes,
                                            const Signers& signers);

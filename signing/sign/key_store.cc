@@ -16,15 +16,15 @@ absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(
     FileSystem& fs, std::string directory, SecretBytes passphrase,
     crypto::KdfStrength strength) {
   SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(directory, 0700));
-  return std::unique_ptr<KeyStore>(new KeyStore(
-      fs, std::move(directory), std::move(passphrase), strength));
+  return std::unique_ptr<KeyStore>(
+      new KeyStore(fs, std::move(directory), std::move(passphrase), strength));
 }
 
 absl::StatusOr<std::string> KeyStore::Path(std::string_view name,
                                            std::string_view suffix) const {
   if (!IsIdentifier(name, 128))
-    return InvalidArgument(
-        "bad_name", fmt::format("'{:.80}' is no usable key name", name));
+    return InvalidArgument("bad_name",
+                           fmt::format("'{:.80}' is no usable key name", name));
   return JoinPath(directory_, fmt::format("{}{}", name, suffix));
 }
 

@@ -79,9 +79,9 @@ absl::Status RunImageAdd(const Options& options, const ImageOptions& image) {
   for (const auto& [path, file] : targets.targets) {
     SHOAL_ASSIGN_OR_RETURN(const ImageInfo other, ParseImageInfo(file));
     if (other.counter == image.counter && other.artifact == image.artifact)
-      return MakeError(absl::StatusCode::kAlreadyExists, "counter_used",
-                       fmt::format("{} has the counter {}", path,
-                                   image.counter));
+      return MakeError(
+          absl::StatusCode::kAlreadyExists, "counter_used",
+          fmt::format("{} has the counter {}", path, image.counter));
   }
   const std::string directory =
       JoinPath(work->repository(),

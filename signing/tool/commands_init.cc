@@ -98,8 +98,7 @@ absl::Status RunInit(const Options& options, const InitOptions& init) {
   if (online.empty()) {
     SHOAL_ASSIGN_OR_RETURN(online, MakeOnlineKeys(work->keys()));
   }
-  root.roles["targets"].key_ids = {
-      AddKey(root.keys, targets_key.public_key())};
+  root.roles["targets"].key_ids = {AddKey(root.keys, targets_key.public_key())};
   root.roles["snapshot"].key_ids = {AddKey(root.keys, online["snapshot"])};
   root.roles["timestamp"].key_ids = {AddKey(root.keys, online["timestamp"])};
   SHOAL_ASSIGN_OR_RETURN(const std::string root_bytes,
@@ -113,9 +112,8 @@ absl::Status RunInit(const Options& options, const InitOptions& init) {
   director.keys.key_ids = {AddKey(delegations.keys, online["director"])};
   delegations.roles = {std::move(policy), std::move(director)};
   targets.delegations = std::move(delegations);
-  targets.fleet_keys =
-      FleetKeys{{online["device_ca"]}, {online["node_ca"]},
-                online["telemetry"], {}};
+  targets.fleet_keys = FleetKeys{
+      {online["device_ca"]}, {online["node_ca"]}, online["telemetry"], {}};
 
   SHOAL_RETURN_IF_ERROR(work->WriteVersion("root", 1, root_bytes));
   SHOAL_RETURN_IF_ERROR(work->WriteTargets(targets));

@@ -1,9 +1,8 @@
+#include <fmt/format.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <filesystem>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/clock.h"

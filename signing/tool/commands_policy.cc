@@ -1,8 +1,7 @@
+#include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <set>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -85,8 +84,8 @@ absl::Status RunPolicySet(const Options& options, const std::string& file) {
   SHOAL_ASSIGN_OR_RETURN(const std::string name, TargetFilePath(target));
   SHOAL_RETURN_IF_ERROR(RealFileSystem().MakeDirectories(
       JoinPath(work->repository(), "targets/policy")));
-  SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(
-      JoinPath(work->repository(), name), json));
+  SHOAL_RETURN_IF_ERROR(
+      RealFileSystem().WriteAtomic(JoinPath(work->repository(), name), json));
   targets[kPolicyPath] = target;
   SHOAL_RETURN_IF_ERROR(
       work->WriteDelegated(top.value, "policy", parsed.value));

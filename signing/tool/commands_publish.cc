@@ -44,10 +44,9 @@ absl::Status RunPublish(const Options& options, const PublishOptions& publish) {
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
                          Workspace::Open(options, false));
   SHOAL_ASSIGN_OR_RETURN(const ParsedRoot root, work->NewestRoot());
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::vector<crypto::SigningKey> snapshot_signers,
-      work->RequireSigners("snapshot", root.value.keys,
-                           root.value.roles.at("snapshot")));
+  SHOAL_ASSIGN_OR_RETURN(const std::vector<crypto::SigningKey> snapshot_signers,
+                         work->RequireSigners("snapshot", root.value.keys,
+                                              root.value.roles.at("snapshot")));
   SHOAL_ASSIGN_OR_RETURN(
       const std::vector<crypto::SigningKey> timestamp_signers,
       work->RequireSigners("timestamp", root.value.keys,
@@ -60,13 +59,11 @@ absl::Status RunPublish(const Options& options, const PublishOptions& publish) {
                          NextTimestampVersion(*work));
   // No client expects a snapshot to outlive its timestamp; the same lifetime
   // keeps a stale pair from being mixed with a fresh one.
-  const absl::Time expires = absl::FromUnixSeconds(
-      absl::ToUnixSeconds(SystemClock().WallNow() +
-                          absl::Hours(24 * publish.timestamp_days)));
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::string snapshot,
-      BuildSnapshot(old_snapshot + 1, expires, roles,
-                    Pointers(snapshot_signers)));
+  const absl::Time expires = absl::FromUnixSeconds(absl::ToUnixSeconds(
+      SystemClock().WallNow() + absl::Hours(24 * publish.timestamp_days)));
+  SHOAL_ASSIGN_OR_RETURN(const std::string snapshot,
+                         BuildSnapshot(old_snapshot + 1, expires, roles,
+                                       Pointers(snapshot_signers)));
   SHOAL_ASSIGN_OR_RETURN(
       const std::string timestamp,
       BuildTimestamp(timestamp_version, expires, old_snapshot + 1, snapshot,

@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "common/bytes.h"
 #include "common/files.h"
@@ -66,9 +66,8 @@ absl::Status ReportRoot(Workspace& work, const std::string& bytes) {
                                          root.value.roles.at("root"),
                                          "the new root, by its own keys,");
   if (status.ok() && root.value.version > 1) {
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string old_bytes,
-        work.ReadMetadata("root", root.value.version - 1));
+    SHOAL_ASSIGN_OR_RETURN(const std::string old_bytes,
+                           work.ReadMetadata("root", root.value.version - 1));
     SHOAL_ASSIGN_OR_RETURN(const ParsedRoot old, ParseRoot(old_bytes));
     status = VerifySignatures(root.envelope, old.value.keys,
                               old.value.roles.at("root"),
@@ -86,12 +85,10 @@ absl::Status ReportRoot(Workspace& work, const std::string& bytes) {
 // Signs with the keys at hand of the old and the new root role.
 absl::StatusOr<std::string> SignNewRoot(Workspace& work, const Root& old,
                                         const Root& next) {
-  SHOAL_ASSIGN_OR_RETURN(
-      std::vector<crypto::SigningKey> signers,
-      work.LoadSigners(old.keys, old.roles.at("root")));
-  SHOAL_ASSIGN_OR_RETURN(
-      std::vector<crypto::SigningKey> own,
-      work.LoadSigners(next.keys, next.roles.at("root")));
+  SHOAL_ASSIGN_OR_RETURN(std::vector<crypto::SigningKey> signers,
+                         work.LoadSigners(old.keys, old.roles.at("root")));
+  SHOAL_ASSIGN_OR_RETURN(std::vector<crypto::SigningKey> own,
+                         work.LoadSigners(next.keys, next.roles.at("root")));
   for (crypto::SigningKey& key : own)
     if (std::none_of(signers.begin(), signers.end(), [&](const auto& other) {
           return other.public_key() == key.public_key();

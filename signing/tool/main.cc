@@ -1,6 +1,5 @@
 // shoal-sign: offline keys and signatures.
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 #include <functional>
 
@@ -68,11 +67,13 @@ int Main(int argc, char** argv) {
   AddRepository(command, options);
   command->add_option("--type", image.type, "Device type")->required();
   command->add_option("--version", image.version)->required();
-  command->add_option("--counter", image.counter,
-                      "Orders the images of a device type")
+  command
+      ->add_option("--counter", image.counter,
+                   "Orders the images of a device type")
       ->required();
-  command->add_option("--min-counter", image.min_counter,
-                      "Once this image is committed, none below it may run")
+  command
+      ->add_option("--min-counter", image.min_counter,
+                   "Once this image is committed, none below it may run")
       ->capture_default_str();
   command->add_option("--artifact", image.artifact)->capture_default_str();
   command->add_option("file", image.file, "The image")->required();
@@ -88,7 +89,8 @@ int Main(int argc, char** argv) {
   AddRepository(command, options);
   command->add_option("file", policy_file, "proto3 JSON of AccessPolicy")
       ->required();
-  command->footer("Example:\n  shoal-sign policy set access.json --keys K --repo R");
+  command->footer(
+      "Example:\n  shoal-sign policy set access.json --keys K --repo R");
   command->callback(
       [&] { run = [&] { return RunPolicySet(options, policy_file); }; });
 
@@ -96,12 +98,14 @@ int Main(int argc, char** argv) {
   command = app.add_subcommand(
       "publish", "Signs snapshot and timestamp (a fleet without a plane)");
   AddRepository(command, options);
-  command->add_option("--timestamp-days", publish.timestamp_days,
-                      "How long devices may go on without a newer timestamp")
+  command
+      ->add_option("--timestamp-days", publish.timestamp_days,
+                   "How long devices may go on without a newer timestamp")
       ->check(CLI::Range(1, 3650))
       ->capture_default_str();
   command->footer("Example:\n  shoal-sign publish --keys K --repo R");
-  command->callback([&] { run = [&] { return RunPublish(options, publish); }; });
+  command->callback(
+      [&] { run = [&] { return RunPublish(options, publish); }; });
 
   std::string role;
   std::string online;
@@ -110,7 +114,8 @@ int Main(int argc, char** argv) {
   command = group->add_subcommand(
       "add-signature", "Signs the newest root with the root keys at hand");
   AddRepository(command, options);
-  command->footer("Example:\n  shoal-sign root add-signature --keys K2 --repo R");
+  command->footer(
+      "Example:\n  shoal-sign root add-signature --keys K2 --repo R");
   command->callback(
       [&] { run = [&] { return RunRootAddSignature(options); }; });
   command = group->add_subcommand(

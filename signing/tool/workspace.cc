@@ -1,9 +1,9 @@
 #include "signing/tool/workspace.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
-
-#include <fmt/format.h>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -19,10 +19,9 @@ absl::StatusOr<std::unique_ptr<Workspace>> Workspace::Open(
                                            : crypto::KdfStrength::kModerate;
   SHOAL_ASSIGN_OR_RETURN(crypto::SecretBytes passphrase,
                          ReadPassphrase(options.passphrase_file, new_keys));
-  SHOAL_ASSIGN_OR_RETURN(
-      std::unique_ptr<KeyStore> keys,
-      KeyStore::Open(RealFileSystem(), options.keys, std::move(passphrase),
-                     strength));
+  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<KeyStore> keys,
+                         KeyStore::Open(RealFileSystem(), options.keys,
+                                        std::move(passphrase), strength));
   SHOAL_RETURN_IF_ERROR(RealFileSystem().MakeDirectories(
       JoinPath(options.repository, "metadata")));
   const absl::Time now = SystemClock().WallNow();
@@ -123,9 +122,9 @@ absl::Status Workspace::WriteVersion(std::string_view role, uint64_t version,
 
 absl::Status Workspace::WriteTargets(Targets targets) {
   SHOAL_ASSIGN_OR_RETURN(const ParsedRoot root, NewestRoot());
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::vector<crypto::SigningKey> signers,
-      RequireSigners("targets", root.value.keys, root.value.roles.at("targets")));
+  SHOAL_ASSIGN_OR_RETURN(const std::vector<crypto::SigningKey> signers,
+                         RequireSigners("targets", root.value.keys,
+                                        root.value.roles.at("targets")));
   SHOAL_ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion("targets"));
   targets.version = newest + 1;
   targets.expires = expires_;
@@ -135,8 +134,7 @@ absl::Status Workspace::WriteTargets(Targets targets) {
 }
 
 absl::Status Workspace::WriteDelegated(const Targets& top,
-                                       std::string_view role,
-                                       Targets targets) {
+                                       std::string_view role, Targets targets) {
   Targets copy = top;
   const DelegatedRole* delegation = FindDelegation(copy, role);
   if (delegation == nullptr)

@@ -18,8 +18,8 @@ absl::StatusOr<std::string> TargetFilePath(const TargetFile& target) {
           "bad_target_path",
           fmt::format("'{:.80}' is not made of identifiers", target.path));
     if (slash == rest.npos)
-      return fmt::format("targets/{}{}.{}", directory,
-                         HexEncode(target.sha256), segment);
+      return fmt::format("targets/{}{}.{}", directory, HexEncode(target.sha256),
+                         segment);
     directory.append(segment).push_back('/');
     rest.remove_prefix(slash + 1);
   }
@@ -35,8 +35,7 @@ absl::StatusOr<std::string> DirectoryFetcher::FetchMetadata(
     return InvalidArgument("bad_name", "a role's name is an identifier");
   const std::string name = version ? fmt::format("{}.{}.json", *version, role)
                                    : fmt::format("{}.json", role);
-  const std::string path =
-      JoinPath(JoinPath(repository_, "metadata"), name);
+  const std::string path = JoinPath(JoinPath(repository_, "metadata"), name);
   if (!fs_.Exists(path))
     return NotFound("metadata_missing", path + " does not exist");
   return fs_.Read(path, max_bytes);

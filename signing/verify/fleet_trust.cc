@@ -33,8 +33,7 @@ absl::Status AddPolicy(Updater& updater, Fetcher* source, FleetTrust& trust) {
   policy::v1::AccessPolicy policy;
   const auto status = google::protobuf::util::JsonStringToMessage(
       trust.policy_json, &policy, google::protobuf::util::JsonParseOptions());
-  if (!status.ok())
-    return InvalidArgument("bad_policy", status.ToString());
+  if (!status.ok()) return InvalidArgument("bad_policy", status.ToString());
   const auto& revocations = policy.revocations();
   SHOAL_ASSIGN_OR_RETURN(trust.revoked_operator_keys,
                          Keys(revocations.operator_keys()));

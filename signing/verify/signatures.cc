@@ -1,6 +1,6 @@
-#include <set>
-
 #include <fmt/format.h>
+
+#include <set>
 
 #include "common/crypto/ed25519.h"
 #include "common/status.h"
@@ -12,8 +12,7 @@ absl::Status VerifySignatures(const SignedBytes& envelope,
                               const std::map<std::string, Key>& keys,
                               const RoleKeys& role,
                               std::string_view role_name) {
-  const std::set<std::string> allowed(role.key_ids.begin(),
-                                      role.key_ids.end());
+  const std::set<std::string> allowed(role.key_ids.begin(), role.key_ids.end());
   // Distinct public keys, not ids: a key object with one more unknown field
   // has another id and would count twice.
   std::set<std::string> signers;
@@ -23,8 +22,8 @@ absl::Status VerifySignatures(const SignedBytes& envelope,
     if (key == keys.end() || !key->second.supported ||
         signers.contains(key->second.public_key))
       continue;
-    if (crypto::Ed25519Verify(key->second.public_key,
-                              envelope.canonical_signed, signature.bytes))
+    if (crypto::Ed25519Verify(key->second.public_key, envelope.canonical_signed,
+                              signature.bytes))
       signers.insert(key->second.public_key);
   }
   if (signers.size() >= role.threshold) return absl::OkStatus();

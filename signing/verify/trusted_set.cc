@@ -20,8 +20,8 @@ bool KeysChanged(const Root& before, const Root& after,
 
 absl::Status Rollback(std::string_view role, uint64_t from, uint64_t to) {
   return FailedPrecondition(
-      "rollback", fmt::format("{} went back from version {} to {}", role, from,
-                              to));
+      "rollback",
+      fmt::format("{} went back from version {} to {}", role, from, to));
 }
 
 absl::Status Equivocation(std::string_view role, uint64_t version) {
@@ -37,9 +37,9 @@ absl::Status CheckExpiry(std::string_view role, absl::Time expires,
                          absl::Time now) {
   if (expires > now) return absl::OkStatus();
   return FailedPrecondition(
-      "expired_metadata", fmt::format("{} expired at {}, it is {}", role,
-                                      FormatExpires(expires),
-                                      FormatExpires(now)));
+      "expired_metadata",
+      fmt::format("{} expired at {}, it is {}", role, FormatExpires(expires),
+                  FormatExpires(now)));
 }
 
 absl::Status CheckPin(std::string_view role, const MetaFile& pin,
@@ -105,8 +105,7 @@ absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
     }
     if (next.value.snapshot.version < timestamp->snapshot.version)
       return Rollback("snapshot, in the timestamp,",
-                      timestamp->snapshot.version,
-                      next.value.snapshot.version);
+                      timestamp->snapshot.version, next.value.snapshot.version);
   }
   timestamp = std::move(next.value);
   timestamp_bytes = std::string(bytes);
@@ -130,8 +129,7 @@ absl::Status TrustedSet::UpdateSnapshot(std::string_view bytes) {
       const auto it = next.value.meta.find(name);
       if (it == next.value.meta.end())
         return FailedPrecondition(
-            "rollback",
-            fmt::format("{} disappeared from the snapshot", name));
+            "rollback", fmt::format("{} disappeared from the snapshot", name));
       if (it->second.version < old.version)
         return Rollback(name + ", in the snapshot,", old.version,
                         it->second.version);
@@ -149,15 +147,13 @@ absl::Status TrustedSet::UpdateRole(std::string_view role,
   SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, Pin(role));
   SHOAL_RETURN_IF_ERROR(CheckPin(role, pin, bytes));
   SHOAL_ASSIGN_OR_RETURN(ParsedTargets next, ParseTargets(bytes));
-  SHOAL_RETURN_IF_ERROR(
-      VerifySignatures(next.envelope, keys, role_keys, role));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, keys, role_keys, role));
   if (next.value.version != pin.version)
     return DataLoss("wrong_version",
                     fmt::format("{} {} where {} is signed", role,
                                 next.value.version, pin.version));
-  roles.insert_or_assign(std::string(role),
-                         TrustedRole{std::string(bytes),
-                                     std::move(next.value)});
+  roles.insert_or_assign(std::string(role), TrustedRole{std::string(bytes),
+                                                        std::move(next.value)});
   return absl::OkStatus();
 }
 

@@ -1,8 +1,8 @@
 #include "signing/verify/updater.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -37,14 +37,15 @@ absl::StatusOr<std::unique_ptr<Updater>> Updater::Open(UpdaterOptions options,
                                                        Clock& clock) {
   if (options.fleet_id.size() != crypto::kSha256Size)
     return InvalidArgument("bad_fleet_id", "a fleet id has 32 bytes");
-  SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(JoinPath(options.directory, "roles")));
+  SHOAL_RETURN_IF_ERROR(
+      fs.MakeDirectories(JoinPath(options.directory, "roles")));
   SHOAL_RETURN_IF_ERROR(
       fs.MakeDirectories(JoinPath(options.directory, "targets")));
   SHOAL_ASSIGN_OR_RETURN(
       TimeFloor floor,
       TimeFloor::Load(fs, JoinPath(options.directory, "time_floor")));
-  auto impl = std::make_unique<Impl>(std::move(options), fs, clock,
-                                     std::move(floor));
+  auto impl =
+      std::make_unique<Impl>(std::move(options), fs, clock, std::move(floor));
   SHOAL_RETURN_IF_ERROR(impl->LoadStore());
   return std::unique_ptr<Updater>(new Updater(std::move(impl)));
 }
@@ -124,10 +125,10 @@ absl::StatusOr<std::string> Updater::Impl::Fetch(
   auto bytes = source.FetchMetadata(role, version, max_bytes);
   if (!bytes.ok()) {
     if (bytes.status().code() == absl::StatusCode::kNotFound)
-      return NotFound("metadata_missing",
-                      fmt::format("the repository has no {}{}", role,
-                                  version ? fmt::format(" {}", *version)
-                                          : std::string()));
+      return NotFound(
+          "metadata_missing",
+          fmt::format("the repository has no {}{}", role,
+                      version ? fmt::format(" {}", *version) : std::string()));
     return bytes.status();
   }
   if (bytes->size() > max_bytes)
@@ -144,8 +145,7 @@ absl::Status Updater::Impl::RefreshRoot(Fetcher& source) {
     SHOAL_RETURN_IF_ERROR(AdoptFirstRoot(std::move(bytes)));
   }
   for (uint32_t rotations = 0;; ++rotations) {
-    auto bytes =
-        Fetch(source, "root", state.root.version + 1, kMaxRootBytes);
+    auto bytes = Fetch(source, "root", state.root.version + 1, kMaxRootBytes);
     if (bytes.status().code() == absl::StatusCode::kNotFound) break;
     SHOAL_RETURN_IF_ERROR(bytes);
     if (rotations >= options.max_root_rotations)
@@ -206,11 +206,11 @@ absl::Status Updater::Impl::RefreshTargets(Fetcher& source) {
       !state.UpdateRole("targets", *stored, state.root.keys, keys).ok()) {
     SHOAL_ASSIGN_OR_RETURN(
         const std::string bytes,
-        Fetch(source, "targets",
-              state.root.consistent_snapshot ? std::optional(pin.version)
-                                             : std::nullopt,
-              std::min(pin.length.value_or(kMaxTargetsBytes),
-                       kMaxTargetsBytes)));
+        Fetch(
+            source, "targets",
+            state.root.consistent_snapshot ? std::optional(pin.version)
+                                           : std::nullopt,
+            std::min(pin.length.value_or(kMaxTargetsBytes), kMaxTargetsBytes)));
     SHOAL_RETURN_IF_ERROR(
         state.UpdateRole("targets", bytes, state.root.keys, keys));
     SHOAL_RETURN_IF_ERROR(Save("targets.json", bytes));
@@ -220,9 +220,8 @@ absl::Status Updater::Impl::RefreshTargets(Fetcher& source) {
 
 absl::Status Updater::Impl::SaveLastGood() {
   std::string bytes;
-  for (const std::string* part :
-       {&state.timestamp_bytes, &state.snapshot_bytes,
-        &state.roles.at("targets").bytes}) {
+  for (const std::string* part : {&state.timestamp_bytes, &state.snapshot_bytes,
+                                  &state.roles.at("targets").bytes}) {
     AppendBigEndian(bytes, part->size(), 8);
     bytes.append(*part);
   }

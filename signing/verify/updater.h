@@ -12,21 +12,19 @@
 // Versions in it never go back.
 //
 // Reasons (code):
-//   bad_signature      kPermissionDenied   fewer distinct valid keys than the threshold
-//   wrong_fleet        kPermissionDenied   root 1 is not the one the fleet id names
-//   expired_metadata   kFailedPrecondition also a freeze (T05)
+//   bad_signature      kPermissionDenied   fewer distinct valid keys than the
+//   threshold wrong_fleet        kPermissionDenied   root 1 is not the one the
+//   fleet id names expired_metadata   kFailedPrecondition also a freeze (T05)
 //   rollback           kFailedPrecondition a version went back, a role vanished
-//   wrong_version      kDataLoss           not the version that was asked for or pinned
-//   length_mismatch    kDataLoss
-//   hash_mismatch      kDataLoss
-//   equivocation       kDataLoss           the version already trusted, other bytes
-//   bad_metadata       kInvalidArgument
-//   metadata_too_large kResourceExhausted
-//   too_many_roots     kResourceExhausted  more rotations than the cap in one refresh
-//   metadata_missing   kNotFound           the repository lacks a file it must have
-//   unknown_target     kNotFound           no role that may say so names the path
-//   unknown_role       kNotFound
-//   not_refreshed      kFailedPrecondition neither Refresh nor UseStored succeeded
+//   wrong_version      kDataLoss           not the version that was asked for
+//   or pinned length_mismatch    kDataLoss hash_mismatch      kDataLoss
+//   equivocation       kDataLoss           the version already trusted, other
+//   bytes bad_metadata       kInvalidArgument metadata_too_large
+//   kResourceExhausted too_many_roots     kResourceExhausted  more rotations
+//   than the cap in one refresh metadata_missing   kNotFound           the
+//   repository lacks a file it must have unknown_target     kNotFound no role
+//   that may say so names the path unknown_role       kNotFound not_refreshed
+//   kFailedPrecondition neither Refresh nor UseStored succeeded
 // and whatever a Fetcher or FileSystem returns.
 #ifndef SHOAL_SIGNING_VERIFY_UPDATER_H_
 #define SHOAL_SIGNING_VERIFY_UPDATER_H_

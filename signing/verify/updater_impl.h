@@ -59,9 +59,9 @@ struct Updater::Impl {
 
   absl::Status RequireReady() const;
   // Verified metadata of a delegated role out of memory, store or source.
-  absl::StatusOr<const Targets*> LoadRole(Fetcher* source,
-                                          const DelegatedRole& role,
-                                          const std::map<std::string, Key>& keys);
+  absl::StatusOr<const Targets*> LoadRole(
+      Fetcher* source, const DelegatedRole& role,
+      const std::map<std::string, Key>& keys);
   absl::StatusOr<FoundRole> FindRole(Fetcher* source, std::string_view name);
 };
 

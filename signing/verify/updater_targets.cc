@@ -1,8 +1,8 @@
 // Look-ups among the delegated roles of a verified set.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -49,11 +49,11 @@ absl::StatusOr<const Targets*> Updater::Impl::LoadRole(
     if (source == nullptr) return status;
     SHOAL_ASSIGN_OR_RETURN(
         const std::string bytes,
-        Fetch(*source, role.name,
-              view.root.consistent_snapshot ? std::optional(pin.version)
-                                            : std::nullopt,
-              std::min(pin.length.value_or(kMaxTargetsBytes),
-                       kMaxTargetsBytes)));
+        Fetch(
+            *source, role.name,
+            view.root.consistent_snapshot ? std::optional(pin.version)
+                                          : std::nullopt,
+            std::min(pin.length.value_or(kMaxTargetsBytes), kMaxTargetsBytes)));
     SHOAL_RETURN_IF_ERROR(view.UpdateRole(role.name, bytes, keys, role.keys));
     SHOAL_RETURN_IF_ERROR(Save(file, bytes));
   }
@@ -127,9 +127,8 @@ absl::StatusOr<FoundRole> Updater::Impl::FindRole(Fetcher* source,
   if (top.delegations) {
     for (const DelegatedRole& parent : top.delegations->roles) {
       if (name.substr(0, parent.name.size() + 1) == parent.name + "-") {
-        SHOAL_ASSIGN_OR_RETURN(
-            const Targets* metadata,
-            LoadRole(source, parent, top.delegations->keys));
+        SHOAL_ASSIGN_OR_RETURN(const Targets* metadata,
+                               LoadRole(source, parent, top.delegations->keys));
         found.ancestors = {parent};
         if (find(*metadata, found)) return found;
       }
@@ -199,9 +198,8 @@ absl::StatusOr<std::string> Updater::FetchTarget(Fetcher* source,
                                                  uint64_t max_bytes) {
   if (target.length > max_bytes)
     return ResourceExhausted(
-        "target_too_large",
-        fmt::format("{} has {} bytes, {} are allowed", target.path,
-                    target.length, max_bytes));
+        "target_too_large", fmt::format("{} has {} bytes, {} are allowed",
+                                        target.path, target.length, max_bytes));
   const std::string name = "targets/" + HexEncode(target.sha256);
   auto stored = impl_->fs.Read(impl_->Path(name), target.length);
   if (stored.ok() && stored->size() == target.length &&

@@ -26,7 +26,8 @@ class GrpcJsTest : public ::testing::Test {
     EXPECT_OK(result);
     if (!result.ok()) return "";
     EXPECT_TRUE(result->status.ok())
-        << ::testing::PrintToString(arguments) << "\n" << result->output;
+        << ::testing::PrintToString(arguments) << "\n"
+        << result->output;
     return result->output;
   }
   std::string Read(const std::string& name) {
@@ -56,9 +57,10 @@ class GrpcJsTest : public ::testing::Test {
                                           std::vector<std::string> words) {
     std::vector<std::string> arguments = {
         SHOAL_NODE, std::string(SHOAL_INTEROP_DIR) + "/fleet.mjs",
-        "--server", address_, "--ca", Path("plane/server.crt"),
-        "--cert", Path(operator_name + "/tls.crt"),
-        "--key", Path(operator_name + "/tls.key"),
+        "--server", address_,
+        "--ca",     Path("plane/server.crt"),
+        "--cert",   Path(operator_name + "/tls.crt"),
+        "--key",    Path(operator_name + "/tls.key"),
         "--protos", std::string(SHOAL_SOURCE_DIR) + "/proto"};
     arguments.insert(arguments.end(), words.begin(), words.end());
     const auto result = shoal::testing::Run(arguments);
@@ -130,8 +132,8 @@ TEST_F(GrpcJsTest, T55_ListsDevicesAndWatchesARolloutOverMutualTls) {
          "--version", "1.0.0"});
   Shoal({"rollout", "create", "--release", "gateway/1.0.0", "--id", "r-1",
          "--phase", "all:percent=100"});
-  auto [states, watched] = Node("alice", {"watch", "r-1",
-                                          "ROLLOUT_STATE_PREPARING"});
+  auto [states, watched] =
+      Node("alice", {"watch", "r-1", "ROLLOUT_STATE_PREPARING"});
   EXPECT_TRUE(watched);
   ASSERT_FALSE(states.empty());
   EXPECT_EQ(states[0].at("name"), "rollouts/r-1");

@@ -1,6 +1,7 @@
 #include "tests/support/process_harness.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,8 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
-
-#include <fmt/format.h>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -47,9 +46,9 @@ absl::Status TimedOut(std::string_view what) {
 
 std::string BinPath(std::string_view name) {
   const char* directory = getenv("SHOAL_BIN_DIR");
-  return JoinPath(directory != nullptr ? directory
-                                       : JoinPath(ProgramDirectory(), ""),
-                  name);
+  return JoinPath(
+      directory != nullptr ? directory : JoinPath(ProgramDirectory(), ""),
+      name);
 }
 
 double TimeoutScale() {
@@ -174,9 +173,9 @@ absl::Status HarnessProcess::WaitForLog(std::string_view text,
       },
       timeout));
   if (found) return absl::OkStatus();
-  return FailedPrecondition(
-      "process_ended", fmt::format("{} ended before it logged \"{}\"\n{}",
-                                   name_, text, AllLogs()));
+  return FailedPrecondition("process_ended",
+                            fmt::format("{} ended before it logged \"{}\"\n{}",
+                                        name_, text, AllLogs()));
 }
 
 }  // namespace shoal::testing

@@ -5,12 +5,12 @@
 #ifndef SHOAL_TESTS_SUPPORT_STATUS_MATCHERS_H_
 #define SHOAL_TESTS_SUPPORT_STATUS_MATCHERS_H_
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <ostream>
 #include <string>
 #include <utility>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "common/status.h"
 
@@ -29,9 +29,8 @@ MATCHER(IsOk, "is OK") {
 }
 
 MATCHER_P2(Fails, code, reason,
-           std::string("fails with code ") +
-               absl::StatusCodeToString(code) + " and reason " +
-               std::string(reason)) {
+           std::string("fails with code ") + absl::StatusCodeToString(code) +
+               " and reason " + std::string(reason)) {
   const absl::Status& status = GetStatus(arg);
   *result_listener << ReasonOf(status) << ": " << status;
   return status.code() == code && ReasonOf(status) == reason;
@@ -51,9 +50,9 @@ MATCHER_P(FailsBecause, reason,
 #define EXPECT_OK(expr) EXPECT_THAT(expr, ::shoal::testing::IsOk())
 #define ASSERT_OK_AND_ASSIGN(lhs, expr) \
   ASSERT_OK_AND_ASSIGN_INNER(SHOAL_CONCAT(test_or_, __LINE__), lhs, expr)
-#define ASSERT_OK_AND_ASSIGN_INNER(tmp, lhs, expr)      \
-  auto tmp = (expr);                                    \
-  ASSERT_THAT(tmp, ::shoal::testing::IsOk());           \
+#define ASSERT_OK_AND_ASSIGN_INNER(tmp, lhs, expr) \
+  auto tmp = (expr);                               \
+  ASSERT_THAT(tmp, ::shoal::testing::IsOk());      \
   lhs = std::move(tmp).value()
 
 #endif  // SHOAL_TESTS_SUPPORT_STATUS_MATCHERS_H_

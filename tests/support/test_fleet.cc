@@ -1,9 +1,9 @@
 #include "tests/support/test_fleet.h"
 
-#include <utility>
-
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
+
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -23,9 +23,9 @@ constexpr uint64_t kMaxRecordPayload = 16'384;
 
 absl::StatusOr<crypto::TlsKeyPair> MakeTls(const std::string& name,
                                            absl::Time now) {
-  SHOAL_ASSIGN_OR_RETURN(
-      auto ca, crypto::MakeCertificateAuthority(
-                   name + " CA", now - absl::Hours(1), now + absl::Hours(9000)));
+  SHOAL_ASSIGN_OR_RETURN(auto ca, crypto::MakeCertificateAuthority(
+                                      name + " CA", now - absl::Hours(1),
+                                      now + absl::Hours(9000)));
   crypto::CertificateRequest request;
   request.common_name = name;
   request.names = {"127.0.0.1", "localhost"};
@@ -79,13 +79,14 @@ absl::Status TestFleet::Build(const std::string& directory) {
     SHOAL_RETURN_IF_ERROR(
         RealFileSystem().MakeDirectories(JoinPath(repository_, part)));
   }
-  const absl::Time expires =
-      absl::FromUnixSeconds(absl::ToUnixSeconds(options_.now + options_.lifetime));
+  const absl::Time expires = absl::FromUnixSeconds(
+      absl::ToUnixSeconds(options_.now + options_.lifetime));
 
   signing::Root root;
   root.version = 1;
   root.expires = expires;
-  for (int i = 0; i < 3; ++i) root_keys_.push_back(crypto::SigningKey::Generate());
+  for (int i = 0; i < 3; ++i)
+    root_keys_.push_back(crypto::SigningKey::Generate());
   for (const auto& key : root_keys_) {
     AddKey(root.keys, key);
     root.roles["root"].key_ids.push_back(
@@ -97,8 +98,7 @@ absl::Status TestFleet::Build(const std::string& directory) {
         {"snapshot", &snapshot_},
         {"timestamp", &timestamp_}}) {
     AddKey(root.keys, *key);
-    root.roles[role].key_ids = {
-        signing::MakeEd25519Key(key->public_key()).id};
+    root.roles[role].key_ids = {signing::MakeEd25519Key(key->public_key()).id};
   }
   SHOAL_ASSIGN_OR_RETURN(
       root_v1_, signing::SignRoot(root, {&root_keys_[0], &root_keys_[1]}));
@@ -123,10 +123,9 @@ absl::Status TestFleet::Build(const std::string& directory) {
     AddKey(delegations.keys, key);
     delegations.roles.push_back(
         MakeRole("fw-" + type, key, true, {"fw/" + type + "/*/*"}));
-    director_delegations.roles.push_back(
-        MakeRole("director-" + type, director_, true,
-                 {"director/" + type + "/rollout/*",
-                  "director/" + type + "/deltas/*"}));
+    director_delegations.roles.push_back(MakeRole(
+        "director-" + type, director_, true,
+        {"director/" + type + "/rollout/*", "director/" + type + "/deltas/*"}));
     for (const char* parent : {"fw-", "director-"}) {
       signing::Targets empty;
       empty.version = 0;
@@ -173,10 +172,9 @@ absl::Status TestFleet::Build(const std::string& directory) {
     if (on_devices) {
       rule->add_principals("director");
       rule->mutable_devices()->set_all(true);
-      for (const char* action : {"update.install", "update.consent",
-                                 "config.set", "command.run:*",
-                                 "telemetry.read", "session.open:*",
-                                 "rollout.halt"}) {
+      for (const char* action :
+           {"update.install", "update.consent", "config.set", "command.run:*",
+            "telemetry.read", "session.open:*", "rollout.halt"}) {
         rule->add_actions(action);
       }
     } else {
@@ -213,7 +211,8 @@ absl::Status TestFleet::WriteTarget(const signing::TargetFile& target,
       RealFileSystem().MakeDirectories(path.substr(0, path.rfind('/'))));
   SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(path, bytes));
   return RealFileSystem().WriteAtomic(
-      JoinPath(JoinPath(repository_, "blobs"), HexEncode(target.sha256)), bytes);
+      JoinPath(JoinPath(repository_, "blobs"), HexEncode(target.sha256)),
+      bytes);
 }
 
 absl::StatusOr<TestImage> TestFleet::AddImage(const std::string& device_type,
@@ -235,8 +234,8 @@ absl::StatusOr<TestImage> TestFleet::AddImage(const std::string& device_type,
   image.target.length = bytes.size();
   image.target.sha256 = crypto::Sha256Digest(bytes);
   image.target.custom = signing::FormatImageInfo(image.info);
-  image.blob_path = JoinPath(JoinPath(repository_, "blobs"),
-                             HexEncode(image.target.sha256));
+  image.blob_path =
+      JoinPath(JoinPath(repository_, "blobs"), HexEncode(image.target.sha256));
   const auto role = roles_.find("fw-" + device_type);
   if (role == roles_.end()) {
     return NotFound("unknown_role", "no such device type: " + device_type);
@@ -250,9 +249,8 @@ absl::StatusOr<TestImage> TestFleet::AddImage(const std::string& device_type,
 absl::Status TestFleet::RemoveImage(const std::string& device_type,
                                     const std::string& version) {
   const auto role = roles_.find("fw-" + device_type);
-  if (role == roles_.end() ||
-      role->second.targets.erase(
-          signing::ImagePath(device_type, version, "image")) == 0) {
+  if (role == roles_.end() || role->second.targets.erase(signing::ImagePath(
+                                  device_type, version, "image")) == 0) {
     return NotFound("unknown_target", device_type + " " + version);
   }
   dirty_[role->first] = true;
@@ -294,7 +292,8 @@ absl::StatusOr<release::v1::Delta> TestFleet::AddDelta(std::string_view bytes) {
 
 absl::Status TestFleet::SetPolicy(const policy::v1::AccessPolicy& policy) {
   std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(policy, &json);
+  const auto status =
+      google::protobuf::util::MessageToJsonString(policy, &json);
   if (!status.ok()) return Internal("bad_policy", status.ToString());
   policy_ = policy;
   policy_json_ = json;
@@ -338,10 +337,9 @@ absl::Status TestFleet::Publish() {
   const uint64_t timestamp_version = versions_["timestamp"] + 1;
   SHOAL_ASSIGN_OR_RETURN(
       const std::string timestamp,
-      signing::BuildTimestamp(
-          timestamp_version,
-          whole(options_.now + options_.timestamp_lifetime), version, snapshot,
-          {&timestamp_}));
+      signing::BuildTimestamp(timestamp_version,
+                              whole(options_.now + options_.timestamp_lifetime),
+                              version, snapshot, {&timestamp_}));
   return WriteRole("timestamp", timestamp_version, timestamp);
 }
 
@@ -441,8 +439,8 @@ absl::StatusOr<TestIdentity> TestFleet::IssueDevice() {
   body.set_kind(records::v1::WRITER_CLASS_DEVICE);
   body.set_not_after(absl::ToUnixSeconds(options_.now + options_.lifetime));
   body.set_serial(ReadBigEndian(crypto::RandomBytes(4), 4));
-  SHOAL_ASSIGN_OR_RETURN(auto credential, signing::IssueCredential(
-                                              device_ca_, fleet_id_, body));
+  SHOAL_ASSIGN_OR_RETURN(auto credential,
+                         signing::IssueCredential(device_ca_, fleet_id_, body));
   return TestIdentity{std::move(key), body.subject_id(), std::move(credential)};
 }
 
@@ -459,23 +457,20 @@ absl::StatusOr<TestOperator> TestFleet::MakeOperator(const std::string& name) {
 
 absl::StatusOr<fleet::v1::NodeBundle> TestFleet::EnrollNode(
     const fleet::v1::EnrollNodeRequest& request) {
-  if (!crypto::Ed25519Verify(
-          request.public_key(),
-          crypto::SigningInput("shoal.node.enroll.v1", fleet_id_,
-                               request.node_id()),
-          request.signature())) {
+  if (!crypto::Ed25519Verify(request.public_key(),
+                             crypto::SigningInput("shoal.node.enroll.v1",
+                                                  fleet_id_, request.node_id()),
+                             request.signature())) {
     return PermissionDenied("bad_signature", "no proof of possession");
   }
   records::v1::CredentialBody body;
   body.set_public_key(request.public_key());
-  body.set_subject_id(
-      crypto::Sha256Digest(request.public_key()).substr(0, 16));
+  body.set_subject_id(crypto::Sha256Digest(request.public_key()).substr(0, 16));
   body.set_kind(records::v1::WRITER_CLASS_NODE);
   body.set_not_after(absl::ToUnixSeconds(options_.now + options_.lifetime));
   body.set_serial(node_credentials_.size() + 1);
-  SHOAL_ASSIGN_OR_RETURN(
-      node_credentials_[request.public_key()],
-      signing::IssueCredential(node_ca_, fleet_id_, body));
+  SHOAL_ASSIGN_OR_RETURN(node_credentials_[request.public_key()],
+                         signing::IssueCredential(node_ca_, fleet_id_, body));
   RemoveNode(request.public_key());
   records::v1::NodeEntry* entry = directory_.add_nodes();
   entry->set_id(body.subject_id());
@@ -515,8 +510,9 @@ absl::StatusOr<fleet::v1::NodeBundle> TestFleet::BundleFor(
   for (const auto& [role, bytes] : metadata_) {
     if (role == "root") continue;
     const std::string name =
-        role == "timestamp" ? "timestamp.json"
-                            : fmt::format("{}.{}.json", versions_.at(role), role);
+        role == "timestamp"
+            ? "timestamp.json"
+            : fmt::format("{}.{}.json", versions_.at(role), role);
     (*bundle.mutable_metadata())[name] = bytes;
   }
   SHOAL_ASSIGN_OR_RETURN(const std::string spki,

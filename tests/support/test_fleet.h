@@ -3,9 +3,9 @@
 // nodes and devices, and the records that a plane would publish.
 //
 //   ASSERT_OK_AND_ASSIGN(auto fleet, TestFleet::Create(dir.File("fleet")));
-//   ASSERT_OK_AND_ASSIGN(auto image, fleet->AddImage("gateway", "1.1.0", 2, 0, bytes));
-//   ASSERT_OK(fleet->Publish());
-//   for (const std::string& record : *fleet->PublicationRecords()) …
+//   ASSERT_OK_AND_ASSIGN(auto image, fleet->AddImage("gateway", "1.1.0", 2, 0,
+//   bytes)); ASSERT_OK(fleet->Publish()); for (const std::string& record :
+//   *fleet->PublicationRecords()) …
 //
 // Nothing here is for production: keys lie in memory and thresholds are 1,
 // except root's (2 of 3).
@@ -180,7 +180,7 @@ class TestFleet {
   std::map<std::string, signing::Targets> roles_;
   std::map<std::string, bool> dirty_;
   std::map<std::string, uint64_t> versions_;
-  std::map<std::string, std::string> metadata_;  // role → bytes in force
+  std::map<std::string, std::string> metadata_;   // role → bytes in force
   std::map<std::string, std::string> documents_;  // sha256 → bytes
 };
 

@@ -98,7 +98,8 @@ void DocumentJob::Deliver() {
 
 void DocumentJob::Fail(absl::Status status) {
   finished_ = true;
-  context_.emit(FailedEvent{id(), std::move(status), Counters{0, received_, 0}});
+  context_.emit(
+      FailedEvent{id(), std::move(status), Counters{0, received_, 0}});
 }
 
 }  // namespace shoal::dht

@@ -34,14 +34,14 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(
   if (!wake.valid()) return ErrnoError(errno, "eventfd");
   SHOAL_RETURN_IF_ERROR(
       RealFileSystem().MakeDirectories(configure.state_dir, 0700));
-  SHOAL_ASSIGN_OR_RETURN(auto torrents,
-                         TorrentSession::Open(configure.listen,
-                                              configure.limits, wake.get()));
+  SHOAL_ASSIGN_OR_RETURN(
+      auto torrents,
+      TorrentSession::Open(configure.listen, configure.limits, wake.get()));
   SHOAL_ASSIGN_OR_RETURN(auto origins, OriginClient::Open(configure.ca_file));
   const std::string address = torrents->address();
-  std::unique_ptr<Engine> engine(new Engine(clock, std::move(wake),
-                                            std::move(torrents),
-                                            std::move(origins), std::move(emit)));
+  std::unique_ptr<Engine> engine(
+      new Engine(clock, std::move(wake), std::move(torrents),
+                 std::move(origins), std::move(emit)));
   engine->context_.state_dir = configure.state_dir;
   engine->context_.stall = absl::Milliseconds(configure.stall_ms);
   engine->context_.min_rate = configure.min_rate;

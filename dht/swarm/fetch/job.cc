@@ -1,8 +1,8 @@
 #include "dht/swarm/fetch/job.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "common/bytes.h"
 #include "common/log.h"
@@ -226,8 +226,8 @@ void Job::StartOriginRun() {
 absl::Status Job::Begin(uint64_t offset, std::optional<uint64_t> total) {
   if (total && *total != artifact().length) {
     return DataLoss("origin_length",
-                    fmt::format("the origin has {} bytes, {} are signed", *total,
-                                artifact().length));
+                    fmt::format("the origin has {} bytes, {} are signed",
+                                *total, artifact().length));
   }
   stream_at_ = offset;
   // An origin without ranges sends all again: what is there is skipped.
@@ -245,7 +245,8 @@ absl::Status Job::Data(std::string_view bytes) {
   SHOAL_RETURN_IF_ERROR(file_->Write(stream_at_, take));
   stream_at_ += take.size();
   if (stream_at_ >= run_.end && take.size() < bytes.size()) {
-    return MakeError(absl::StatusCode::kCancelled, "enough", "the end is there");
+    return MakeError(absl::StatusCode::kCancelled, "enough",
+                     "the end is there");
   }
   return absl::OkStatus();
 }
@@ -268,8 +269,9 @@ void Job::EndOrigin(const absl::Status& status) {
   last_error_ = fmt::format(
       "{}: {}", command_.urls[source_ - 1],
       status.ok() ? "the answer is too short" : std::string(status.message()));
-  LogInfo("origin_failed", {{"job", id()}, {"url", command_.urls[source_ - 1]},
-                            {"reason", reason}});
+  LogInfo(
+      "origin_failed",
+      {{"job", id()}, {"url", command_.urls[source_ - 1]}, {"reason", reason}});
   NextSource();
 }
 

@@ -47,7 +47,7 @@ class Job final : public OriginSink {
   bool OnEnded(const OriginClient::Ended& ended);
 
   bool finished() const { return finished_; }
-  bool seeding() const { return seeding_; }  // the torrent stays
+  bool seeding() const { return seeding_; }               // the torrent stays
   bool busy() const { return stage_ == Stage::kVerify; }  // wants ticks at once
   const std::string& id() const { return command_.id; }
   const Artifact& artifact() const { return command_.artifact; }
@@ -97,9 +97,9 @@ class Job final : public OriginSink {
   bool inherited_ = false;  // unverified bytes of an earlier run are there
   std::set<std::string> banned_;
 
-  Counters counters_;         // of finished stages
-  Counters stage_counters_;   // of the running peers stage
-  uint64_t live_bytes_ = 0;   // present, for progress
+  Counters counters_;        // of finished stages
+  Counters stage_counters_;  // of the running peers stage
+  uint64_t live_bytes_ = 0;  // present, for progress
   int contradictions_ = 0;
   bool mismatch_ = false;
   std::string last_error_ = "no source was named";

@@ -59,8 +59,8 @@ absl::Status BecomeUser(const ConfigureCommand& configure) {
   if (geteuid() != 0 || (!configure.user && !configure.group)) {
     return absl::OkStatus();
   }
-  const auto group = static_cast<gid_t>(
-      configure.group ? *configure.group : *configure.user);
+  const auto group =
+      static_cast<gid_t>(configure.group ? *configure.group : *configure.user);
   if (setgroups(0, nullptr) != 0 || setresgid(group, group, group) != 0) {
     return ErrnoError(errno, "setgid");
   }
@@ -157,10 +157,11 @@ int Main() {
 
 int main(int argc, char**) {
   if (argc > 1) {
-    fputs("shoal-fetch takes no arguments: it is started by shoal-agent, "
-          "shoal-node and shoald and speaks on standard input and output "
-          "(docs/swarm.md).\n",
-          stderr);
+    fputs(
+        "shoal-fetch takes no arguments: it is started by shoal-agent, "
+        "shoal-node and shoald and speaks on standard input and output "
+        "(docs/swarm.md).\n",
+        stderr);
     return 2;
   }
   return shoal::dht::Main();

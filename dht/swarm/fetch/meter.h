@@ -38,7 +38,8 @@ class Meter {
       samples_.pop_front();
     }
   }
-  bool TooSlow(absl::Duration now, absl::Duration stall, int64_t min_rate) const {
+  bool TooSlow(absl::Duration now, absl::Duration stall,
+               int64_t min_rate) const {
     if (now - last_progress_ >= stall) return true;
     const auto& [since, bytes] = samples_.front();
     if (now - since < kWindow) return false;

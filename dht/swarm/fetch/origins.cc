@@ -1,10 +1,9 @@
 #include "dht/swarm/fetch/origins.h"
 
 #include <curl/curl.h>
+#include <fmt/format.h>
 
 #include <charconv>
-
-#include <fmt/format.h>
 
 #include "common/status.h"
 
@@ -83,12 +82,14 @@ absl::Status OriginClient::Transfer::Begin() {
   if (code == 206) {
     const auto range = ParseContentRange(content_range);
     if (!range || range->begin != wanted_begin) {
-      return Unavailable("origin_http", "the origin's range is not the one asked");
+      return Unavailable("origin_http",
+                         "the origin's range is not the one asked");
     }
     return sink->Begin(range->begin, range->total);
   }
   if (code != 200) {
-    return Unavailable("origin_http", fmt::format("the origin answers {}", code));
+    return Unavailable("origin_http",
+                       fmt::format("the origin answers {}", code));
   }
   curl_off_t length = -1;
   curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
@@ -192,13 +193,13 @@ void OriginClient::SetRate(int64_t rate) {
   }
 }
 
-std::vector<OriginClient::Ended> OriginClient::Wait(
-    const std::vector<int>& fds, absl::Duration timeout) {
+std::vector<OriginClient::Ended> OriginClient::Wait(const std::vector<int>& fds,
+                                                    absl::Duration timeout) {
   std::vector<curl_waitfd> extra;
   for (const int fd : fds) extra.push_back({fd, CURL_WAIT_POLLIN, 0});
-  curl_multi_poll(impl_->multi, extra.data(),
-                  static_cast<unsigned>(extra.size()),
-                  static_cast<int>(absl::ToInt64Milliseconds(timeout)), nullptr);
+  curl_multi_poll(
+      impl_->multi, extra.data(), static_cast<unsigned>(extra.size()),
+      static_cast<int>(absl::ToInt64Milliseconds(timeout)), nullptr);
   int running = 0;
   curl_multi_perform(impl_->multi, &running);
   std::vector<Ended> ended;

@@ -26,7 +26,8 @@ class OriginSink {
   // Once, before the first data of a 200 or 206 answer: the bytes that follow
   // stand at `offset` of the whole, whose length is `total` when known. An
   // error ends the transfer with it.
-  virtual absl::Status Begin(uint64_t offset, std::optional<uint64_t> total) = 0;
+  virtual absl::Status Begin(uint64_t offset,
+                             std::optional<uint64_t> total) = 0;
   // An error ends the transfer; kCancelled "enough" means that all is there.
   virtual absl::Status Data(std::string_view bytes) = 0;
 };

@@ -41,8 +41,8 @@ PartialFile::PartialFile(const Artifact& artifact, std::string state_path,
 absl::StatusOr<std::unique_ptr<PartialFile>> PartialFile::Open(
     const Artifact& artifact, const std::string& path,
     const std::string& state_path) {
-  FileDescriptor file(open(path.c_str(),
-                           O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  FileDescriptor file(
+      open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return ErrnoError(errno, "open " + path);
   struct stat info {};
   if (fstat(file.get(), &info) != 0) return ErrnoError(errno, "fstat " + path);
@@ -69,7 +69,8 @@ void PartialFile::LoadState(uint64_t size_on_disk) {
   if (state.ok() && state->size() == header.size() + bytes &&
       state->starts_with(header)) {
     for (size_t i = 0; i < present_.size(); ++i) {
-      const auto byte = static_cast<unsigned char>((*state)[header.size() + i / 8]);
+      const auto byte =
+          static_cast<unsigned char>((*state)[header.size() + i / 8]);
       if ((byte >> (i % 8) & 1) != 0 && PieceEnd(i) <= size_on_disk) {
         MarkPresent(i);
       }
@@ -104,7 +105,8 @@ void PartialFile::MarkPresent(size_t piece) {
 uint64_t PartialFile::PresentBytes() const {
   uint64_t bytes = uint64_t{present_count_} * artifact_.piece_length;
   if (!present_.empty() && present_.back()) {
-    bytes -= present_.size() * uint64_t{artifact_.piece_length} - artifact_.length;
+    bytes -=
+        present_.size() * uint64_t{artifact_.piece_length} - artifact_.length;
   }
   return bytes;
 }
@@ -177,8 +179,8 @@ absl::Status PartialFile::Save() {
   // No fsync: after a power cut wrong bits cost a second transfer, the whole
   // file is hashed before it counts.
   const std::string temporary = state_path_ + ".new";
-  FileDescriptor file(open(temporary.c_str(),
-                           O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  FileDescriptor file(
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file.valid()) return ErrnoError(errno, "open " + temporary);
   if (write(file.get(), state.data(), state.size()) !=
       static_cast<ssize_t>(state.size())) {
@@ -223,8 +225,8 @@ absl::StatusOr<std::optional<bool>> PartialFile::VerifySlice() {
   for (size_t done = 0; done < kSlice && hashed_ < artifact_.length;) {
     const auto want = static_cast<size_t>(
         std::min<uint64_t>(buffer.size(), artifact_.length - hashed_));
-    const ssize_t n = pread(file_.get(), buffer.data(), want,
-                            static_cast<off_t>(hashed_));
+    const ssize_t n =
+        pread(file_.get(), buffer.data(), want, static_cast<off_t>(hashed_));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, "read of the output file");
     if (n == 0) return std::optional<bool>(false);  // shorter than it was

@@ -1,21 +1,17 @@
 #include "dht/swarm/fetch/torrents.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
-#include <map>
-#include <optional>
-#include <thread>
-
-#include <fmt/format.h>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/bencode.hpp>
 #include <libtorrent/extensions.hpp>
-#include <libtorrent/hasher.hpp>
 #include <libtorrent/extensions/smart_ban.hpp>
+#include <libtorrent/hasher.hpp>
 #include <libtorrent/ip_filter.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/posix_disk_io.hpp>
@@ -25,6 +21,9 @@
 #include <libtorrent/torrent_handle.hpp>
 #include <libtorrent/torrent_info.hpp>
 #include <libtorrent/torrent_status.hpp>
+#include <map>
+#include <optional>
+#include <thread>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -181,9 +180,8 @@ struct TorrentSession::Impl {
         if (handle != ban->handle) continue;
         const auto& ip = ban->endpoint.address();
         banned.push_back(
-            {sha256,
-             Endpoint{ip.to_string(), ban->endpoint.port(), ip.is_v6()}
-                 .ToString()});
+            {sha256, Endpoint{ip.to_string(), ban->endpoint.port(), ip.is_v6()}
+                         .ToString()});
       }
     }
   }
@@ -206,14 +204,14 @@ absl::StatusOr<std::unique_ptr<TorrentSession>> TorrentSession::Open(
   impl->session = std::make_unique<lt::session>(std::move(params));
   lt::session& session = *impl->session;
   // No peer exchange and no metadata exchange: the info dictionary is known.
-  session.add_extension([](const lt::torrent_handle& handle, lt::client_data_t data) {
-    return lt::create_smart_ban_plugin(handle, data);
-  });
   session.add_extension(
-      [allow = impl->allow_upload](const lt::torrent_handle&,
-                                   lt::client_data_t) {
-        return std::make_shared<NoUploadTorrent>(allow);
+      [](const lt::torrent_handle& handle, lt::client_data_t data) {
+        return lt::create_smart_ban_plugin(handle, data);
       });
+  session.add_extension([allow = impl->allow_upload](const lt::torrent_handle&,
+                                                     lt::client_data_t) {
+    return std::make_shared<NoUploadTorrent>(allow);
+  });
   // Rate limits hold for neighbours too: every address is in the global class
   // only (libtorrent would put local ones in a class without limits).
   lt::ip_filter classes;
@@ -228,7 +226,8 @@ absl::StatusOr<std::unique_ptr<TorrentSession>> TorrentSession::Open(
 
   if (!listen.empty()) {
     // The result of listening comes as an alert.
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const auto give_up =
+        std::chrono::steady_clock::now() + std::chrono::seconds(5);
     while (impl->address.empty()) {
       if (std::chrono::steady_clock::now() > give_up) {
         return Unavailable("listen", "can't listen on " + listen);
@@ -244,9 +243,9 @@ absl::StatusOr<std::unique_ptr<TorrentSession>> TorrentSession::Open(
         }
         if (const auto* bad = lt::alert_cast<lt::listen_failed_alert>(alert);
             bad != nullptr && bad->socket_type == lt::socket_type_t::tcp) {
-          return Unavailable("listen", fmt::format("can't listen on {}: {}",
-                                                   listen,
-                                                   bad->error.message()));
+          return Unavailable("listen",
+                             fmt::format("can't listen on {}: {}", listen,
+                                         bad->error.message()));
         }
       }
     }
@@ -282,11 +281,11 @@ absl::Status TorrentSession::Add(const Artifact& artifact,
   params.save_path = slash == 0 ? "/" : path.substr(0, slash);
   params.renamed_files[lt::file_index_t{0}] = path.substr(slash + 1);
   params.storage_mode = lt::storage_mode_sparse;
-  params.flags = lt::torrent_flags::disable_dht | lt::torrent_flags::disable_pex |
-                 lt::torrent_flags::disable_lsd |
-                 lt::torrent_flags::duplicate_is_error |
-                 lt::torrent_flags::override_trackers |
-                 lt::torrent_flags::override_web_seeds;
+  params.flags =
+      lt::torrent_flags::disable_dht | lt::torrent_flags::disable_pex |
+      lt::torrent_flags::disable_lsd | lt::torrent_flags::duplicate_is_error |
+      lt::torrent_flags::override_trackers |
+      lt::torrent_flags::override_web_seeds;
   if (seed) params.flags |= lt::torrent_flags::upload_mode;
   lt::error_code error;
   lt::torrent_handle handle =
@@ -343,7 +342,8 @@ void TorrentSession::Connect(const std::string& sha256,
 absl::StatusOr<TorrentState> TorrentSession::GetState(
     const std::string& sha256) const try {
   const auto it = impl_->torrents.find(sha256);
-  if (it == impl_->torrents.end()) return NotFound("torrent", "no such torrent");
+  if (it == impl_->torrents.end())
+    return NotFound("torrent", "no such torrent");
   const lt::torrent_status status =
       it->second.status(lt::torrent_handle::query_pieces);
   TorrentState state;
@@ -351,7 +351,8 @@ absl::StatusOr<TorrentState> TorrentSession::GetState(
   state.checking = status.state == T::checking_files ||
                    status.state == T::checking_resume_data;
   state.complete = !state.checking && status.is_seeding;
-  state.done = static_cast<uint64_t>(std::max<std::int64_t>(0, status.total_done));
+  state.done =
+      static_cast<uint64_t>(std::max<std::int64_t>(0, status.total_done));
   state.payload = static_cast<uint64_t>(status.total_payload_download);
   state.failed = static_cast<uint64_t>(status.total_failed_bytes);
   state.peers = status.num_peers;

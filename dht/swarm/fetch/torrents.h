@@ -17,9 +17,9 @@
 namespace shoal::dht {
 
 struct TorrentState {
-  bool checking = true;   // hashing what is on disk
-  bool complete = false;  // every piece verified
-  uint64_t done = 0;      // bytes, parts of pieces included
+  bool checking = true;    // hashing what is on disk
+  bool complete = false;   // every piece verified
+  uint64_t done = 0;       // bytes, parts of pieces included
   std::vector<bool> have;  // verified pieces
   uint64_t payload = 0;    // received in this session
   uint64_t failed = 0;     // of these: failed their check

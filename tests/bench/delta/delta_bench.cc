@@ -2,6 +2,7 @@
 // CORPUS/<pair>/{old,new} and prints sizes, times and memory. Not a test:
 //
 //   delta_bench /path/to/corpus image-arm64
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,8 +12,6 @@
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "common/subprocess.h"
 
@@ -70,8 +69,9 @@ int main(int argc, char** argv) {
       fs::temp_directory_path() / fmt::format("delta-bench-{}", getpid());
   fs::create_directory(scratch);
   const std::string patch = scratch / "patch", result = scratch / "result";
-  fmt::print("| pair | new image | patch | make CPU s | make MB | apply CPU s | "
-             "apply MB |\n|---|---|---|---|---|---|---|\n");
+  fmt::print(
+      "| pair | new image | patch | make CPU s | make MB | apply CPU s | "
+      "apply MB |\n|---|---|---|---|---|---|---|\n");
   int failed = 0;
   for (const std::string& pair : pairs) {
     const std::string old_path = corpus / pair / "old";

@@ -1,13 +1,12 @@
 // kill -9 at any time loses nothing that was acknowledged.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
 #include <atomic>
 #include <csignal>
 #include <mutex>
 #include <random>
 #include <thread>
-
-#include <gmock/gmock.h>
-
-#include <fmt/format.h>
 
 #include "common/bytes.h"
 #include "dht/records/record.h"
@@ -49,8 +48,9 @@ TEST(StorageNodeFaults, T63_KilledAtAnyMomentNoAcknowledgedRecordIsLost) {
   std::minstd_rand random(20260101);
   for (int round = 0; round < 6; ++round) {
     const uint64_t until = written + 5 + random() % 20;
-    EXPECT_OK(WaitFor("the writer gets on", [&] { return written >= until; },
-                      absl::Seconds(40)));
+    EXPECT_OK(WaitFor(
+        "the writer gets on", [&] { return written >= until; },
+        absl::Seconds(40)));
     const size_t victim = random() % cluster->size();
     cluster->node(victim).Kill(SIGKILL);
     ASSERT_OK(cluster->StartNode(victim));
@@ -69,9 +69,10 @@ TEST(StorageNodeFaults, T63_KilledAtAnyMomentNoAcknowledgedRecordIsLost) {
   }
   EXPECT_THAT(all, ::testing::IsSupersetOf(acknowledged));
   // And repair brings each to all three.
-  EXPECT_OK(WaitFor("three copies of every acknowledged record", [&] {
-    return cluster->FewestCopies(acknowledged) == 3;
-  }, absl::Seconds(30)));
+  EXPECT_OK(WaitFor(
+      "three copies of every acknowledged record",
+      [&] { return cluster->FewestCopies(acknowledged) == 3; },
+      absl::Seconds(30)));
 }
 
 }  // namespace

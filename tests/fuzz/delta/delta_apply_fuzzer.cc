@@ -107,7 +107,8 @@ void RunOne(std::string_view input) {
   std::string_view rest = patch;
   uint64_t written = 0;
   ApplyOptions options;
-  options.read_patch = [&](char* buffer, size_t size) -> absl::StatusOr<size_t> {
+  options.read_patch = [&](char* buffer,
+                           size_t size) -> absl::StatusOr<size_t> {
     const size_t n = std::min(size, rest.size());
     memcpy(buffer, rest.data(), n);
     rest.remove_prefix(n);
@@ -119,8 +120,10 @@ void RunOne(std::string_view input) {
     return absl::OkStatus();
   };
   options.old_size = base.size();
-  options.expected_size = header.ok() ? std::min(header->new_size, kMostOutput) : 0;
-  options.expected_sha256 = header.ok() ? header->new_sha256 : std::string(32, 0);
+  options.expected_size =
+      header.ok() ? std::min(header->new_size, kMostOutput) : 0;
+  options.expected_sha256 =
+      header.ok() ? header->new_sha256 : std::string(32, 0);
   options.max_memory = 2u << 20;
   const uint64_t limit = options.expected_size;
   options.write_new = [&, limit](std::string_view bytes) {
@@ -131,9 +134,15 @@ void RunOne(std::string_view input) {
   auto applier = Applier::Create(std::move(options));
   const absl::Status status =
       applier.ok() ? (*applier)->Run() : applier.status();
-  constexpr std::array<std::string_view, 9> kReasons = {
-      "ok", "wrong_base", "wrong_result", "delta_corrupt", "delta_truncated",
-      "delta_too_large", "delta_memory", "unsupported_delta", "bad_resume"};
+  constexpr std::array<std::string_view, 9> kReasons = {"ok",
+                                                        "wrong_base",
+                                                        "wrong_result",
+                                                        "delta_corrupt",
+                                                        "delta_truncated",
+                                                        "delta_too_large",
+                                                        "delta_memory",
+                                                        "unsupported_delta",
+                                                        "bad_resume"};
   Require(std::find(kReasons.begin(), kReasons.end(), ReasonOf(status)) !=
               kReasons.end(),
           "unknown reason");

@@ -32,8 +32,8 @@ const KeyRing& Ring() {
 void OwnDatagram(const std::string& payload) {
   shoal::records::v1::Datagram datagram;
   if (!datagram.ParseFromString(payload)) return;
-  static const auto* key = new shoal::crypto::SigningKey(
-      shoal::crypto::SigningKey::Generate());
+  static const auto* key =
+      new shoal::crypto::SigningKey(shoal::crypto::SigningKey::Generate());
   Admission::Options options;
   options.fleet_id = std::string(32, 'f');
   options.key = key;
@@ -56,8 +56,7 @@ void OwnDatagram(const std::string& payload) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   if (Ring().Open(bytes)) std::abort();  // a forgery
-  const auto opened =
-      Ring().Open(Ring().Seal(1, Channel::kOpenDht, bytes));
+  const auto opened = Ring().Open(Ring().Seal(1, Channel::kOpenDht, bytes));
   if (!opened || opened->payload != bytes) std::abort();
   std::string packet(bytes);
   if (const auto info = InspectPacket(packet); info && !info->marked) {

@@ -16,9 +16,8 @@ using namespace shoal::dht;
 // has: what gets through all checks fails at the signature.
 absl::StatusOr<Writer> Anybody(const RecordBody& body, absl::Time) {
   using namespace shoal::records::v1;
-  for (const WriterClass writer :
-       {WRITER_CLASS_DIRECTOR, WRITER_CLASS_DEVICE, WRITER_CLASS_OPERATOR,
-        WRITER_CLASS_CLAIM})
+  for (const WriterClass writer : {WRITER_CLASS_DIRECTOR, WRITER_CLASS_DEVICE,
+                                   WRITER_CLASS_OPERATOR, WRITER_CLASS_CLAIM})
     if (MayWrite(writer, body.kind()))
       return Writer{writer, std::string(16, 'i'), std::string(32, 'k')};
   return shoal::PermissionDenied("foreign", "no such kind");

@@ -17,8 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   while (const auto line = lines.Next()) {
     if (const auto event = ParseEvent(*line); event.ok()) {
       const auto again = FormatEvent(*event);
-      if (again.ok() &&
-          !ParseEvent(again->substr(0, again->size() - 1)).ok()) {
+      if (again.ok() && !ParseEvent(again->substr(0, again->size() - 1)).ok()) {
         abort();
       }
     }

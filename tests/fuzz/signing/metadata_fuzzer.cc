@@ -33,9 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckCanonical(bytes);
   if (const auto root = ParseRoot(bytes); root.ok()) {
     Require(root->value.version >= 1 && root->value.roles.size() == 4);
-    const auto status =
-        VerifySignatures(root->envelope, root->value.keys,
-                         root->value.roles.at("root"), "root");
+    const auto status = VerifySignatures(root->envelope, root->value.keys,
+                                         root->value.roles.at("root"), "root");
     (void)status;
     Require(CanonicalJson(FormatRoot(root->value), 4 * kMaxRootBytes).ok());
   }

@@ -4,10 +4,9 @@
 
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "common/files.h"
 #include "tests/support/process_harness.h"
@@ -25,14 +24,15 @@ inline std::string ReadText(const std::string& path) {
 
 class Device {
  public:
-  Device(const TempDir& dir, const std::string& name) : dir_(dir), name_(name) {}
+  Device(const TempDir& dir, const std::string& name)
+      : dir_(dir), name_(name) {}
 
   std::string data() const { return dir_.File(name_); }
   std::string config() const { return data() + "/agent.toml"; }
 
   absl::Status Init(std::vector<std::string> more) {
-    std::vector<std::string> line = {BinPath("shoal-agent"), "init", "--data",
-                                     data(), "--type", "gateway"};
+    std::vector<std::string> line = {
+        BinPath("shoal-agent"), "init", "--data", data(), "--type", "gateway"};
     line.insert(line.end(), more.begin(), more.end());
     SHOAL_ASSIGN_OR_RETURN(const CommandResult result, Run(line));
     if (!result.status.ok()) return Internal("init", result.output);
@@ -62,8 +62,12 @@ class Device {
   // The JSON answer of `install`, and its exit code.
   nlohmann::json Install(const std::string& repository, int* code,
                          std::vector<std::string> more = {}) {
-    std::vector<std::string> line = {BinPath("shoal-agent"), "install",
-                                     "--config", config(), "--output", "json",
+    std::vector<std::string> line = {BinPath("shoal-agent"),
+                                     "install",
+                                     "--config",
+                                     config(),
+                                     "--output",
+                                     "json",
                                      repository};
     line.insert(line.end(), more.begin(), more.end());
     const auto result = Run(line);
@@ -93,8 +97,8 @@ class Device {
   bool Idle() { return Status()["update"].is_null(); }
   // What is in the slot that runs.
   std::string RunningBytes() {
-    return ReadText(data() + "/slots/" +
-                    Status()["running"].value("slot", "") + "/image");
+    return ReadText(data() + "/slots/" + Status()["running"].value("slot", "") +
+                    "/image");
   }
 
  private:

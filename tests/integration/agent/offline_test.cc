@@ -1,9 +1,8 @@
 // Installation from a directory, without any network, by the real programs:
 // shoal-agent install, shoal-boot, shoal-agent, shoal-patch.
-#include "delta/make/make.h"
-
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
+#include "delta/make/make.h"
 #include "signing/verify/fetcher.h"
 #include "tests/integration/agent/device.h"
 #include "tests/support/test_fleet.h"
@@ -39,8 +38,9 @@ class OfflineTest : public ::testing::Test {
 };
 
 TEST_F(OfflineTest, InstallsBootsChecksAndCommits) {
-  device_->Configure("\n[health]\ncommand = [\"/bin/sh\", \"-c\", "
-                     "\"test -s $SHOAL_SLOT_IMAGE && echo $SHOAL_VERSION\"]\n");
+  device_->Configure(
+      "\n[health]\ncommand = [\"/bin/sh\", \"-c\", "
+      "\"test -s $SHOAL_SLOT_IMAGE && echo $SHOAL_VERSION\"]\n");
   int code = 0;
   auto answer = device_->Install(fleet_->repository(), &code);
   ASSERT_EQ(code, 0) << answer;
@@ -77,10 +77,9 @@ TEST_F(OfflineTest, InstallsThroughTheRunningAgentWhichRestartsByItself) {
 
 TEST_F(OfflineTest, TakesTheDeltaWhenThereIsOne) {
   WriteText(dir_.File("new"), new_image_);
-  ASSERT_OK_AND_ASSIGN(
-      const delta::MakeStats made,
-      delta::MakeDelta({}, dir_.File("factory"), dir_.File("new"),
-                       dir_.File("delta")));
+  ASSERT_OK_AND_ASSIGN(const delta::MakeStats made,
+                       delta::MakeDelta({}, dir_.File("factory"),
+                                        dir_.File("new"), dir_.File("delta")));
   ASSERT_OK_AND_ASSIGN(auto delta,
                        fleet_->AddDelta(ReadText(dir_.File("delta"))));
   delta.set_from_sha256(crypto::Sha256Digest(old_image_));
@@ -110,8 +109,9 @@ TEST_F(OfflineTest, TakesTheDeltaWhenThereIsOne) {
 }
 
 TEST_F(OfflineTest, T62_SickImageIsRolledBackByItself) {
-  device_->Configure("\n[health]\ncommand = [\"/bin/sh\", \"-c\", "
-                     "\"echo no uplink; test $SHOAL_VERSION = factory\"]\n");
+  device_->Configure(
+      "\n[health]\ncommand = [\"/bin/sh\", \"-c\", "
+      "\"echo no uplink; test $SHOAL_VERSION = factory\"]\n");
   int code = 0;
   device_->Install(fleet_->repository(), &code);
   ASSERT_EQ(code, 0);
@@ -128,8 +128,9 @@ TEST_F(OfflineTest, T62_SickImageIsRolledBackByItself) {
 }
 
 TEST_F(OfflineTest, T62_ImageThatDoesNotStartFallsBackByTheLoader) {
-  device_->Configure("\n[slots]\nstart = [\"/bin/sh\", \"-c\", "
-                     "\"test $SHOAL_VERSION = factory\"]\n");
+  device_->Configure(
+      "\n[slots]\nstart = [\"/bin/sh\", \"-c\", "
+      "\"test $SHOAL_VERSION = factory\"]\n");
   int code = 0;
   device_->Install(fleet_->repository(), &code);
   ASSERT_EQ(code, 0);
@@ -163,7 +164,8 @@ TEST_F(OfflineTest, T60_KilledAtAnyMomentItStillEndsWhole) {
 }
 
 TEST_F(OfflineTest, T01_TamperedMetadataIsRefusedByName) {
-  const std::string timestamp = fleet_->repository() + "/metadata/timestamp.json";
+  const std::string timestamp =
+      fleet_->repository() + "/metadata/timestamp.json";
   std::string bytes = ReadText(timestamp);
   const size_t at = bytes.find("\"sig\"");
   ASSERT_NE(at, std::string::npos);
@@ -204,8 +206,8 @@ TEST_F(OfflineTest, T24_BelowTheFloorIsRefused) {
   ASSERT_EQ(device_->Status()["floor"], 4);
   ASSERT_OK(fleet_->AddImage("gateway", "1.0.5", 3, 0, "vulnerable"));
   ASSERT_OK(fleet_->Publish());
-  const auto answer = device_->Install(fleet_->repository(), &code,
-                                       {"--version", "1.0.5"});
+  const auto answer =
+      device_->Install(fleet_->repository(), &code, {"--version", "1.0.5"});
   EXPECT_EQ(code, 1);
   EXPECT_EQ(answer["reason"], "below_floor");
   EXPECT_EQ(device_->RunningVersion(), "1.1.0");

@@ -37,7 +37,8 @@ class PairedTest : public ::testing::Test {
   }
   std::vector<records::v1::Outcome> Outcomes() {
     std::vector<records::v1::Outcome> outcomes;
-    for (const auto& record : plane_->Received(records::v1::RECORD_KIND_OUTCOME))
+    for (const auto& record :
+         plane_->Received(records::v1::RECORD_KIND_OUTCOME))
       outcomes.emplace_back().ParseFromString(record.body.payload());
     return outcomes;
   }
@@ -101,8 +102,8 @@ TEST_F(PairedTest, PairsUpdatesAndReports) {
                        plane_->Release("2.0.0", 2, std::string(120'000, 'n')));
   ASSERT_OK(plane_->AddRollout(plane_->Rollout("r1", image)));
   ASSERT_OK(plane_->Publish());
-  ASSERT_OK(WaitFor("the outcome", [&] { return !Outcomes().empty(); },
-                    absl::Seconds(40)));
+  ASSERT_OK(WaitFor(
+      "the outcome", [&] { return !Outcomes().empty(); }, absl::Seconds(40)));
   const records::v1::Outcome outcome = Outcomes()[0];
   EXPECT_EQ(outcome.result(), records::v1::OUTCOME_RESULT_SUCCESS);
   EXPECT_EQ(outcome.running_sha256(), image.target.sha256);
@@ -168,11 +169,11 @@ TEST_F(PairedTest, PairingGoesOnAfterARestart) {
   device_->PowerOn();
   ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
   ASSERT_OK(device_->process().WaitForLog("event=paired"));
-  EXPECT_EQ(
-      plane_->Received(records::v1::RECORD_KIND_PAIR_ANSWER).size(), 1u);
+  EXPECT_EQ(plane_->Received(records::v1::RECORD_KIND_PAIR_ANSWER).size(), 1u);
 }
 
-TEST_F(PairedTest, T20_WithoutAGrantInThePolicyNothingIsInstalledUntilItChanges) {
+TEST_F(PairedTest,
+       T20_WithoutAGrantInThePolicyNothingIsInstalledUntilItChanges) {
   policy::v1::AccessPolicy policy = plane_->fleet().policy();
   policy.set_version(policy.version() + 1);
   policy.clear_rules();
@@ -190,9 +191,10 @@ TEST_F(PairedTest, T20_WithoutAGrantInThePolicyNothingIsInstalledUntilItChanges)
   // A new policy takes effect at once.
   ASSERT_OK(plane_->AllowInstall());
   ASSERT_OK(plane_->Publish());
-  ASSERT_OK(WaitFor("the update", [&] {
-    return device_->RunningVersion() == "2.0.0" && device_->Idle();
-  }, absl::Seconds(40)));
+  ASSERT_OK(WaitFor(
+      "the update",
+      [&] { return device_->RunningVersion() == "2.0.0" && device_->Idle(); },
+      absl::Seconds(40)));
 }
 
 TEST_F(PairedTest, T53_CommandsRunByTheDevicesOwnDecision) {
@@ -235,10 +237,9 @@ TEST_F(PairedTest, T28_AHaltEndsNewStartsAcrossRestarts) {
   halt.set_reason("smoke");
   ASSERT_OK_AND_ASSIGN(
       const std::string record,
-      plane_->fleet().OperatorRecord(plane_->fleet().admin(),
-                                     records::v1::RECORD_KIND_HALT, "gateway",
-                                     1, halt.SerializeAsString(),
-                                     absl::Hours(1)));
+      plane_->fleet().OperatorRecord(
+          plane_->fleet().admin(), records::v1::RECORD_KIND_HALT, "gateway", 1,
+          halt.SerializeAsString(), absl::Hours(1)));
   ASSERT_OK(plane_->Store(record));
   ASSERT_OK(device_->process().WaitForLog("event=rollout_halted"));
   device_->PowerOff();
@@ -257,9 +258,10 @@ TEST_F(PairedTest, T28_AHaltEndsNewStartsAcrossRestarts) {
   document.add_lifted_halts(dht::RecordDigest(record));
   ASSERT_OK(plane_->AddRollout(document));
   ASSERT_OK(plane_->Publish());
-  ASSERT_OK(WaitFor("the update", [&] {
-    return device_->RunningVersion() == "2.0.0" && device_->Idle();
-  }, absl::Seconds(40)));
+  ASSERT_OK(WaitFor(
+      "the update",
+      [&] { return device_->RunningVersion() == "2.0.0" && device_->Idle(); },
+      absl::Seconds(40)));
 }
 
 TEST_F(PairedTest, T29_WithoutAPlaneAGateOpensOnlyOnAGoodSample) {
@@ -297,18 +299,18 @@ TEST_F(PairedTest, T29_WithoutAPlaneAGateOpensOnlyOnAGoodSample) {
     outcome.set_result(records::v1::OUTCOME_RESULT_SUCCESS);
     outcome.set_counter(1);
     outcome.set_running_sha256(image.target.sha256);
-    ASSERT_OK_AND_ASSIGN(
-        const std::string record,
-        plane_->fleet().IdentityRecord(other, records::v1::RECORD_KIND_OUTCOME,
-                                       id + "/0", 1,
-                                       outcome.SerializeAsString()));
+    ASSERT_OK_AND_ASSIGN(const std::string record,
+                         plane_->fleet().IdentityRecord(
+                             other, records::v1::RECORD_KIND_OUTCOME, id + "/0",
+                             1, outcome.SerializeAsString()));
     ASSERT_OK(plane_->Store(record));
     break;
   }
   ASSERT_OK(device_->process().WaitForLog("event=gate_opened_unattended"));
-  ASSERT_OK(WaitFor("the update", [&] {
-    return device_->RunningVersion() == "2.0.0" && device_->Idle();
-  }, absl::Seconds(30)));
+  ASSERT_OK(WaitFor(
+      "the update",
+      [&] { return device_->RunningVersion() == "2.0.0" && device_->Idle(); },
+      absl::Seconds(30)));
 }
 
 TEST_F(PairedTest, T01_TamperedMetadataIsRefusedAndTheDeviceGoesOn) {

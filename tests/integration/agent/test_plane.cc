@@ -1,17 +1,16 @@
 #include "tests/integration/agent/test_plane.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
 #include "common/bytes.h"
 #include "common/clock.h"
-#include "common/files.h"
-#include "common/status.h"
 #include "common/crypto/box.h"
 #include "common/crypto/hash.h"
+#include "common/files.h"
+#include "common/status.h"
 #include "signing/sign/builder.h"
 #include "signing/verify/credential.h"
 #include "signing/verify/updater.h"
@@ -67,7 +66,8 @@ absl::StatusOr<std::unique_ptr<TestPlane>> TestPlane::Start(
   SHOAL_RETURN_IF_ERROR(RealFileSystem().MakeDirectories(plane->directory_));
   SHOAL_ASSIGN_OR_RETURN(plane->fleet_, TestFleet::Create(dir.File("fleet")));
   TestFleet& fleet = *plane->fleet_;
-  plane->places_ = std::make_unique<dht::PlaceNamer>(fleet.network().place_key());
+  plane->places_ =
+      std::make_unique<dht::PlaceNamer>(fleet.network().place_key());
   SHOAL_ASSIGN_OR_RETURN(
       plane->origin_,
       dht::OriginServer::Open("127.0.0.1:0", fleet.repository()));
@@ -179,8 +179,8 @@ absl::Status TestPlane::Publish() {
 absl::StatusOr<TestImage> TestPlane::Release(const std::string& version,
                                              uint64_t counter,
                                              std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(TestImage image,
-                         fleet_->AddImage("gateway", version, counter, 0, bytes));
+  SHOAL_ASSIGN_OR_RETURN(
+      TestImage image, fleet_->AddImage("gateway", version, counter, 0, bytes));
   dht::SeedJob job;
   job.artifact = {image.info.file_root,
                   static_cast<uint32_t>(image.info.piece_length),
@@ -275,10 +275,9 @@ absl::Status TestPlane::Grant(const crypto::SigningKey& director) {
   const std::string& sealed = record->body.payload();
   SHOAL_ASSIGN_OR_RETURN(
       const std::string plain,
-      crypto::AeadOpen(TicketKey(ticket_, "shoal.pair.seal"),
-                       sealed.substr(0, 24),
-                       "shoal.pair.answer.v1" + ticket_.fleet_id(),
-                       sealed.substr(24)));
+      crypto::AeadOpen(
+          TicketKey(ticket_, "shoal.pair.seal"), sealed.substr(0, 24),
+          "shoal.pair.answer.v1" + ticket_.fleet_id(), sealed.substr(24)));
   pairing::v1::Answer answer;
   answer.ParseFromString(plain);
   if (answer.offer_digest() != dht::RecordDigest(offer_))

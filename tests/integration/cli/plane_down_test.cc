@@ -31,11 +31,10 @@ class Device {
     records::v1::DeviceReport report;
     report.set_device_type("gateway");
     report.set_box_key(device->box_.public_key());
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string record,
-        cluster.fleet().IdentityRecord(device->identity_,
-                                       RECORD_KIND_DEVICE_REPORT, device->id(),
-                                       1, report.SerializeAsString()));
+    SHOAL_ASSIGN_OR_RETURN(const std::string record,
+                           cluster.fleet().IdentityRecord(
+                               device->identity_, RECORD_KIND_DEVICE_REPORT,
+                               device->id(), 1, report.SerializeAsString()));
     SHOAL_RETURN_IF_ERROR(device->network_->PutBlocking(record));
     Device* self = device.get();
     device->network_->Listen(
@@ -83,9 +82,9 @@ class Device {
     const auto sealed =
         crypto::SealTo(command.reply_key(), result.SerializeAsString());
     if (!sealed.ok()) return;
-    const auto reply = cluster_.fleet().IdentityRecord(
-        identity_, RECORD_KIND_COMMAND_RESULT, HexEncode(command.id()), 1,
-        *sealed);
+    const auto reply =
+        cluster_.fleet().IdentityRecord(identity_, RECORD_KIND_COMMAND_RESULT,
+                                        HexEncode(command.id()), 1, *sealed);
     if (reply.ok()) {
       network_->Put(*reply, {}, [](const absl::StatusOr<dht::PutResult>&) {});
     }
@@ -163,11 +162,9 @@ TEST_F(PlaneDownTest, T53_T54_ACommandReachesTheDeviceAndItsAnswerComesBack) {
   EXPECT_EQ(result.status.code, 0) << result.output;
   EXPECT_NE(result.output.find("echo: a b c\n"), std::string::npos)
       << result.output;
-  EXPECT_NE(result.output.find("sent: 3 of 3 storage nodes"),
-            std::string::npos)
+  EXPECT_NE(result.output.find("sent: 3 of 3 storage nodes"), std::string::npos)
       << result.output;
-  EXPECT_EQ(device.last_operator(),
-            cluster_->fleet().admin().key.public_key());
+  EXPECT_EQ(device.last_operator(), cluster_->fleet().admin().key.public_key());
 
   device.Answer("exit_nonzero", 7);
   result = Shoal({"command", "run", device.id(), "echo"});
@@ -178,8 +175,8 @@ TEST_F(PlaneDownTest, T53_T54_ACommandReachesTheDeviceAndItsAnswerComesBack) {
   result = Shoal({"command", "run", device.id(), "echo"});
   EXPECT_EQ(result.status.code, 4) << result.output;
 
-  result = Shoal({"command", "run", std::string(32, 'a'), "echo", "--timeout",
-                  "5s"});
+  result = Shoal(
+      {"command", "run", std::string(32, 'a'), "echo", "--timeout", "5s"});
   EXPECT_EQ(result.status.code, 5) << result.output;
   EXPECT_NE(result.output.find("no_device_report"), std::string::npos);
 }
@@ -189,8 +186,8 @@ TEST_F(PlaneDownTest, T28_AHaltIsSignedByTheOperatorAndKeptByTheNodes) {
   EXPECT_EQ(unknown.status.code, 5) << unknown.output;
   EXPECT_NE(unknown.output.find("--type"), std::string::npos);
 
-  const CommandResult result = Shoal({"rollout", "halt", "r-1", "--type",
-                                      "gateway", "--reason", "it smokes"});
+  const CommandResult result = Shoal(
+      {"rollout", "halt", "r-1", "--type", "gateway", "--reason", "it smokes"});
   EXPECT_EQ(result.status.code, 0) << result.output;
   EXPECT_NE(result.output.find("3 of 3 storage nodes"), std::string::npos)
       << result.output;

@@ -1,11 +1,11 @@
 #include "tests/integration/node/cluster.h"
 
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
+
 #include <csignal>
 #include <filesystem>
 #include <map>
-
-#include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 
 #include "common/bytes.h"
 #include "common/clock.h"
@@ -33,9 +33,10 @@ dht::WriterResolver FleetResolver(const TestFleet& fleet) {
       fleet.policy(), &trust.policy_json);
   if (!printed.ok()) trust.policy_json.clear();
   auto view = dht::node::TrustView::Make(std::move(trust));
-  return [view = *std::move(view)](const dht::RecordBody& body, absl::Time now) {
-    return view->Resolve(body, now);
-  };
+  return
+      [view = *std::move(view)](const dht::RecordBody& body, absl::Time now) {
+        return view->Resolve(body, now);
+      };
 }
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(
@@ -80,8 +81,8 @@ absl::Status Cluster::MakeNode(const std::string& settings) {
   }
   SHOAL_RETURN_IF_ERROR(fleet_->EnrollNode(node.request));
   node.process = std::make_unique<HarnessProcess>(
-      name,
-      std::vector<std::string>{BinPath("shoal-node"), "--config", config}, dir_);
+      name, std::vector<std::string>{BinPath("shoal-node"), "--config", config},
+      dir_);
   nodes_.push_back(std::move(node));
   return absl::OkStatus();
 }
@@ -108,8 +109,7 @@ void Cluster::Wipe(size_t i) {
   if (node(i).Running()) node(i).Kill(SIGKILL);
   const std::set<std::string> kept = {"keys", "node.toml", "bundle.pb",
                                       "tls.crt", "enroll-request.json"};
-  for (const auto& entry :
-       std::filesystem::directory_iterator(nodes_[i].dir)) {
+  for (const auto& entry : std::filesystem::directory_iterator(nodes_[i].dir)) {
     if (!kept.contains(entry.path().filename().string())) {
       std::filesystem::remove_all(entry.path());
     }
@@ -139,13 +139,14 @@ absl::StatusOr<std::unique_ptr<dht::node::PullClient>> Cluster::Puller(
 absl::StatusOr<std::set<std::string>> Cluster::Digests(size_t i) {
   SHOAL_ASSIGN_OR_RETURN(auto puller, Puller(i));
   std::set<std::string> digests;
-  SHOAL_RETURN_IF_ERROR(puller->Pull(
-      {}, {}, false, absl::Seconds(20),
-      [&](std::string record, const records::v1::Credential*,
-          const dht::node::PullPosition&) {
-        if (!record.empty()) digests.insert(dht::RecordDigest(record));
-        return true;
-      }));
+  SHOAL_RETURN_IF_ERROR(
+      puller->Pull({}, {}, false, absl::Seconds(20),
+                   [&](std::string record, const records::v1::Credential*,
+                       const dht::node::PullPosition&) {
+                     if (!record.empty())
+                       digests.insert(dht::RecordDigest(record));
+                     return true;
+                   }));
   return digests;
 }
 

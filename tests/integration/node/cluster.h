@@ -30,7 +30,9 @@ class Cluster {
   const TempDir& dir() const { return dir_; }
   HarnessProcess& node(size_t i) { return *nodes_[i].process; }
   size_t size() const { return nodes_.size(); }
-  std::string http_address(size_t i) const { return nodes_[i].request.http_address(); }
+  std::string http_address(size_t i) const {
+    return nodes_[i].request.http_address();
+  }
 
   // One more node, enrolled (the directory has a new version) and started.
   absl::Status AddNode();

@@ -1,9 +1,8 @@
 // Real storage nodes: what they keep, how it comes back, what they serve.
-#include <csignal>
-
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include <fmt/format.h>
+#include <csignal>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -28,9 +27,9 @@ std::set<std::string> PutTelemetry(Cluster& cluster, dht::Network& client,
                                    uint64_t first = 1) {
   std::set<std::string> digests;
   for (uint64_t i = first; i < first + count; ++i) {
-    auto record = cluster.fleet().IdentityRecord(
-        device, RECORD_KIND_TELEMETRY, HexEncode(device.id) + "/0", i,
-        fmt::format("batch {}", i));
+    auto record = cluster.fleet().IdentityRecord(device, RECORD_KIND_TELEMETRY,
+                                                 HexEncode(device.id) + "/0", i,
+                                                 fmt::format("batch {}", i));
     EXPECT_OK(record);
     const auto put = client.PutBlocking(*record);
     EXPECT_OK(put);
@@ -57,7 +56,8 @@ TEST(StorageNodes, T63_AcknowledgedRecordsSurviveTheStopOfAllNodes) {
   for (size_t i = 0; i < 3; ++i) {
     if (i == 0) {
       cluster->node(i).Kill(SIGTERM);
-      EXPECT_THAT(cluster->node(i).Log(), ::testing::HasSubstr("event=stopped"));
+      EXPECT_THAT(cluster->node(i).Log(),
+                  ::testing::HasSubstr("event=stopped"));
     } else {
       cluster->node(i).Kill(SIGKILL);
     }
@@ -71,8 +71,8 @@ TEST(StorageNodes, T63_AcknowledgedRecordsSurviveTheStopOfAllNodes) {
   ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
   const dht::PlaceNamer places(cluster->fleet().network().place_key());
   EXPECT_OK(WaitFor("all records by a get", [&] {
-    const auto found = client->GetBlocking(places.Telemetry(device.id, 0),
-                                           absl::Seconds(5));
+    const auto found =
+        client->GetBlocking(places.Telemetry(device.id, 0), absl::Seconds(5));
     return found.ok() && found->size() == 20;
   }));
 }
@@ -81,10 +81,10 @@ TEST(StorageNodes, T40_AStrangersRecordIsOnNoDisk) {
   ASSERT_OK_AND_ASSIGN(auto cluster, Cluster::Start(3));
   ASSERT_OK_AND_ASSIGN(auto other, TestFleet::Create(cluster->dir().File("x")));
   ASSERT_OK_AND_ASSIGN(const auto stranger, other->IssueDevice());
-  ASSERT_OK_AND_ASSIGN(
-      const auto record,
-      cluster->fleet().IdentityRecord(stranger, RECORD_KIND_TELEMETRY,
-                                      HexEncode(stranger.id) + "/0", 1, "junk"));
+  ASSERT_OK_AND_ASSIGN(const auto record,
+                       cluster->fleet().IdentityRecord(
+                           stranger, RECORD_KIND_TELEMETRY,
+                           HexEncode(stranger.id) + "/0", 1, "junk"));
   ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
   dht::PutOptions options;
   options.deadline = absl::Seconds(3);
@@ -96,10 +96,10 @@ TEST(StorageNodes, T40_AStrangersRecordIsOnNoDisk) {
 }
 
 TEST(StorageNodes, T43_AFloodingDeviceIsStoppedAndOthersGoOn) {
-  ASSERT_OK_AND_ASSIGN(
-      auto cluster,
-      Cluster::Start(3, "\n[quota]\ndevice_records = 5\n"
-                        "\n[repair]\ninterval = \"500ms\"\n"));
+  ASSERT_OK_AND_ASSIGN(auto cluster,
+                       Cluster::Start(3,
+                                      "\n[quota]\ndevice_records = 5\n"
+                                      "\n[repair]\ninterval = \"500ms\"\n"));
   ASSERT_OK_AND_ASSIGN(const auto flood, cluster->fleet().IssueDevice());
   ASSERT_OK_AND_ASSIGN(const auto good, cluster->fleet().IssueDevice());
   ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
@@ -123,26 +123,27 @@ TEST(StorageNodes, T64_TwoOfFiveDisksDestroyedThenTwoMore) {
     digests = PutTelemetry(*cluster, *client, device, 30);
     ASSERT_EQ(digests.size(), 30u);
   }
-  EXPECT_OK(WaitFor("three copies of every record", [&] {
-    return cluster->FewestCopies(digests) >= 3;
-  }));
+  EXPECT_OK(WaitFor("three copies of every record",
+                    [&] { return cluster->FewestCopies(digests) >= 3; }));
   for (const auto& [a, b] : {std::pair<size_t, size_t>{0, 1}, {2, 3}}) {
     cluster->Wipe(a);
     cluster->Wipe(b);
     const absl::Time begin = absl::Now();
     ASSERT_OK(cluster->StartNode(a));
     ASSERT_OK(cluster->StartNode(b));
-    EXPECT_OK(WaitFor("three copies of every record again", [&] {
-      return cluster->FewestCopies(digests) >= 3;
-    }, absl::Seconds(40)));
+    EXPECT_OK(WaitFor(
+        "three copies of every record again",
+        [&] { return cluster->FewestCopies(digests) >= 3; },
+        absl::Seconds(40)));
     // Not only untouched copies: the new disks took their share.
     EXPECT_OK(WaitFor("records on the new disks", [&] {
       const auto one = cluster->Status(a);
       const auto two = cluster->Status(b);
       return one.ok() && two.ok() && one->repaired() + two->repaired() > 0;
     }));
-    RecordProperty(fmt::format("repair_ms_{}", a),
-                   static_cast<int>(absl::ToInt64Milliseconds(absl::Now() - begin)));
+    RecordProperty(
+        fmt::format("repair_ms_{}", a),
+        static_cast<int>(absl::ToInt64Milliseconds(absl::Now() - begin)));
     ASSERT_FALSE(::testing::Test::HasFailure());
   }
 }
@@ -154,16 +155,16 @@ TEST(StorageNodes, T64_ANewNodeGetsEverythingAndIsKnownToTheOthers) {
   auto digests = PutTelemetry(*cluster, *client, device, 10);
   ASSERT_EQ(digests.size(), 10u);
   ASSERT_OK(cluster->AddNode());
-  ASSERT_OK_AND_ASSIGN(const auto directory, cluster->fleet().DirectoryRecord());
+  ASSERT_OK_AND_ASSIGN(const auto directory,
+                       cluster->fleet().DirectoryRecord());
   ASSERT_OK(client->PutBlocking(directory));
   digests.insert(dht::RecordDigest(directory));
   EXPECT_OK(WaitFor("the old nodes know the new directory", [&] {
     return cluster->node(0).Log().find("nodes=3") != std::string::npos &&
            cluster->node(1).Log().find("nodes=3") != std::string::npos;
   }));
-  EXPECT_OK(WaitFor("everything on three disks", [&] {
-    return cluster->FewestCopies(digests) == 3;
-  }));
+  EXPECT_OK(WaitFor("everything on three disks",
+                    [&] { return cluster->FewestCopies(digests) == 3; }));
 }
 
 TEST(StorageNodes, MirrorsWhatTheMetadataNamesAndServesItWithoutThePlane) {
@@ -183,8 +184,8 @@ TEST(StorageNodes, MirrorsWhatTheMetadataNamesAndServesItWithoutThePlane) {
   const std::string hex = HexEncode(image.target.sha256);
   const std::string delta_hex = HexEncode(index.deltas(0).sha256());
   {
-    ASSERT_OK_AND_ASSIGN(auto plane, dht::OriginServer::Open(
-                                         "127.0.0.1:0", fleet.repository()));
+    ASSERT_OK_AND_ASSIGN(
+        auto plane, dht::OriginServer::Open("127.0.0.1:0", fleet.repository()));
     ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
     records::v1::Provider provider;
     provider.set_origin_url(plane->base_url());
@@ -199,10 +200,13 @@ TEST(StorageNodes, MirrorsWhatTheMetadataNamesAndServesItWithoutThePlane) {
       ASSERT_OK(client->PutBlocking(record));
     }
     for (size_t i = 0; i < 3; ++i) {
-      EXPECT_OK(WaitFor(fmt::format("node {} holds both artifacts", i), [&] {
-        const auto status = cluster->Status(i);
-        return status.ok() && status->artifacts_size() == 2;
-      }, absl::Seconds(40)));
+      EXPECT_OK(WaitFor(
+          fmt::format("node {} holds both artifacts", i),
+          [&] {
+            const auto status = cluster->Status(i);
+            return status.ok() && status->artifacts_size() == 2;
+          },
+          absl::Seconds(40)));
     }
     // They say so where devices look.
     const dht::PlaceNamer places(fleet.network().place_key());
@@ -218,14 +222,17 @@ TEST(StorageNodes, MirrorsWhatTheMetadataNamesAndServesItWithoutThePlane) {
   // The plane is gone. A node whose disk is replaced gets all from the others.
   cluster->Wipe(1);
   ASSERT_OK(cluster->StartNode(1));
-  EXPECT_OK(WaitFor("the wiped node holds both artifacts", [&] {
-    const auto status = cluster->Status(1);
-    return status.ok() && status->artifacts_size() == 2;
-  }, absl::Seconds(60)));
+  EXPECT_OK(WaitFor(
+      "the wiped node holds both artifacts",
+      [&] {
+        const auto status = cluster->Status(1);
+        return status.ok() && status->artifacts_size() == 2;
+      },
+      absl::Seconds(60)));
   ASSERT_OK_AND_ASSIGN(
       const std::string blob,
-      RealFileSystem().Read(
-          cluster->dir().File("node-1/public/blobs/" + hex), 1 << 20));
+      RealFileSystem().Read(cluster->dir().File("node-1/public/blobs/" + hex),
+                            1 << 20));
   EXPECT_EQ(blob, bytes);
   ASSERT_OK_AND_ASSIGN(
       const std::string served,
@@ -245,8 +252,8 @@ TEST(StorageNodes, WhatNoMetadataNamesAnyMoreIsDeleted) {
   ASSERT_OK_AND_ASSIGN(const auto image,
                        fleet.AddImage("gateway", "1.0.0", 1, 0, "old image"));
   ASSERT_OK(fleet.Publish());
-  ASSERT_OK_AND_ASSIGN(auto plane, dht::OriginServer::Open("127.0.0.1:0",
-                                                           fleet.repository()));
+  ASSERT_OK_AND_ASSIGN(
+      auto plane, dht::OriginServer::Open("127.0.0.1:0", fleet.repository()));
   ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
   records::v1::Provider provider;
   provider.set_origin_url(plane->base_url());
@@ -263,8 +270,8 @@ TEST(StorageNodes, WhatNoMetadataNamesAnyMoreIsDeleted) {
     }
   };
   publish();
-  const std::string blob = cluster->dir().File(
-      "node-0/public/blobs/" + HexEncode(image.target.sha256));
+  const std::string blob = cluster->dir().File("node-0/public/blobs/" +
+                                               HexEncode(image.target.sha256));
   EXPECT_OK(WaitFor("the image is held", [&] {
     const auto status = cluster->Status(0);
     return status.ok() && status->artifacts_size() == 1;

@@ -122,12 +122,11 @@ class ShoaldTest : public ::testing::Test {
     header.set_version("1.0");
     header.set_metadata(metadata);
     bool sent = false;
-    return ann_->CreateRelease(header,
-                               [&]() -> absl::StatusOr<std::string> {
-                                 if (sent) return "";
-                                 sent = true;
-                                 return bytes;
-                               });
+    return ann_->CreateRelease(header, [&]() -> absl::StatusOr<std::string> {
+      if (sent) return "";
+      sent = true;
+      return bytes;
+    });
   }
   void SignImage(const std::string& bytes) {
     ASSERT_OK(RealFileSystem().WriteAtomic(Path("image"), bytes));
@@ -176,13 +175,16 @@ TEST_F(ShoaldTest, AReleaseIsPublishedMirroredAndSurvivesKill) {
   ASSERT_OK(shoald_->Start());
   ASSERT_OK(shoald_->WaitForLog("event=ready"));
   ann_ = Client("ann");
-  ASSERT_OK(WaitFor("the rollout to be published", [&] {
-    rollout::v1::GetRolloutRequest get;
-    get.set_name("rollouts/r1");
-    auto rollout = ann_->GetRollout(get);
-    return rollout.ok() && rollout->published_at() > 0 &&
-           rollout->deltas().mirrors() >= 2;
-  }, absl::Seconds(40)));
+  ASSERT_OK(WaitFor(
+      "the rollout to be published",
+      [&] {
+        rollout::v1::GetRolloutRequest get;
+        get.set_name("rollouts/r1");
+        auto rollout = ann_->GetRollout(get);
+        return rollout.ok() && rollout->published_at() > 0 &&
+               rollout->deltas().mirrors() >= 2;
+      },
+      absl::Seconds(40)));
   ASSERT_OK_AND_ASSIGN(auto again, ann_->CreateRollout(request));
   EXPECT_EQ(again.name(), "rollouts/r1");
   shoald_->Kill(SIGTERM);

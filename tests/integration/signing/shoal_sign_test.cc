@@ -79,8 +79,8 @@ TEST_F(ShoalSign, FromTheFirstKeyToAVerifiedRepository) {
   EXPECT_EQ(HexEncode(crypto::Sha256Digest(root)), fleet_id_);
   result = Plain({"inspect", Repo("metadata/2.fw-gateway.json")});
   EXPECT_THAT(result.output, HasSubstr("fw/gateway/1.0.0/image 100000 bytes"));
-  result = Plain({"verify", dir_.File("repo"), "--fleet-id",
-                  std::string(64, '0')});
+  result =
+      Plain({"verify", dir_.File("repo"), "--fleet-id", std::string(64, '0')});
   EXPECT_FALSE(result.status.ok());
   EXPECT_THAT(result.output, HasSubstr("wrong_fleet"));
 }

@@ -32,8 +32,8 @@ bool Outcome::Finished() const {
   return state_->result.has_value();
 }
 absl::StatusOr<FetchResult> Outcome::Wait(absl::Duration timeout) {
-  SHOAL_RETURN_IF_ERROR(
-      WaitFor("the end of a transfer", [&] { return Finished(); }, timeout));
+  SHOAL_RETURN_IF_ERROR(WaitFor(
+      "the end of a transfer", [&] { return Finished(); }, timeout));
   std::lock_guard lock(state_->mutex);
   return *state_->result;
 }
@@ -63,7 +63,8 @@ void RudeServer::Loop() {
   while (!stop_) {
     pollfd wait{listener_.get(), POLLIN, 0};
     if (poll(&wait, 1, 20) <= 0) continue;
-    FileDescriptor client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    FileDescriptor client(
+        accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client.valid()) continue;
     ++requests_;
     std::string head;

@@ -103,10 +103,10 @@ TEST_F(SwarmTest, ResumesFromAnOriginByRangeAfterAKill) {
       while (send("")) usleep(10'000);
       return;
     }
-    send(fmt::format("HTTP/1.1 206 Partial Content\r\nConnection: close\r\n"
-                     "Content-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\n\r\n",
-                     content_.size() - start, start, content_.size() - 1,
-                     content_.size()));
+    send(fmt::format(
+        "HTTP/1.1 206 Partial Content\r\nConnection: close\r\n"
+        "Content-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\n\r\n",
+        content_.size() - start, start, content_.size() - 1, content_.size()));
     send(std::string_view(content_).substr(start));
   });
   FetchJob job = Job("j");
@@ -114,8 +114,8 @@ TEST_F(SwarmTest, ResumesFromAnOriginByRangeAfterAKill) {
   Outcome outcome;
   ASSERT_OK(fetch->Fetch(job, outcome.Progress(), outcome.Callback()));
   // The state beside the file is written every half second.
-  const std::string state = dir_.File("state-fetch/") +
-                            HexEncode(artifact_.sha256) + ".partial";
+  const std::string state =
+      dir_.File("state-fetch/") + HexEncode(artifact_.sha256) + ".partial";
   ASSERT_OK(WaitFor("the first part and its state", [&] {
     return outcome.bytes() == 4 * kMiB && RealFileSystem().Exists(state);
   }));

@@ -234,8 +234,8 @@ TEST_F(SwarmTest, AFileThatDoesNotMatchItsRootIsNotSeeded) {
       called = true;
     }));
     ASSERT_OK(WaitFor("the seed's check", [&] { return called.load(); }));
-    EXPECT_THAT(status, FailsBecause(file == path ? "hash_mismatch"
-                                                  : "io_not_found"));
+    EXPECT_THAT(status,
+                FailsBecause(file == path ? "hash_mismatch" : "io_not_found"));
   }
   EXPECT_EQ(process->Status().seeds, 0);
   EXPECT_EQ(Content(path), wrong);
@@ -273,7 +273,8 @@ TEST_F(SwarmTest, PeersMayComeLater) {
   FetchJob job = Job("j");
   Outcome outcome;
   ASSERT_OK(leech->Fetch(job, nullptr, outcome.Callback()));
-  EXPECT_THAT(leech->Fetch(job, nullptr, nullptr), FailsBecause("duplicate_job"));
+  EXPECT_THAT(leech->Fetch(job, nullptr, nullptr),
+              FailsBecause("duplicate_job"));
   job.id = "other";
   EXPECT_THAT(leech->Fetch(job, nullptr, nullptr),
               FailsBecause("duplicate_artifact"));

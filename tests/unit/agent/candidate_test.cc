@@ -69,8 +69,8 @@ TEST(Candidate, T24_BelowTheFloorIsRefused) {
 }
 
 TEST(Candidate, PicksTheHighestCounterOrTheVersionAskedFor) {
-  const std::vector<signing::TargetFile> targets = {
-      Target("gateway", "9", 2), Target("gateway", "10", 7)};
+  const std::vector<signing::TargetFile> targets = {Target("gateway", "9", 2),
+                                                    Target("gateway", "10", 7)};
   ASSERT_OK_AND_ASSIGN(SignedImage image, PickImage(targets, "gateway", ""));
   EXPECT_EQ(image.info.version, "10");
   ASSERT_OK_AND_ASSIGN(image, PickImage(targets, "gateway", "9"));

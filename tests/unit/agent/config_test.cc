@@ -1,5 +1,4 @@
 #include "agent/state/agent_config.h"
-
 #include "tests/unit/agent/engine_rig.h"
 
 namespace shoal::agent {

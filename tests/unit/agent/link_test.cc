@@ -127,14 +127,15 @@ rollout::v1::RolloutDocument TwoPhases() {
 // A device whose position lies in phase 0.
 std::string DeviceInFirstPhase(int n) {
   for (int i = 0;; ++i) {
-    std::string id = crypto::Sha256Digest(std::to_string(n * 1000 + i)).substr(0, 16);
+    std::string id =
+        crypto::Sha256Digest(std::to_string(n * 1000 + i)).substr(0, 16);
     if (rules::Position("r1", id) < uint64_t{1} << 31) return id;
   }
 }
 
-dht::VerifiedRecord OutcomeRecord(const std::string& id, uint64_t counter,
-                                  bool success,
-                                  const std::string& running = std::string(32, 's')) {
+dht::VerifiedRecord OutcomeRecord(
+    const std::string& id, uint64_t counter, bool success,
+    const std::string& running = std::string(32, 's')) {
   records::v1::Outcome outcome;
   outcome.set_rollout_id("r1");
   outcome.set_device_id(id);
@@ -152,9 +153,9 @@ dht::VerifiedRecord OutcomeRecord(const std::string& id, uint64_t counter,
 TEST(CountOutcomes, T27_OnlyASuccessThatNamesTheImageCounts) {
   const auto d = TwoPhases();
   const std::string a = DeviceInFirstPhase(1), b = DeviceInFirstPhase(2);
-  auto count = CountOutcomes(
-      d, 0, {OutcomeRecord(a, 1, true),
-             OutcomeRecord(b, 1, true, std::string(32, 'o'))});
+  auto count = CountOutcomes(d, 0,
+                             {OutcomeRecord(a, 1, true),
+                              OutcomeRecord(b, 1, true, std::string(32, 'o'))});
   EXPECT_EQ(count.succeeded, 1u);
   EXPECT_EQ(count.failed, 1u);
   // In another's name: not counted.
@@ -193,8 +194,7 @@ TEST(Ticket, IsReadAsPeopleCopyIt) {
   ticket.set_fleet_id(std::string(32, 'f'));
   ticket.set_bootstrap_key(std::string(32, 'b'));
   ticket.add_endpoints("127.0.0.1:4000");
-  const std::string text =
-      "SHOAL1-" + Base32Encode(ticket.SerializeAsString());
+  const std::string text = "SHOAL1-" + Base32Encode(ticket.SerializeAsString());
   ASSERT_OK_AND_ASSIGN(auto read, ParseTicket("  " + text + "\n"));
   EXPECT_EQ(read.secret(), ticket.secret());
   EXPECT_THAT(ParseTicket("SHOAL2-AAAA"), FailsBecause("bad_ticket"));

@@ -96,7 +96,8 @@ std::optional<int> RunWithPowerLoss(const Scenario& scenario, int fail_at,
   if (lost) {
     // Whatever was being written into a slot that no journal calls installed
     // is torn.
-    auto state = DeviceState::Open(RealFileSystem(), rig.data() + "/journal.json");
+    auto state =
+        DeviceState::Open(RealFileSystem(), rig.data() + "/journal.json");
     EXPECT_OK(state);
     const auto update = (*state)->Get().update;
     if (update && (update->state == UpdateState::kFetching ||
@@ -196,14 +197,15 @@ TEST_P(PowerLossTest, T61_DiskFullAtAnyWriteIsAnErrorAndTheNextTryGoesOn) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Scenarios, PowerLossTest,
-    ::testing::Values(Scenario{true, false}, Scenario{true, true},
-                      Scenario{false, false}),
-    [](const auto& scenario) {
-      return std::string(scenario.param.healthy ? "healthy" : "sick") +
-             (scenario.param.delta ? "_delta" : "_full");
-    });
+INSTANTIATE_TEST_SUITE_P(Scenarios, PowerLossTest,
+                         ::testing::Values(Scenario{true, false},
+                                           Scenario{true, true},
+                                           Scenario{false, false}),
+                         [](const auto& scenario) {
+                           return std::string(scenario.param.healthy ? "healthy"
+                                                                     : "sick") +
+                                  (scenario.param.delta ? "_delta" : "_full");
+                         });
 
 }  // namespace
 }  // namespace shoal::agent

@@ -1,7 +1,6 @@
-#include "agent/state/device_state.h"
-
 #include <sys/stat.h>
 
+#include "agent/state/device_state.h"
 #include "agent/state/identity.h"
 #include "tests/unit/agent/engine_rig.h"
 
@@ -47,8 +46,9 @@ TEST(DeviceState, SurvivesARestartWhole) {
 TEST(DeviceState, DamageIsNeverTakenForAnEmptyState) {
   TempDir dir;
   const std::string path = dir.File("journal.json");
-  for (const char* text : {"", "{", "[]", "{\"update\":{\"state\":\"dancing\"}}",
-                           "{\"floor\":\"high\"}"}) {
+  for (const char* text :
+       {"", "{", "[]", "{\"update\":{\"state\":\"dancing\"}}",
+        "{\"floor\":\"high\"}"}) {
     WriteFile(path, text);
     EXPECT_THAT(DeviceState::Open(RealFileSystem(), path),
                 FailsBecause("bad_state"))
@@ -68,15 +68,13 @@ TEST(DurableCounter, GoesOnAfterARestartWithoutGapOrRepeat) {
 
 TEST(Identity, IsMadeOnceAndPrivate) {
   TempDir dir;
-  ASSERT_OK_AND_ASSIGN(
-      const DeviceKeys first,
-      DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
-  ASSERT_OK_AND_ASSIGN(
-      const DeviceKeys second,
-      DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
+  ASSERT_OK_AND_ASSIGN(const DeviceKeys first,
+                       DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
+  ASSERT_OK_AND_ASSIGN(const DeviceKeys second,
+                       DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
   EXPECT_EQ(first.signing.public_key(), second.signing.public_key());
   EXPECT_EQ(first.box.public_key(), second.box.public_key());
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(dir.File("identity.key").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_OK(RealFileSystem().Remove(dir.File("box.key")));

@@ -25,8 +25,7 @@ Answer Tool(std::vector<std::string> arguments) {
   Program program(RealFileSystem(), SystemClock(), {out, err});
   std::vector<const char*> argv = {"shoal"};
   for (const auto& argument : arguments) argv.push_back(argument.c_str());
-  const int code =
-      RunTool(static_cast<int>(argv.size()), argv.data(), program);
+  const int code = RunTool(static_cast<int>(argv.size()), argv.data(), program);
   return {code, out.str(), err.str()};
 }
 
@@ -55,7 +54,8 @@ TEST(CommandLine, EveryCommandHasHelpWithExamples) {
     const Answer answer = Tool(path);
     EXPECT_EQ(answer.code, kExitOk) << name;
     EXPECT_NE(answer.out.find("Examples:\n  shoal " + name), std::string::npos)
-        << name << "\n" << answer.out;
+        << name << "\n"
+        << answer.out;
   }
 }
 
@@ -94,14 +94,13 @@ TEST(CommandLine, WithoutAContextItSaysHowToMakeOne) {
 TEST(CommandLine, SharedOptionsStandBeforeOrBehindTheCommand) {
   testing::TempDir dir;
   const std::string empty = "{\"contexts\":[]}\n";
-  EXPECT_EQ(Tool({"--output", "json", "--context-dir", dir.path(), "context",
-                  "list"})
-                .out,
-            empty);
-  EXPECT_EQ(Tool({"context", "list", "--context-dir", dir.path(), "-o",
-                  "json"})
-                .out,
-            empty);
+  EXPECT_EQ(
+      Tool({"--output", "json", "--context-dir", dir.path(), "context", "list"})
+          .out,
+      empty);
+  EXPECT_EQ(
+      Tool({"context", "list", "--context-dir", dir.path(), "-o", "json"}).out,
+      empty);
 }
 
 TEST(CommandLine, OperatorCreateMakesKeysOnce) {

@@ -70,8 +70,7 @@ TEST_F(ContextTest, AnEmptyDirectoryHasNone) {
 
 TEST_F(ContextTest, DamageIsAnError) {
   ASSERT_OK(store_.Save(Example("home")));
-  const std::string path =
-      JoinPath(store_.DirectoryOf("home"), "context.toml");
+  const std::string path = JoinPath(store_.DirectoryOf("home"), "context.toml");
   ASSERT_OK(RealFileSystem().WriteAtomic(
       path, "server = \"x\"\noperator = \"y\"\nfleet = \"zz\"\n"));
   EXPECT_THAT(store_.Load("home"), FailsBecause("bad_context"));
@@ -89,14 +88,14 @@ TEST_F(ContextTest, T56_NetworkKeysAreForTheOwnerOnly) {
   (*network.mutable_metadata())["b"] = "2";
   ASSERT_OK(store_.SaveNetwork(context, network));
   const std::string path = JoinPath(context.directory, "network.pb");
-  struct stat before{};
+  struct stat before {};
   ASSERT_EQ(::stat(path.c_str(), &before), 0);
   EXPECT_EQ(before.st_mode & 0777, 0600u);
   ASSERT_OK_AND_ASSIGN(const auto loaded, store_.LoadNetwork(context));
   EXPECT_EQ(loaded.network().keys(0).key(), "secret");
   // The same again does not touch the file.
   ASSERT_OK(store_.SaveNetwork(context, loaded));
-  struct stat after{};
+  struct stat after {};
   ASSERT_EQ(::stat(path.c_str(), &after), 0);
   EXPECT_EQ(before.st_ino, after.st_ino);
   (*network.mutable_metadata())["b"] = "3";
@@ -109,9 +108,8 @@ TEST_F(ContextTest, T56_AKeyThatOthersMayReadIsRefused) {
                                          std::string(32, 'k'), 0644));
   EXPECT_THAT(LoadOperatorKey(RealFileSystem(), dir_.path()),
               FailsBecause("key_file_permissions"));
-  ASSERT_OK(crypto::WriteSecretFile(
-      RealFileSystem(), dir_.File("operator.key"),
-      crypto::SecretBytes(std::string(32, 'k'))));
+  ASSERT_OK(crypto::WriteSecretFile(RealFileSystem(), dir_.File("operator.key"),
+                                    crypto::SecretBytes(std::string(32, 'k'))));
   EXPECT_OK(LoadOperatorKey(RealFileSystem(), dir_.path()));
 }
 

@@ -24,20 +24,20 @@ TEST(ExportTree, WritesFilesAndTheTimestampLast) {
   testing::TempDir dir;
   ExportTree tree(RealFileSystem(), dir.File("out"));
   ASSERT_OK(tree.Add(Part("metadata/timestamp.json", "t", true)));
-  ASSERT_OK(tree.Add(Part("targets/fw/g/1/" + std::string(64, 'a') + ".image",
-                          "ab", false)));
+  ASSERT_OK(tree.Add(
+      Part("targets/fw/g/1/" + std::string(64, 'a') + ".image", "ab", false)));
   ASSERT_OK(tree.Add(Part("", "cd", true)));
-  EXPECT_FALSE(RealFileSystem().Exists(dir.File("out/metadata/timestamp.json")));
+  EXPECT_FALSE(
+      RealFileSystem().Exists(dir.File("out/metadata/timestamp.json")));
   ASSERT_OK(tree.Finish());
   EXPECT_EQ(tree.files(), 2u);
   EXPECT_EQ(tree.bytes(), 5u);
   EXPECT_EQ(*RealFileSystem().Read(dir.File("out/metadata/timestamp.json"), 9),
             "t");
-  EXPECT_EQ(*RealFileSystem().Read(
-                dir.File("out/targets/fw/g/1/" + std::string(64, 'a') +
-                         ".image"),
-                9),
-            "abcd");
+  EXPECT_EQ(
+      *RealFileSystem().Read(
+          dir.File("out/targets/fw/g/1/" + std::string(64, 'a') + ".image"), 9),
+      "abcd");
 }
 
 TEST(ExportTree, T34_PathsStayInTheDirectory) {

@@ -59,8 +59,8 @@ TEST(MessageToJson, LargeIntegersAreTextAndBytesAreHex) {
             std::string::npos);
   EXPECT_NE(json.find(R"("box_key":"01ff")"), std::string::npos);
   report.set_running_counter(1ull << 53);
-  EXPECT_NE(MessageToJson(report, false).find(
-                R"("running_counter":9007199254740992)"),
+  EXPECT_NE(MessageToJson(report, false)
+                .find(R"("running_counter":9007199254740992)"),
             std::string::npos);
 }
 

@@ -95,12 +95,12 @@ TEST(ParseWindow, ReadsDaysAndTimes) {
   EXPECT_EQ(night->weekdays_size(), 0);
   const auto week = ParseWindow("1-3,7 09:00-17:00");
   ASSERT_OK(week);
-  EXPECT_EQ(std::vector<uint32_t>(week->weekdays().begin(),
-                                  week->weekdays().end()),
-            (std::vector<uint32_t>{1, 2, 3, 7}));
-  for (const char* text : {"", "22:00", "24:00-01:00", "22:60-01:00",
-                           "0-5 01:00-02:00", "5-1 01:00-02:00",
-                           "8 01:00-02:00", "1-2-3 01:00-02:00", "mon 1:00"}) {
+  EXPECT_EQ(
+      std::vector<uint32_t>(week->weekdays().begin(), week->weekdays().end()),
+      (std::vector<uint32_t>{1, 2, 3, 7}));
+  for (const char* text :
+       {"", "22:00", "24:00-01:00", "22:60-01:00", "0-5 01:00-02:00",
+        "5-1 01:00-02:00", "8 01:00-02:00", "1-2-3 01:00-02:00", "mon 1:00"}) {
     EXPECT_THAT(ParseWindow(text), FailsBecause("usage")) << text;
   }
 }

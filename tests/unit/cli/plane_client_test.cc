@@ -2,8 +2,8 @@
 // becomes of errors, how streams end.
 #include "server/cli/plane_client.h"
 
-#include <gtest/gtest.h>
 #include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
 
 #include "common/crypto/hash.h"
 #include "common/crypto/x509.h"
@@ -51,8 +51,7 @@ class Devices final : public fleet::v1::Devices::Service {
         GRPC_X509_PEM_CERT_PROPERTY_NAME);
     if (identity.empty()) return {grpc::StatusCode::UNAUTHENTICATED, "who?"};
     device->set_name(request->name());
-    device->set_public_key(
-        std::string(identity[0].data(), identity[0].size()));
+    device->set_public_key(std::string(identity[0].data(), identity[0].size()));
     return grpc::Status::OK;
   }
   grpc::Status WatchDevices(
@@ -138,8 +137,7 @@ class PlaneClientTest : public ::testing::Test {
     request.set_name(name);
     return client.GetDevice(request);
   }
-  absl::StatusOr<node::v1::GetStatusResponse> AskNode(
-      const std::string& spki) {
+  absl::StatusOr<node::v1::GetStatusResponse> AskNode(const std::string& spki) {
     NodeClientOptions options;
     options.node.set_grpc_address(address_);
     options.node.set_tls_spki_sha256(spki);
@@ -229,17 +227,19 @@ TEST_F(PlaneClientTest, UploadsInChunksAndHearsWhyNot) {
   EXPECT_EQ(release.length(), 3u << 20);
   header.set_version("bad");
   chunks = 3;
-  EXPECT_THAT(
-      client->CreateRelease(header, [&]() -> absl::StatusOr<std::string> {
-        return chunks-- > 0 ? std::string(1 << 20, 'x') : "";
-      }),
-      Fails(absl::StatusCode::kPermissionDenied, "bad_signature"));
+  EXPECT_THAT(client->CreateRelease(header,
+                                    [&]() -> absl::StatusOr<std::string> {
+                                      return chunks-- > 0
+                                                 ? std::string(1 << 20, 'x')
+                                                 : "";
+                                    }),
+              Fails(absl::StatusCode::kPermissionDenied, "bad_signature"));
   header.set_version("1.0.0");
-  EXPECT_THAT(client->CreateRelease(
-                  header,
-                  [&]() -> absl::StatusOr<std::string> {
-                    return DataLoss("hash_mismatch", "changed on disk");
-                  }),
+  EXPECT_THAT(client->CreateRelease(header,
+                                    [&]() -> absl::StatusOr<std::string> {
+                                      return DataLoss("hash_mismatch",
+                                                      "changed on disk");
+                                    }),
               FailsBecause("hash_mismatch"));
 }
 

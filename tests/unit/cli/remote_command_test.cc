@@ -40,9 +40,8 @@ TEST_F(ResultTest, TheCommandNamesDeviceAndOperatorAndEnds) {
   EXPECT_EQ(command_.device_id(), device_);
   EXPECT_EQ(command_.operator_key(), std::string(32, 'o'));
   EXPECT_EQ(command_.expires() - command_.issued(), 60'000);
-  const auto longest =
-      MakeCommand({device_, "x", {}, absl::Hours(9)}, "", "",
-                  absl::FromUnixSeconds(1767225600));
+  const auto longest = MakeCommand({device_, "x", {}, absl::Hours(9)}, "", "",
+                                   absl::FromUnixSeconds(1767225600));
   EXPECT_EQ(longest.expires() - longest.issued(), 900'000);
 }
 

@@ -55,11 +55,13 @@ TEST_F(RepoReaderTest, SendsWhatIsNewOfOfflineRolesOnly) {
     Write(std::string("metadata/") + name, name);
   }
   WriteTargets("policy", 4, "policy/access.json", "{\"version\":4}");
-  ASSERT_OK_AND_ASSIGN(
-      const auto request,
-      NewOfflineMetadata(RealFileSystem(), dir_.path(),
-                         {{"root", 1}, {"targets", 1}, {"policy", 3},
-                          {"fw-a", 1}, {"fw-b", 1}}));
+  ASSERT_OK_AND_ASSIGN(const auto request,
+                       NewOfflineMetadata(RealFileSystem(), dir_.path(),
+                                          {{"root", 1},
+                                           {"targets", 1},
+                                           {"policy", 3},
+                                           {"fw-a", 1},
+                                           {"fw-b", 1}}));
   std::vector<std::string> names;
   for (const auto& [name, bytes] : request.metadata()) names.push_back(name);
   std::sort(names.begin(), names.end());

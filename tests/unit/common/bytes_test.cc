@@ -1,8 +1,8 @@
 #include "common/bytes.h"
 
-#include <random>
-
 #include <gtest/gtest.h>
+
+#include <random>
 
 #include "tests/support/status_matchers.h"
 
@@ -33,8 +33,7 @@ TEST(Base32, EveryLengthRoundTrips) {
   std::mt19937 random(1);
   for (size_t n = 0; n < 100; ++n) {
     std::string bytes;
-    for (size_t i = 0; i < n; ++i)
-      bytes.push_back(static_cast<char>(random()));
+    for (size_t i = 0; i < n; ++i) bytes.push_back(static_cast<char>(random()));
     ASSERT_OK_AND_ASSIGN(std::string back, Base32Decode(Base32Encode(bytes)));
     EXPECT_EQ(back, bytes);
   }

@@ -1,8 +1,7 @@
 #include "common/files.h"
 
-#include <sys/stat.h>
-
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -46,7 +45,6 @@ TEST(Files, FailedWriteLeavesNothing) {
   ASSERT_OK_AND_ASSIGN(auto names, RealFileSystem().List(dir.File("x")));
   EXPECT_EQ(names, std::vector<std::string>{"y"});
 }
-
 
 TEST(Files, RemoveOfNothingIsFine) {
   TempDir dir;

@@ -1,10 +1,9 @@
 #include "common/subprocess.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
-
-#include <gtest/gtest.h>
 
 #include "common/files.h"
 #include "tests/support/status_matchers.h"
@@ -21,9 +20,9 @@ SubprocessOptions Program(std::vector<std::string> arguments) {
 }
 
 TEST(Subprocess, RunsWithoutAShell) {
-  ASSERT_OK_AND_ASSIGN(CommandResult result,
-                       RunCommand(Program({"/bin/echo", "$HOME; true"}),
-                                  absl::Seconds(20)));
+  ASSERT_OK_AND_ASSIGN(
+      CommandResult result,
+      RunCommand(Program({"/bin/echo", "$HOME; true"}), absl::Seconds(20)));
   EXPECT_TRUE(result.status.ok());
   EXPECT_EQ(result.output, "$HOME; true\n");
 }

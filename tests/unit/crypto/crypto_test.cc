@@ -50,10 +50,10 @@ TEST(Secret, MovesAndWipesTheSource) {
 }
 
 TEST(Ed25519, Rfc8032Vector) {
-  ASSERT_OK_AND_ASSIGN(
-      const SigningKey key,
-      SigningKey::FromSeed(SecretBytes(FromHex(
-          "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"))));
+  ASSERT_OK_AND_ASSIGN(const SigningKey key,
+                       SigningKey::FromSeed(SecretBytes(
+                           FromHex("9d61b19deffd5a60ba844af492ec2cc44449c5697b3"
+                                   "26919703bac031cae7f60"))));
   EXPECT_EQ(HexEncode(key.public_key()),
             "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
   const std::string signature = key.Sign("");

@@ -27,8 +27,8 @@ class KeyFile : public ::testing::Test {
 
 TEST_F(KeyFile, T56_StolenKeyFileIsUselessWithoutThePassphrase) {
   const SecretBytes seed = SecretBytes::Random(32);
-  ASSERT_OK(WriteKeyFile(fs_, path_, seed, passphrase_,
-                         KdfStrength::kInteractive));
+  ASSERT_OK(
+      WriteKeyFile(fs_, path_, seed, passphrase_, KdfStrength::kInteractive));
   EXPECT_EQ(Mode(path_), 0600u);
   ASSERT_OK_AND_ASSIGN(const std::string text, fs_.Read(path_, 4096));
   EXPECT_EQ(text.find(seed.view()), text.npos);
@@ -36,9 +36,8 @@ TEST_F(KeyFile, T56_StolenKeyFileIsUselessWithoutThePassphrase) {
   ASSERT_OK_AND_ASSIGN(const SecretBytes back,
                        ReadKeyFile(fs_, path_, passphrase_));
   EXPECT_EQ(back.view(), seed.view());
-  EXPECT_THAT(
-      ReadKeyFile(fs_, path_, SecretBytes(std::string_view("wrong"))),
-      Fails(absl::StatusCode::kPermissionDenied, "wrong_passphrase"));
+  EXPECT_THAT(ReadKeyFile(fs_, path_, SecretBytes(std::string_view("wrong"))),
+              Fails(absl::StatusCode::kPermissionDenied, "wrong_passphrase"));
 }
 
 TEST_F(KeyFile, T56_ReadableByOthersIsRefused) {
@@ -51,8 +50,8 @@ TEST_F(KeyFile, T56_ReadableByOthersIsRefused) {
   for (const unsigned mode : {0640u, 0604u, 0620u}) {
     chmod(path_.c_str(), mode);
     chmod(plain.c_str(), mode);
-    const auto refused = Fails(absl::StatusCode::kFailedPrecondition,
-                               "key_file_permissions");
+    const auto refused =
+        Fails(absl::StatusCode::kFailedPrecondition, "key_file_permissions");
     EXPECT_THAT(ReadKeyFile(fs_, path_, passphrase_), refused);
     EXPECT_THAT(ReadSecretFile(fs_, plain), refused);
   }
@@ -71,7 +70,10 @@ TEST_F(KeyFile, DamagedOrGreedyFilesAreRefused) {
       R"(,"salt":"00000000000000000000000000000000","nonce":")" +
       std::string(48, '0') + R"(","box":")" + std::string(96, '0') + "\"}";
   const std::string bad[] = {
-      "", "[]", "{}", R"({"shoal_key":2,"kdf":"argon2id"})",
+      "",
+      "[]",
+      "{}",
+      R"({"shoal_key":2,"kdf":"argon2id"})",
       R"({"shoal_key":1,"kdf":"scrypt","ops":2,"mem":67108864)" + tail,
       R"({"shoal_key":1,"kdf":"argon2id","ops":99,"mem":67108864)" + tail,
       R"({"shoal_key":1,"kdf":"argon2id","ops":2,"mem":99999999999)" + tail,

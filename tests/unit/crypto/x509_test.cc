@@ -35,8 +35,8 @@ TEST(X509, IssuedCertificateSaysWhatWasAskedFor) {
   ASSERT_OK_AND_ASSIGN(const CertificateInfo info,
                        ParseCertificate(leaf.cert_pem));
   EXPECT_EQ(info.common_name, "plane");
-  EXPECT_THAT(info.names, ::testing::ElementsAre("127.0.0.1", "plane.example",
-                                                 "::1"));
+  EXPECT_THAT(info.names,
+              ::testing::ElementsAre("127.0.0.1", "plane.example", "::1"));
   EXPECT_THAT(info.uris, ::testing::ElementsAre("shoal:operator/alice"));
   EXPECT_EQ(info.not_before, kStart);
   EXPECT_EQ(info.not_after, kStart + absl::Hours(24 * 30));

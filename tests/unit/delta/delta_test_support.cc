@@ -63,7 +63,8 @@ std::string Mutate(std::mt19937_64& random, std::string image) {
         break;
       }
       case 3:  // a table of addresses shifts
-        for (size_t k = at; k + 4 < std::min(image.size(), at + length); k += 16)
+        for (size_t k = at; k + 4 < std::min(image.size(), at + length);
+             k += 16)
           image[k] = static_cast<char>(image[k] + 4);
         break;
       case 4:
@@ -91,8 +92,7 @@ MakeOptions SmallOptions() {
 
 absl::StatusOr<std::string> Make(std::string_view old_image,
                                  std::string_view new_image,
-                                 const MakeOptions& options,
-                                 MakeStats* stats) {
+                                 const MakeOptions& options, MakeStats* stats) {
   testing::TempDir dir;
   WriteFile(dir.File("old"), old_image);
   WriteFile(dir.File("new"), new_image);
@@ -109,15 +109,18 @@ Applied Apply(std::string_view old_image, std::string_view patch,
   std::string_view rest = patch;
   uint64_t expected = 0;
   ApplyOptions options;
-  options.read_patch = [&](char* buffer, size_t size) -> absl::StatusOr<size_t> {
+  options.read_patch = [&](char* buffer,
+                           size_t size) -> absl::StatusOr<size_t> {
     const size_t n = std::min({size, rest.size(), setup.patch_read_step});
     memcpy(buffer, rest.data(), n);
     rest.remove_prefix(n);
     return n;
   };
-  options.read_old = [&](uint64_t at, char* buffer, size_t size) -> absl::Status {
+  options.read_old = [&](uint64_t at, char* buffer,
+                         size_t size) -> absl::Status {
     if (at > old_image.size() || size > old_image.size() - at)
-      return Internal("test_read_outside", "the applier reads outside the base");
+      return Internal("test_read_outside",
+                      "the applier reads outside the base");
     memcpy(buffer, old_image.data() + at, size);
     return absl::OkStatus();
   };
@@ -127,7 +130,8 @@ Applied Apply(std::string_view old_image, std::string_view patch,
       return Internal("test_wrote_beyond", "the applier writes too much");
     return absl::OkStatus();
   };
-  options.read_new = [&](uint64_t at, char* buffer, size_t size) -> absl::Status {
+  options.read_new = [&](uint64_t at, char* buffer,
+                         size_t size) -> absl::Status {
     if (at + size > setup.already_written.size())
       return DataLoss("io_error", "the slot is shorter");
     memcpy(buffer, setup.already_written.data() + at, size);

@@ -1,8 +1,8 @@
 // Patches that nobody's maker makes, and bases and results that do not fit.
-#include <random>
-
 #include <gtest/gtest.h>
 #include <zstd.h>
+
+#include <random>
 
 #include "common/crypto/hash.h"
 #include "tests/support/status_matchers.h"
@@ -136,7 +136,8 @@ TEST(HostilePatch, T31_WindowLargerThanDeclaredIsRefusedBeforeItIsRead) {
   window.sections[kDiff] = {~uint64_t{0}, SectionCodec::kStored, 0};
   PatchBuilder huge("base", std::string(10, 'x'), kMinWindowSize);
   huge.AddRaw(window, "");
-  EXPECT_THAT(Apply("base", huge.Build()).status, FailsBecause("delta_corrupt"));
+  EXPECT_THAT(Apply("base", huge.Build()).status,
+              FailsBecause("delta_corrupt"));
 }
 
 TEST(HostilePatch, T31_MemoryBeyondTheGrantIsRefusedFirst) {
@@ -171,27 +172,53 @@ TEST(HostilePatch, T31_ImpossibleInstructions) {
   overlong.back() = static_cast<char>(overlong.back() | 0x80);
   overlong.push_back('\0');
   const std::vector<BadWindow> cases = {
-      {"copy beyond the base", {20, op(Op::kCopy, 11), "", ""}, "delta_corrupt"},
-      {"copy beyond the window", {5, op(Op::kCopy, 6), "", ""}, "delta_too_large"},
+      {"copy beyond the base",
+       {20, op(Op::kCopy, 11), "", ""},
+       "delta_corrupt"},
+      {"copy beyond the window",
+       {5, op(Op::kCopy, 6), "", ""},
+       "delta_too_large"},
       {"copy of 2^62", {20, op(Op::kCopy, kHuge), "", ""}, "delta_too_large"},
-      {"seek before the base", {20, op(Op::kSeek, Zigzag(-1)), "", ""}, "delta_corrupt"},
-      {"seek behind the base", {20, op(Op::kSeek, Zigzag(11)), "", ""}, "delta_corrupt"},
+      {"seek before the base",
+       {20, op(Op::kSeek, Zigzag(-1)), "", ""},
+       "delta_corrupt"},
+      {"seek behind the base",
+       {20, op(Op::kSeek, Zigzag(11)), "", ""},
+       "delta_corrupt"},
       {"seek far", {20, op(Op::kSeek, kHuge), "", ""}, "delta_corrupt"},
-      {"seek far back", {20, op(Op::kSeek, kHuge - 1), "", ""}, "delta_corrupt"},
-      {"seek, then copy beyond", {20, op(Op::kSeek, Zigzag(8)) + op(Op::kCopy, 3), "", ""}, "delta_corrupt"},
+      {"seek far back",
+       {20, op(Op::kSeek, kHuge - 1), "", ""},
+       "delta_corrupt"},
+      {"seek, then copy beyond",
+       {20, op(Op::kSeek, Zigzag(8)) + op(Op::kCopy, 3), "", ""},
+       "delta_corrupt"},
       {"add without diff", {20, op(Op::kAdd, 10), "", ""}, "delta_corrupt"},
-      {"add with too little diff", {20, op(Op::kAdd, 10), "123", ""}, "delta_corrupt"},
-      {"extra without bytes", {20, op(Op::kExtra, 20), "", ""}, "delta_corrupt"},
-      {"extra beyond the window", {5, op(Op::kExtra, 20), "", ten + ten}, "delta_too_large"},
-      {"empty copy", {10, op(Op::kCopy, 0) + op(Op::kCopy, 10), "", ""}, "delta_corrupt"},
+      {"add with too little diff",
+       {20, op(Op::kAdd, 10), "123", ""},
+       "delta_corrupt"},
+      {"extra without bytes",
+       {20, op(Op::kExtra, 20), "", ""},
+       "delta_corrupt"},
+      {"extra beyond the window",
+       {5, op(Op::kExtra, 20), "", ten + ten},
+       "delta_too_large"},
+      {"empty copy",
+       {10, op(Op::kCopy, 0) + op(Op::kCopy, 10), "", ""},
+       "delta_corrupt"},
       {"too few bytes made", {20, op(Op::kCopy, 10), "", ""}, "delta_corrupt"},
       {"left-over diff", {10, op(Op::kCopy, 10), "x", ""}, "delta_corrupt"},
       {"left-over extra", {10, op(Op::kCopy, 10), "", "x"}, "delta_corrupt"},
       {"no instructions", {20, "", "", ten + ten}, "delta_corrupt"},
       {"cut-off instruction", {20, "\x80", "", ""}, "delta_corrupt"},
-      {"instruction not in shortest form", {10, overlong, "", ""}, "delta_corrupt"},
-      {"number of eleven bytes", {20, std::string(11, '\xff'), "", ""}, "delta_corrupt"},
-      {"window beyond the result", {21, op(Op::kCopy, 10), "", ""}, "delta_too_large"},
+      {"instruction not in shortest form",
+       {10, overlong, "", ""},
+       "delta_corrupt"},
+      {"number of eleven bytes",
+       {20, std::string(11, '\xff'), "", ""},
+       "delta_corrupt"},
+      {"window beyond the result",
+       {21, op(Op::kCopy, 10), "", ""},
+       "delta_too_large"},
       {"window that makes nothing", {0, "", "", ""}, "delta_corrupt"},
   };
   for (const BadWindow& bad : cases) {
@@ -203,8 +230,8 @@ TEST(HostilePatch, T31_ImpossibleInstructions) {
   }
   // The same tools make a right patch: the cases fail for the right cause.
   EXPECT_OK(Apply(base, PatchBuilder(base, target)
-                            .Add({20, op(Op::kAdd, 10) + op(Op::kExtra, 10), ten,
-                                  "abcdefghij"})
+                            .Add({20, op(Op::kAdd, 10) + op(Op::kExtra, 10),
+                                  ten, "abcdefghij"})
                             .Build())
                 .status);
 }
@@ -227,7 +254,8 @@ TEST(HostilePatch, T31_WindowsCannotBeMovedOrTakenFromAnotherPatch) {
   EXPECT_THAT(Apply(base, swapped).status, FailsBecause("delta_corrupt"));
   const std::string other = patch("cccc", "bbbb");
   EXPECT_THAT(
-      Apply(base, right.substr(0, kHeaderSize) + other.substr(kHeaderSize)).status,
+      Apply(base, right.substr(0, kHeaderSize) + other.substr(kHeaderSize))
+          .status,
       FailsBecause("delta_corrupt"));
 }
 

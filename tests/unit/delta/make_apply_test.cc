@@ -1,9 +1,9 @@
 // Make, then apply, gives the new image: for all kinds of pairs.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <random>
-
-#include <gtest/gtest.h>
 
 #include "common/crypto/hash.h"
 #include "tests/support/status_matchers.h"
@@ -36,7 +36,8 @@ class RandomPairs : public ::testing::TestWithParam<int> {};
 
 TEST_P(RandomPairs, MakeThenApplyIsIdentity) {
   for (int i = 0; i < 25; ++i) {
-    const uint64_t seed = static_cast<uint64_t>(GetParam()) * 1000 + static_cast<uint64_t>(i);
+    const uint64_t seed =
+        static_cast<uint64_t>(GetParam()) * 1000 + static_cast<uint64_t>(i);
     SCOPED_TRACE(seed);
     std::mt19937_64 random(seed);
     const size_t size = random() % (i % 5 == 0 ? 300000 : 20000);
@@ -126,15 +127,15 @@ TEST(MakeApply, CancellingLeavesNoFile) {
   std::atomic<bool> cancel{true};
   MakeOptions options = SmallOptions();
   options.cancel = &cancel;
-  EXPECT_THAT(MakeDelta(options, dir.File("old"), dir.File("new"),
-                        dir.File("patch")),
-              FailsBecause("cancelled"));
+  EXPECT_THAT(
+      MakeDelta(options, dir.File("old"), dir.File("new"), dir.File("patch")),
+      FailsBecause("cancelled"));
   cancel = false;
   // In the middle: at the first progress.
   options.progress = [&](uint64_t, uint64_t) { cancel = true; };
-  EXPECT_THAT(MakeDelta(options, dir.File("old"), dir.File("new"),
-                        dir.File("patch")),
-              FailsBecause("cancelled"));
+  EXPECT_THAT(
+      MakeDelta(options, dir.File("old"), dir.File("new"), dir.File("patch")),
+      FailsBecause("cancelled"));
   EXPECT_EQ(ReadFile(dir.File("patch")), "");
 }
 
@@ -151,8 +152,8 @@ TEST(MakeApply, ProgressGrowsToTheEnd) {
     EXPECT_EQ(total, 400000u);
     last = done;
   };
-  ASSERT_OK(MakeDelta(options, dir.File("old"), dir.File("new"),
-                      dir.File("patch")));
+  ASSERT_OK(
+      MakeDelta(options, dir.File("old"), dir.File("new"), dir.File("patch")));
   EXPECT_EQ(last, 400000u);
 }
 
@@ -163,8 +164,9 @@ TEST(MakeApply, MissingImageAndBadOptionsAreErrors) {
               FailsBecause("io_not_found"));
   MakeOptions options;
   options.window_size = 1;
-  EXPECT_THAT(MakeDelta(options, dir.File("new"), dir.File("new"), dir.File("p")),
-              FailsBecause("bad_argument"));
+  EXPECT_THAT(
+      MakeDelta(options, dir.File("new"), dir.File("new"), dir.File("p")),
+      FailsBecause("bad_argument"));
 }
 
 TEST(MakeApply, ResumesAtEveryWindow) {
@@ -204,9 +206,11 @@ TEST(MakeApply, ResumeRefusesWhatIsNotThere) {
   setup.resume_state = state;
   setup.already_written = new_image.substr(0, written);
   setup.already_written[100] ^= 1;
-  EXPECT_THAT(Apply(old_image, patch, setup).status, FailsBecause("bad_resume"));
+  EXPECT_THAT(Apply(old_image, patch, setup).status,
+              FailsBecause("bad_resume"));
   setup.already_written = new_image.substr(0, written);
-  EXPECT_THAT(Apply(old_image, other, setup).status, FailsBecause("bad_resume"));
+  EXPECT_THAT(Apply(old_image, other, setup).status,
+              FailsBecause("bad_resume"));
   for (size_t i = 0; i < state.size(); ++i) {
     setup.resume_state = state;
     setup.resume_state[i] ^= 1;

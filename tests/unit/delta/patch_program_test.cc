@@ -1,5 +1,6 @@
 // shoal-patch, the real program, through patch_runner; and its sandbox.
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -13,8 +14,6 @@
 #include <atomic>
 #include <functional>
 #include <random>
-
-#include <gtest/gtest.h>
 
 #include "agent/patch/patch_runner.h"
 #include "agent/patch/sandbox.h"
@@ -220,7 +219,8 @@ TEST(Sandbox, T35_WhatThePatcherNeedsWorks) {
               if (pwrite(kNewSlotFd, &byte, 1, 0) != 1) return 3;
               void* memory = mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-              if (memory == MAP_FAILED || munmap(memory, 1 << 20) != 0) return 4;
+              if (memory == MAP_FAILED || munmap(memory, 1 << 20) != 0)
+                return 4;
               return 0;
             }),
             0);
@@ -231,12 +231,16 @@ TEST(Sandbox, T35_EverythingElseKills) {
     const char* what;
     std::function<long()> call;
   } kForbidden[] = {
-      {"openat", [] { return syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY); }},
+      {"openat",
+       [] { return syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY); }},
       {"open", [] { return static_cast<long>(open("/etc/passwd", O_RDONLY)); }},
-      {"socket", [] { return static_cast<long>(socket(AF_INET, SOCK_STREAM, 0)); }},
-      {"unix socket", [] { return static_cast<long>(socket(AF_UNIX, SOCK_STREAM, 0)); }},
+      {"socket",
+       [] { return static_cast<long>(socket(AF_INET, SOCK_STREAM, 0)); }},
+      {"unix socket",
+       [] { return static_cast<long>(socket(AF_UNIX, SOCK_STREAM, 0)); }},
       {"fork", [] { return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }},
-      {"execve", [] { return syscall(SYS_execve, "/bin/sh", nullptr, nullptr); }},
+      {"execve",
+       [] { return syscall(SYS_execve, "/bin/sh", nullptr, nullptr); }},
       {"kill", [] { return syscall(SYS_kill, 1, 0); }},
       {"ptrace", [] { return syscall(SYS_ptrace, 0, 0, 0, 0); }},
       {"setuid", [] { return syscall(SYS_setuid, 0); }},
@@ -250,12 +254,17 @@ TEST(Sandbox, T35_EverythingElseKills) {
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
        }},
       {"mapping the slot",
-       [] { return syscall(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, kOldSlotFd, 0); }},
+       [] {
+         return syscall(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, kOldSlotFd,
+                        0);
+       }},
       {"mprotect", [] { return syscall(SYS_mprotect, 0, 4096, PROT_EXEC); }},
       {"writing the old slot",
        [] { return syscall(SYS_pwrite64, kOldSlotFd, "x", 1, 0); }},
-      {"writing the patch", [] { return syscall(SYS_write, kPatchFd, "x", 1); }},
-      {"reading standard input", [] {
+      {"writing the patch",
+       [] { return syscall(SYS_write, kPatchFd, "x", 1); }},
+      {"reading standard input",
+       [] {
          char byte;
          return static_cast<long>(read(0, &byte, 1));
        }},
@@ -310,8 +319,10 @@ TEST(Sandbox, T35_NoPrivilegesAndNoFilesAreLeft) {
   EXPECT_NE(status.find("CapEff:\t0000000000000000"), std::string::npos);
   EXPECT_NE(status.find("CapPrm:\t0000000000000000"), std::string::npos);
   if (geteuid() == 0) {
-    EXPECT_NE(status.find("Uid:\t65534\t65534\t65534\t65534"), std::string::npos);
-    EXPECT_NE(status.find("Gid:\t65534\t65534\t65534\t65534"), std::string::npos);
+    EXPECT_NE(status.find("Uid:\t65534\t65534\t65534\t65534"),
+              std::string::npos);
+    EXPECT_NE(status.find("Gid:\t65534\t65534\t65534\t65534"),
+              std::string::npos);
   }
   EXPECT_NE(limits.find("Max core file size        0 "), std::string::npos)
       << limits;

@@ -1,7 +1,7 @@
 #include "dht/node/node_config.h"
 
-#include <google/protobuf/util/json_util.h>
 #include <gmock/gmock.h>
+#include <google/protobuf/util/json_util.h>
 
 #include "common/crypto/ed25519.h"
 #include "tests/support/status_matchers.h"
@@ -32,8 +32,7 @@ TEST(NodeInit, MakesAConfigurationAndAProvenRequest) {
       const std::string json,
       RealFileSystem().Read(options.data_dir + "/enroll-request.json", 65536));
   fleet::v1::EnrollNodeRequest request;
-  ASSERT_TRUE(
-      google::protobuf::util::JsonStringToMessage(json, &request).ok());
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(json, &request).ok());
   EXPECT_EQ(request.dht_address(), config.dht_listen);
   EXPECT_EQ(request.grpc_address(), config.grpc_listen);
   EXPECT_TRUE(crypto::Ed25519Verify(

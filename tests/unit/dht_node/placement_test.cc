@@ -1,9 +1,9 @@
 #include "dht/node/placement.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "common/crypto/hash.h"
 

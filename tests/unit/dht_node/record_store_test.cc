@@ -1,10 +1,10 @@
 #include "dht/node/record_store.h"
 
+#include <gmock/gmock.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-
-#include <gmock/gmock.h>
 
 #include "common/crypto/hash.h"
 #include "tests/support/fake_clock.h"
@@ -17,13 +17,15 @@ namespace {
 using records::v1::RECORD_KIND_ASSIGNMENT;
 using records::v1::RECORD_KIND_OUTCOME;
 using records::v1::RECORD_KIND_TELEMETRY;
+using ::shoal::testing::Fails;
 using ::shoal::testing::FailsBecause;
 using ::shoal::testing::FakeClock;
-using ::shoal::testing::Fails;
 using ::shoal::testing::TempDir;
 using ::testing::ElementsAre;
 
-std::string Place(std::string_view name) { return crypto::Blake2b("", name, 20); }
+std::string Place(std::string_view name) {
+  return crypto::Blake2b("", name, 20);
+}
 
 class RecordStoreTest : public ::testing::Test {
  protected:
@@ -41,8 +43,7 @@ class RecordStoreTest : public ::testing::Test {
     record.body.set_kind(kind);
     record.body.set_place(Place(place));
     record.body.set_version(version);
-    record.body.set_expires(
-        absl::ToUnixSeconds(clock_.WallNow() + lifetime));
+    record.body.set_expires(absl::ToUnixSeconds(clock_.WallNow() + lifetime));
     record.body.set_payload("payload");
     record.writer.kind = records::v1::WRITER_CLASS_DEVICE;
     record.writer.public_key = crypto::Sha256Digest(writer);
@@ -77,7 +78,8 @@ TEST_F(RecordStoreTest, ReadsInOrderOfArrivalByKindAndFromACursor) {
   for (const auto& record : {first, second, third}) {
     ASSERT_OK(store_->AddBlocking(record, Source::kNetwork));
   }
-  EXPECT_THAT(ReadAll(0, {}), ElementsAre(first.bytes, second.bytes, third.bytes));
+  EXPECT_THAT(ReadAll(0, {}),
+              ElementsAre(first.bytes, second.bytes, third.bytes));
   EXPECT_THAT(ReadAll(0, {RECORD_KIND_TELEMETRY}),
               ElementsAre(first.bytes, third.bytes));
   EXPECT_THAT(ReadAll(2, {}), ElementsAre(third.bytes));
@@ -100,12 +102,12 @@ TEST_F(RecordStoreTest, SurvivesReopeningWithIdentitySequenceAndUsage) {
   options.device.records = 2;
   Open(options);
   const std::string id = store_->store_id();
-  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "a",
-                                     absl::Seconds(10)),
-                                Source::kNetwork));
-  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 2, "a",
-                                     absl::Seconds(10)),
-                                Source::kNetwork));
+  ASSERT_OK(store_->AddBlocking(
+      Make(RECORD_KIND_TELEMETRY, "t", 1, "a", absl::Seconds(10)),
+      Source::kNetwork));
+  ASSERT_OK(store_->AddBlocking(
+      Make(RECORD_KIND_TELEMETRY, "t", 2, "a", absl::Seconds(10)),
+      Source::kNetwork));
   Open(options);
   EXPECT_EQ(store_->store_id(), id);
   EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 3),
@@ -147,13 +149,19 @@ TEST_F(RecordStoreTest, T43_BytesCountTooAndSoDoesTheWholeStore) {
   options.device = {1000, 2 * size + size / 2};
   options.max_bytes = 4 * size + size / 2;
   Open(options);
-  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "a"), Source::kNetwork));
-  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 2, "a"), Source::kNetwork));
-  EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 3, "a"), Source::kNetwork),
+  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "a"),
+                                Source::kNetwork));
+  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 2, "a"),
+                                Source::kNetwork));
+  EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 3, "a"),
+                                  Source::kNetwork),
               FailsBecause("quota_exceeded"));
-  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "b"), Source::kNetwork));
-  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 2, "b"), Source::kNetwork));
-  EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "c"), Source::kNetwork),
+  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "b"),
+                                Source::kNetwork));
+  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 2, "b"),
+                                Source::kNetwork));
+  EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "c"),
+                                  Source::kNetwork),
               FailsBecause("store_full"));
 }
 
@@ -166,9 +174,9 @@ TEST_F(RecordStoreTest, OnlyTheNewestVersionStaysWhereOnlyItCounts) {
     ASSERT_OK(store_->AddBlocking(record, Source::kNetwork));
   }
   EXPECT_TRUE(store_->Has(old.digest));  // within the grace time
-  EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_ASSIGNMENT, "d", 1, "a",
-                                       absl::Hours(2)),
-                                  Source::kRepair),
+  EXPECT_THAT(store_->AddBlocking(
+                  Make(RECORD_KIND_ASSIGNMENT, "d", 1, "a", absl::Hours(2)),
+                  Source::kRepair),
               FailsBecause("superseded"));
   clock_.Advance(absl::Minutes(11));
   ASSERT_OK_AND_ASSIGN(const uint64_t swept, store_->Sweep());
@@ -228,8 +236,7 @@ TEST_F(RecordStoreTest, ConfirmAnswersAfterWhatWasAddedBefore) {
   answered.wait(lock, [&] { return answers.size() == 2; });
   // The first may share the batch with the record: both answers are true.
   if (!answers[0].ok()) {
-    EXPECT_THAT(answers[0],
-                Fails(absl::StatusCode::kNotFound, "not_stored"));
+    EXPECT_THAT(answers[0], Fails(absl::StatusCode::kNotFound, "not_stored"));
   }
   ASSERT_OK(answers[1]);
   EXPECT_EQ(absl::ToUnixSeconds(*answers[1]), record.body.expires());

@@ -1,7 +1,7 @@
+#include <gmock/gmock.h>
+
 #include <atomic>
 #include <thread>
-
-#include <gmock/gmock.h>
 
 #include "common/crypto/hash.h"
 #include "dht/node/pull_client.h"
@@ -89,12 +89,14 @@ TEST_F(RecordsRpc, PullsEverythingOnceAndGoesOnFromTheCursor) {
     seen += record.empty() ? 0 : 1;
     return true;
   };
-  ASSERT_OK_AND_ASSIGN(auto at, client->Pull({}, {}, false, absl::Seconds(20), count));
+  ASSERT_OK_AND_ASSIGN(auto at,
+                       client->Pull({}, {}, false, absl::Seconds(20), count));
   EXPECT_EQ(seen, 600);
   EXPECT_EQ(at.cursor, 600u);
   EXPECT_EQ(at.store_id, store_->store_id());
   Add(601);
-  ASSERT_OK_AND_ASSIGN(at, client->Pull(at, {}, false, absl::Seconds(20), count));
+  ASSERT_OK_AND_ASSIGN(at,
+                       client->Pull(at, {}, false, absl::Seconds(20), count));
   EXPECT_EQ(seen, 601);
   // Another disk's cursor means nothing here.
   ASSERT_OK(client->Pull({"other", 600}, {}, false, absl::Seconds(20), count));
@@ -105,16 +107,17 @@ TEST_F(RecordsRpc, FollowsWhatArrivesLater) {
   auto client = Client(client_tls_, server_tls_);
   std::atomic<int> seen{0};
   std::thread reader([&] {
-    EXPECT_OK(client->Pull({}, {}, true, absl::Seconds(20),
-                           [&](std::string record,
-                               const records::v1::Credential*,
-                               const PullPosition&) {
-                             if (!record.empty()) ++seen;
-                             return seen < 2;
-                           }));
+    EXPECT_OK(
+        client->Pull({}, {}, true, absl::Seconds(20),
+                     [&](std::string record, const records::v1::Credential*,
+                         const PullPosition&) {
+                       if (!record.empty()) ++seen;
+                       return seen < 2;
+                     }));
   });
   Add(1);
-  EXPECT_OK(shoal::testing::WaitFor("the first record", [&] { return seen == 1; }));
+  EXPECT_OK(
+      shoal::testing::WaitFor("the first record", [&] { return seen == 1; }));
   Add(2);
   reader.join();
   EXPECT_EQ(seen, 2);
@@ -154,11 +157,11 @@ TEST_F(RecordsRpc, StreamsAreLimited) {
   for (int i = 0; i < 2; ++i) {
     clients.push_back(Client(client_tls_, server_tls_));
     readers.emplace_back([&open, client = clients.back().get()] {
-      const auto end = client->Pull({}, {}, true, absl::Seconds(60),
-                                    [&](auto, auto, auto) {
-                                      ++open;
-                                      return true;
-                                    });
+      const auto end =
+          client->Pull({}, {}, true, absl::Seconds(60), [&](auto, auto, auto) {
+            ++open;
+            return true;
+          });
       EXPECT_FALSE(end.ok());
     });
   }

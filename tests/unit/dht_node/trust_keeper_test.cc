@@ -25,8 +25,8 @@ class TrustKeeperTest : public ::testing::Test {
     fleet::v1::EnrollNodeRequest request;
     request.set_node_id("n");
     request.set_public_key(key_.public_key());
-    request.set_signature(key_.Sign(crypto::SigningInput(
-        "shoal.node.enroll.v1", fleet_->fleet_id(), "n")));
+    request.set_signature(key_.Sign(
+        crypto::SigningInput("shoal.node.enroll.v1", fleet_->fleet_id(), "n")));
     auto bundle = fleet_->EnrollNode(request);
     ASSERT_OK(bundle);
     bundle_ = *std::move(bundle);
@@ -65,9 +65,9 @@ TEST_F(TrustKeeperTest, KnowsTheFleetsWritersFromTheBundle) {
 
 TEST_F(TrustKeeperTest, ListsImagesAndDeltasAndServesAWholeRepository) {
   ASSERT_OK_AND_ASSIGN(auto keeper, Open());
-  ASSERT_OK_AND_ASSIGN(const auto image,
-                       fleet_->AddImage("gateway", "1.1.0", 2, 0,
-                                        std::string(40000, 'i')));
+  ASSERT_OK_AND_ASSIGN(
+      const auto image,
+      fleet_->AddImage("gateway", "1.1.0", 2, 0, std::string(40000, 'i')));
   release::v1::DeltaIndex index;
   index.set_device_type("gateway");
   ASSERT_OK_AND_ASSIGN(*index.add_deltas(), fleet_->AddDelta("delta bytes"));
@@ -84,9 +84,9 @@ TEST_F(TrustKeeperTest, ListsImagesAndDeltasAndServesAWholeRepository) {
   signing::UpdaterOptions options;
   options.directory = dir_.File("client");
   options.fleet_id = fleet_->fleet_id();
-  ASSERT_OK_AND_ASSIGN(auto client,
-                       signing::Updater::Open(options, RealFileSystem(),
-                                              SystemClock()));
+  ASSERT_OK_AND_ASSIGN(
+      auto client,
+      signing::Updater::Open(options, RealFileSystem(), SystemClock()));
   signing::DirectoryFetcher served(RealFileSystem(), dir_.File("public"));
   ASSERT_OK(client->Refresh(served));
   EXPECT_EQ(client->timestamp().version, fleet_->versions().at("timestamp"));

@@ -1,9 +1,9 @@
 #include "dht/records/admission.h"
 
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <memory>
-
-#include <gtest/gtest.h>
 
 #include "tests/support/status_matchers.h"
 #include "tests/unit/dht_records/test_fleet.h"
@@ -30,7 +30,8 @@ class AdmissionTest : public ::testing::Test {
       };
       options.clock = &SystemClock();
       options.monotonic = [&test] { return test.now_; };
-      options.send = [&test, this](const Address& to, const Datagram& datagram) {
+      options.send = [&test, this](const Address& to,
+                                   const Datagram& datagram) {
         test.queue_.push_back({self, to, datagram});
       };
       admission = std::make_unique<Admission>(std::move(options));

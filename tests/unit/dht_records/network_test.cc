@@ -1,5 +1,6 @@
 #include "dht/records/network.h"
 
+#include <gtest/gtest.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,8 +9,6 @@
 #include <mutex>
 #include <set>
 #include <thread>
-
-#include <gtest/gtest.h>
 
 #include "common/crypto/hash.h"
 #include "dht/records/admission.h"
@@ -44,8 +43,8 @@ class Heard {
   }
   bool Has(const std::string& payload) const {
     std::lock_guard lock(state_->mutex);
-    return std::count(state_->records.begin(), state_->records.end(),
-                      payload) > 0;
+    return std::count(state_->records.begin(), state_->records.end(), payload) >
+           0;
   }
   size_t count() const {
     std::lock_guard lock(state_->mutex);
@@ -207,7 +206,8 @@ TEST_F(NetworkTest, T43_TheStoreHookMayRefuse) {
   NetworkOptions options = fleet_.Options();
   options.bootstrap = {nodes[0]->address()};
   ASSERT_OK_AND_ASSIGN(auto writer, Network::Open(std::move(options)));
-  ASSERT_OK_AND_ASSIGN(const PutResult first, writer->PutBlocking(Head(1, "a")));
+  ASSERT_OK_AND_ASSIGN(const PutResult first,
+                       writer->PutBlocking(Head(1, "a")));
   EXPECT_EQ(first.receipts, 1);
   PutOptions brief;
   brief.deadline = absl::Seconds(1);
@@ -302,9 +302,8 @@ TEST_F(NetworkTest, T47_AMembersMalformedPacketsReachNoParser) {
     for (int i = 0; i < 20; ++i)
       member.Send(nodes[0]->address(),
                   ring.Seal(1, channel, "\xff" + crypto::RandomBytes(10 * i)));
-  ASSERT_OK(WaitFor("all are counted", [&] {
-    return node.Stats().filtered_packets >= 40;
-  }));
+  ASSERT_OK(WaitFor("all are counted",
+                    [&] { return node.Stats().filtered_packets >= 40; }));
   EXPECT_EQ(node.Stats().dropped_datagrams, 0u);
   EXPECT_OK(Client()->PutBlocking(Head(1, "still alive")));
 }
@@ -530,9 +529,8 @@ TEST_F(NetworkTest, ALaterResolverAcceptsWhatAnEarlierRefused) {
   Heard heard;
   reader->Listen(head_, heard.Callback());
   ASSERT_OK(Client()->PutBlocking(Head(1, "x")));
-  ASSERT_OK(WaitFor("it is refused", [&] {
-    return reader->Stats().refused_records > 0;
-  }));
+  ASSERT_OK(WaitFor("it is refused",
+                    [&] { return reader->Stats().refused_records > 0; }));
   EXPECT_EQ(heard.count(), 0u);
   reader->SetResolver(fleet_.Resolver());
   ASSERT_OK(WaitFor("it is accepted", [&] { return heard.Has("x"); }));
@@ -546,10 +544,11 @@ TEST_F(NetworkTest, ClosingWithWorkUnderWayAnswersEveryCallback) {
       EXPECT_THAT(result, FailsBecause("network_closed"));
       ++answered;
     });
-    client->Get(head_, absl::Seconds(60), [&](std::vector<VerifiedRecord> found) {
-      EXPECT_TRUE(found.empty());
-      ++answered;
-    });
+    client->Get(head_, absl::Seconds(60),
+                [&](std::vector<VerifiedRecord> found) {
+                  EXPECT_TRUE(found.empty());
+                  ++answered;
+                });
   }
   client.reset();
   EXPECT_EQ(answered, 20);

@@ -34,8 +34,9 @@ TEST_F(RecordTest, PlacesAreKeyedAndDependOnKindAndName) {
   EXPECT_NE(fleet_.places.Head("gateway"),
             PlaceNamer(std::string(32, 'x')).Head("gateway"));
   // Byte for byte as docs/records.md says.
-  EXPECT_EQ(HexEncode(PlaceNamer(std::string(32, '\0')).Head("gateway")),
-            HexEncode(crypto::Blake2b(std::string(32, '\0'), "\x01gateway", 20)));
+  EXPECT_EQ(
+      HexEncode(PlaceNamer(std::string(32, '\0')).Head("gateway")),
+      HexEncode(crypto::Blake2b(std::string(32, '\0'), "\x01gateway", 20)));
 }
 
 TEST_F(RecordTest, ASignedRecordVerifies) {
@@ -73,10 +74,9 @@ TEST_F(RecordTest, T40_JunkAndForeignRecordsAreRefused) {
   EXPECT_THAT(Verify(""), FailsBecause("bad_record"));
   const std::string place = fleet_.places.Head("gateway");
   const auto stranger = crypto::SigningKey::Generate();
-  EXPECT_THAT(
-      Verify(SignRecord(fleet_.Fields(RECORD_KIND_HEAD, place, 1, ""), stranger,
-                        fleet_.fleet_id)),
-      FailsBecause("foreign_writer"));
+  EXPECT_THAT(Verify(SignRecord(fleet_.Fields(RECORD_KIND_HEAD, place, 1, ""),
+                                stranger, fleet_.fleet_id)),
+              FailsBecause("foreign_writer"));
   EXPECT_THAT(Verify(SignRecord(fleet_.Fields(RECORD_KIND_HEAD, place, 1, ""),
                                 fleet_.director,
                                 crypto::Sha256Digest("another fleet"))),
@@ -110,19 +110,18 @@ TEST_F(RecordTest, ExpiredRecordsAreRefused) {
 TEST_F(RecordTest, T42_ADeviceWritesOnlyAtItsOwnPlaces) {
   const Member a = fleet_.MakeMember(WRITER_CLASS_DEVICE);
   const Member b = fleet_.MakeMember(WRITER_CLASS_DEVICE);
-  EXPECT_OK(Verify(fleet_.DeviceRecord(a, RECORD_KIND_DEVICE_REPORT,
-                                       fleet_.places.DeviceReport(a.id), 1, "")));
-  EXPECT_THAT(Verify(fleet_.DeviceRecord(b, RECORD_KIND_DEVICE_REPORT,
-                                         fleet_.places.DeviceReport(a.id), 1,
-                                         "")),
-              Fails(absl::StatusCode::kPermissionDenied, "wrong_place"));
-  EXPECT_OK(Verify(fleet_.DeviceRecord(a, RECORD_KIND_TELEMETRY,
-                                       fleet_.places.Telemetry(a.id, 15), 1,
-                                       "")));
-  EXPECT_THAT(Verify(fleet_.DeviceRecord(b, RECORD_KIND_TELEMETRY,
-                                         fleet_.places.Telemetry(a.id, 0), 1,
-                                         "")),
-              FailsBecause("wrong_place"));
+  EXPECT_OK(Verify(fleet_.DeviceRecord(
+      a, RECORD_KIND_DEVICE_REPORT, fleet_.places.DeviceReport(a.id), 1, "")));
+  EXPECT_THAT(
+      Verify(fleet_.DeviceRecord(b, RECORD_KIND_DEVICE_REPORT,
+                                 fleet_.places.DeviceReport(a.id), 1, "")),
+      Fails(absl::StatusCode::kPermissionDenied, "wrong_place"));
+  EXPECT_OK(Verify(fleet_.DeviceRecord(
+      a, RECORD_KIND_TELEMETRY, fleet_.places.Telemetry(a.id, 15), 1, "")));
+  EXPECT_THAT(
+      Verify(fleet_.DeviceRecord(b, RECORD_KIND_TELEMETRY,
+                                 fleet_.places.Telemetry(a.id, 0), 1, "")),
+      FailsBecause("wrong_place"));
   // B's signature under A's credential.
   RecordFields fields = fleet_.Fields(RECORD_KIND_DEVICE_REPORT,
                                       fleet_.places.DeviceReport(a.id), 1, "");
@@ -136,24 +135,23 @@ TEST_F(RecordTest, T42_WritersKeepToTheirKinds) {
   EXPECT_THAT(Verify(fleet_.DeviceRecord(device, RECORD_KIND_HEAD,
                                          fleet_.places.Head("gateway"), 1, "")),
               Fails(absl::StatusCode::kPermissionDenied, "wrong_writer"));
-  EXPECT_THAT(Verify(fleet_.DirectorRecord(RECORD_KIND_COMMAND,
-                                           fleet_.places.Command(device.id), 1,
-                                           "")),
-              FailsBecause("wrong_writer"));
-  EXPECT_THAT(Verify(fleet_.DirectorRecord(RECORD_KIND_HALT,
-                                           fleet_.places.Halt("gateway"), 1,
-                                           "")),
+  EXPECT_THAT(
+      Verify(fleet_.DirectorRecord(RECORD_KIND_COMMAND,
+                                   fleet_.places.Command(device.id), 1, "")),
+      FailsBecause("wrong_writer"));
+  EXPECT_THAT(Verify(fleet_.DirectorRecord(
+                  RECORD_KIND_HALT, fleet_.places.Halt("gateway"), 1, "")),
               FailsBecause("wrong_writer"));
   // A claim writes at its own pairing place only.
   const std::string place = crypto::RandomBytes(kPlaceSize);
   const Member claim =
       fleet_.MakeMember(WRITER_CLASS_CLAIM, place.substr(0, 16));
-  EXPECT_OK(
-      Verify(fleet_.DeviceRecord(claim, RECORD_KIND_PAIR_ANSWER, place, 1, "")));
-  EXPECT_THAT(Verify(fleet_.DeviceRecord(claim, RECORD_KIND_PAIR_ANSWER,
-                                         crypto::RandomBytes(kPlaceSize), 1,
-                                         "")),
-              FailsBecause("wrong_place"));
+  EXPECT_OK(Verify(
+      fleet_.DeviceRecord(claim, RECORD_KIND_PAIR_ANSWER, place, 1, "")));
+  EXPECT_THAT(
+      Verify(fleet_.DeviceRecord(claim, RECORD_KIND_PAIR_ANSWER,
+                                 crypto::RandomBytes(kPlaceSize), 1, "")),
+      FailsBecause("wrong_place"));
   EXPECT_THAT(Verify(fleet_.DeviceRecord(claim, RECORD_KIND_DEVICE_REPORT,
                                          place, 1, "")),
               FailsBecause("wrong_writer"));
@@ -173,10 +171,10 @@ TEST_F(RecordTest, ADocumentStandsWhereItsDigestSays) {
 TEST_F(RecordTest, T52_RevokedWritersAreRefused) {
   const Member device = fleet_.MakeMember(WRITER_CLASS_DEVICE);
   fleet_.revoked.insert(device.id);
-  EXPECT_THAT(Verify(fleet_.DeviceRecord(device, RECORD_KIND_DEVICE_REPORT,
-                                         fleet_.places.DeviceReport(device.id),
-                                         1, "")),
-              FailsBecause("revoked"));
+  EXPECT_THAT(
+      Verify(fleet_.DeviceRecord(device, RECORD_KIND_DEVICE_REPORT,
+                                 fleet_.places.DeviceReport(device.id), 1, "")),
+      FailsBecause("revoked"));
 }
 
 TEST_F(RecordTest, CredentialDigestsResolveOnceSeenInFull) {

@@ -1,9 +1,9 @@
 #include "dht/records/spool.h"
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <mutex>
-
-#include <gtest/gtest.h>
 
 #include "common/bytes.h"
 #include "tests/support/process_harness.h"

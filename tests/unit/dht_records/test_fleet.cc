@@ -27,7 +27,8 @@ TestFleet::TestFleet()
 
 Member TestFleet::MakeMember(WriterClass kind, std::string id) {
   Member member{crypto::SigningKey::Generate(),
-                id.empty() ? crypto::RandomBytes(16) : std::move(id), {}};
+                id.empty() ? crypto::RandomBytes(16) : std::move(id),
+                {}};
   CredentialBody body;
   body.set_public_key(member.key.public_key());
   body.set_subject_id(member.id);
@@ -63,18 +64,18 @@ absl::StatusOr<Writer> CheckCredential(const TestFleet& fleet,
 }  // namespace
 
 WriterResolver TestFleet::Resolver() const {
-  return [this](const RecordBody& body,
-                absl::Time now) -> absl::StatusOr<Writer> {
-    if (body.writer_key() == director.public_key())
-      return Writer{records::v1::WRITER_CLASS_DIRECTOR, "director",
-                    director.public_key()};
-    if (body.writer_key() == operator_key.public_key())
-      return Writer{records::v1::WRITER_CLASS_OPERATOR, "operator",
-                    operator_key.public_key()};
-    if (!body.has_credential())
-      return PermissionDenied("foreign_writer", "not of this fleet");
-    return CheckCredential(*this, body.credential(), now);
-  };
+  return
+      [this](const RecordBody& body, absl::Time now) -> absl::StatusOr<Writer> {
+        if (body.writer_key() == director.public_key())
+          return Writer{records::v1::WRITER_CLASS_DIRECTOR, "director",
+                        director.public_key()};
+        if (body.writer_key() == operator_key.public_key())
+          return Writer{records::v1::WRITER_CLASS_OPERATOR, "operator",
+                        operator_key.public_key()};
+        if (!body.has_credential())
+          return PermissionDenied("foreign_writer", "not of this fleet");
+        return CheckCredential(*this, body.credential(), now);
+      };
 }
 
 absl::Status TestFleet::VerifyNode(const Credential& credential,
@@ -130,9 +131,9 @@ NetworkOptions TestFleet::Options() const {
 
 TestNode::TestNode(TestFleet& fleet, int index)
     : fleet_(fleet),
-      member_(fleet.MakeMember(records::v1::WRITER_CLASS_NODE,
-                               "node-" + std::to_string(index) +
-                                   std::string(10, '.'))) {}
+      member_(fleet.MakeMember(
+          records::v1::WRITER_CLASS_NODE,
+          "node-" + std::to_string(index) + std::string(10, '.'))) {}
 
 absl::Status TestNode::Open() {
   NetworkOptions options = fleet_.Options();

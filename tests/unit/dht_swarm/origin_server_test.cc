@@ -16,10 +16,10 @@
 namespace shoal::dht {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::StartsWith;
 using shoal::testing::FailsBecause;
 using shoal::testing::TempDir;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 class OriginServerTest : public ::testing::Test {
  protected:
@@ -107,9 +107,9 @@ TEST_F(OriginServerTest, Ranges) {
   EXPECT_THAT(answer, HasSubstr("Content-Range: bytes */10"));
   EXPECT_THAT(range("bytes=-0"), StartsWith("HTTP/1.1 416"));
   // Malformed or several: as if there was none.
-  for (const char* value : {"bytes=4-2", "bytes=a-b", "bytes=0-1,4-5",
-                            "lines=1-2", "bytes=", "bytes=-",
-                            "bytes=99999999999999999999-"}) {
+  for (const char* value :
+       {"bytes=4-2", "bytes=a-b", "bytes=0-1,4-5", "lines=1-2",
+        "bytes=", "bytes=-", "bytes=99999999999999999999-"}) {
     EXPECT_THAT(range(value), StartsWith("HTTP/1.1 200")) << value;
   }
 }
@@ -117,13 +117,15 @@ TEST_F(OriginServerTest, Ranges) {
 TEST_F(OriginServerTest, EtagsAnswerConditions) {
   const std::string answer = Get("/blobs/abc");
   const size_t begin = answer.find("ETag: ") + 6;
-  const std::string etag = answer.substr(begin, answer.find("\r\n", begin) - begin);
+  const std::string etag =
+      answer.substr(begin, answer.find("\r\n", begin) - begin);
   EXPECT_THAT(Get("/blobs/abc", "If-None-Match: " + etag + "\r\n"),
               StartsWith("HTTP/1.1 304"));
   EXPECT_THAT(Get("/blobs/abc", "If-None-Match: \"other\"\r\n"),
               StartsWith("HTTP/1.1 200"));
-  EXPECT_THAT(Get("/blobs/abc", "Range: bytes=1-2\r\nIf-Range: " + etag + "\r\n"),
-              StartsWith("HTTP/1.1 206"));
+  EXPECT_THAT(
+      Get("/blobs/abc", "Range: bytes=1-2\r\nIf-Range: " + etag + "\r\n"),
+      StartsWith("HTTP/1.1 206"));
   EXPECT_THAT(Get("/blobs/abc", "Range: bytes=1-2\r\nIf-Range: \"old\"\r\n"),
               StartsWith("HTTP/1.1 200"));
 }

@@ -53,7 +53,8 @@ TEST_F(PartialFileTest, WritesInPortionsAndVerifies) {
 TEST_F(PartialFileTest, OnlyWholePiecesCountAfterAReopen) {
   {
     auto file = Open();
-    ASSERT_OK(file->Write(0, std::string_view(content_).substr(0, 2 * kPiece + 5)));
+    ASSERT_OK(
+        file->Write(0, std::string_view(content_).substr(0, 2 * kPiece + 5)));
     ASSERT_OK(file->Save());
   }
   auto file = Open();
@@ -62,7 +63,8 @@ TEST_F(PartialFileTest, OnlyWholePiecesCountAfterAReopen) {
   ASSERT_TRUE(run.has_value());
   EXPECT_EQ(run->begin, 2u * kPiece);
   EXPECT_EQ(run->end, content_.size());
-  ASSERT_OK(file->Write(run->begin, std::string_view(content_).substr(run->begin)));
+  ASSERT_OK(
+      file->Write(run->begin, std::string_view(content_).substr(run->begin)));
   EXPECT_TRUE(Verify(*file));
 }
 

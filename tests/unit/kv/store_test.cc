@@ -1,6 +1,7 @@
 #include "common/kv/store.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -8,8 +9,6 @@
 #include <unistd.h>
 
 #include <fstream>
-
-#include <gmock/gmock.h>
 
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -23,8 +22,8 @@ using ::shoal::testing::TempDir;
 using ::testing::ElementsAre;
 
 std::unique_ptr<Store> MemoryStore() {
-  auto store = Store::Open(
-      "/memory", {.column_families = {"a", "b"}, .in_memory = true});
+  auto store = Store::Open("/memory",
+                           {.column_families = {"a", "b"}, .in_memory = true});
   EXPECT_OK(store);
   return store.ok() ? std::move(*store) : nullptr;
 }
@@ -32,11 +31,11 @@ std::unique_ptr<Store> MemoryStore() {
 std::vector<std::string> Keys(const Store& store, std::string_view cf,
                               std::string_view from, std::string_view prefix) {
   std::vector<std::string> keys;
-  EXPECT_OK(store.Scan(cf, from, prefix,
-                       [&](std::string_view key, std::string_view) {
-                         keys.emplace_back(key);
-                         return true;
-                       }));
+  EXPECT_OK(
+      store.Scan(cf, from, prefix, [&](std::string_view key, std::string_view) {
+        keys.emplace_back(key);
+        return true;
+      }));
   return keys;
 }
 
@@ -49,8 +48,8 @@ TEST(KvStore, ColumnFamiliesAreApartAndMissingKeysAreNone) {
   EXPECT_EQ(**store->Get("a", "k"), "1");
   EXPECT_EQ(**store->Get("b", "k"), std::string("\0x", 2));
   EXPECT_FALSE(store->Get("a", "none")->has_value());
-  EXPECT_THAT(store->Get("c", "k"),
-              Fails(absl::StatusCode::kInvalidArgument, "no_such_column_family"));
+  EXPECT_THAT(store->Get("c", "k"), Fails(absl::StatusCode::kInvalidArgument,
+                                          "no_such_column_family"));
 }
 
 TEST(KvStore, ABatchWithAnUnknownFamilyChangesNothing) {
@@ -69,7 +68,8 @@ TEST(KvStore, ScansInByteOrderWithinAPrefixFromAKey) {
     batch.Put("a", key, "v");
   }
   ASSERT_OK(store->Write(batch, false));
-  EXPECT_THAT(Keys(*store, "a", "", "p"), ElementsAre("p1", "p2", "p3", "p\xff"));
+  EXPECT_THAT(Keys(*store, "a", "", "p"),
+              ElementsAre("p1", "p2", "p3", "p\xff"));
   EXPECT_THAT(Keys(*store, "a", "p2", "p"), ElementsAre("p2", "p3", "p\xff"));
   EXPECT_THAT(Keys(*store, "a", "p2", ""),
               ElementsAre("p2", "p3", "p\xff", "q"));
@@ -103,15 +103,16 @@ TEST(KvStore, ASnapshotDoesNotSeeLaterWrites) {
   ASSERT_OK(store->Write(batch, false));
   EXPECT_EQ(**snapshot->Get("a", "k"), "old");
   int seen = 0;
-  ASSERT_OK(snapshot->Scan("a", "", "", [&](auto, auto) { return ++seen > 0; }));
+  ASSERT_OK(
+      snapshot->Scan("a", "", "", [&](auto, auto) { return ++seen > 0; }));
   EXPECT_EQ(seen, 1);
 }
 
 TEST(KvStore, KeepsWhatWasWrittenAndFamiliesNotNamedAtTheNextOpen) {
   TempDir dir;
   {
-    ASSERT_OK_AND_ASSIGN(auto store, Store::Open(dir.File("s"),
-                                                 {.column_families = {"a"}}));
+    ASSERT_OK_AND_ASSIGN(
+        auto store, Store::Open(dir.File("s"), {.column_families = {"a"}}));
     WriteBatch batch;
     batch.Put("a", "k", "v");
     ASSERT_OK(store->Write(batch, true));
@@ -137,8 +138,8 @@ TEST(KvStore, AMissingStoreIsMadeOnlyWhenAsked) {
 
 TEST(KvStore, ABackupIsAStoreOfThatMoment) {
   TempDir dir;
-  ASSERT_OK_AND_ASSIGN(auto store, Store::Open(dir.File("s"),
-                                               {.column_families = {"a"}}));
+  ASSERT_OK_AND_ASSIGN(auto store,
+                       Store::Open(dir.File("s"), {.column_families = {"a"}}));
   WriteBatch batch;
   batch.Put("a", "k", "v");
   ASSERT_OK(store->Write(batch, false));
@@ -173,9 +174,8 @@ int FillTheDisk(const std::string& mount_point) {
     return 77;
   }
   const std::string filler = mount_point + "/filler";
-  auto store = Store::Open(
-      mount_point + "/s",
-      {.column_families = {"a"}, .min_free_bytes = 30u << 20});
+  auto store = Store::Open(mount_point + "/s", {.column_families = {"a"},
+                                                .min_free_bytes = 30u << 20});
   if (!store.ok()) {
     fprintf(stderr, "%s\n", store.status().ToString().c_str());
     return 1;

@@ -1,8 +1,8 @@
 #include "rules/access.h"
 
-#include <string>
-
 #include <gtest/gtest.h>
+
+#include <string>
 
 #include "common/bytes.h"
 #include "tests/support/status_matchers.h"
@@ -60,8 +60,7 @@ class AccessTest : public ::testing::Test {
 };
 
 TEST_F(AccessTest, T53_DefaultIsDeny) {
-  EXPECT_FALSE(
-      Evaluate(policy_, bob_, "release.create", nullptr, {}).allowed);
+  EXPECT_FALSE(Evaluate(policy_, bob_, "release.create", nullptr, {}).allowed);
   EXPECT_FALSE(
       Evaluate(policy_, bob_, "command.run:reboot", &lab_, {}).allowed);
   EXPECT_FALSE(Evaluate(AccessPolicy(), alice_, "x", nullptr, {}).allowed);
@@ -115,8 +114,7 @@ TEST(Policy, RefusesWhatIsNotAPolicy) {
   EXPECT_THAT(ParsePolicy("{}"), FailsBecause("bad_policy"));
   EXPECT_THAT(ParsePolicy(R"({"version": 1, "rulez": []})"),
               FailsBecause("bad_policy"));
-  EXPECT_THAT(ParsePolicy(std::string(70000, ' ')),
-              FailsBecause("bad_policy"));
+  EXPECT_THAT(ParsePolicy(std::string(70000, ' ')), FailsBecause("bad_policy"));
   EXPECT_THAT(ParsePolicy(R"({"version":1,"rules":[{"name":"r",
       "principals":["everybody"],"actions":["a"]}]})"),
               FailsBecause("bad_policy"));

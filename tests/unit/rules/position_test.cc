@@ -1,9 +1,9 @@
 #include "rules/position.h"
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -15,8 +15,7 @@ TEST(Position, IsWhatTheHeaderSays) {
   const std::string id(16, '\x42');
   std::string input("shoal.position.v1\0r1\0", 21);
   input += id;
-  EXPECT_EQ(Position("r1", id),
-            ReadBigEndian(crypto::Sha256Digest(input), 4));
+  EXPECT_EQ(Position("r1", id), ReadBigEndian(crypto::Sha256Digest(input), 4));
 }
 
 TEST(Position, DependsOnRolloutAndDevice) {

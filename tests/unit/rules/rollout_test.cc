@@ -1,11 +1,11 @@
 #include "rules/rollout.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "rules/position.h"
 #include "tests/support/status_matchers.h"

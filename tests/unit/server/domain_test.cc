@@ -51,9 +51,9 @@ TEST_F(DomainTest, T50_TheFirstAnswerWinsAndASecondIsReported) {
   ASSERT_EQ(page.devices.size(), 1u);
   EXPECT_EQ(page.devices[0].public_key(), HexEncode(first.key.public_key()));
   EXPECT_EQ(page.devices[0].labels().at("site"), "north");
-  ASSERT_OK_AND_ASSIGN(
-      auto row, store_->Get<store::TicketRow>(
-                    kTickets, HexEncode(PairingPlace(ticket.secret()))));
+  ASSERT_OK_AND_ASSIGN(auto row,
+                       store_->Get<store::TicketRow>(
+                           kTickets, HexEncode(PairingPlace(ticket.secret()))));
   EXPECT_EQ(row.refused_answers(), 1u);
   EXPECT_EQ(Outbox(records::v1::RECORD_KIND_PAIR_GRANT).size(), 1u);
   EXPECT_EQ(Outbox(records::v1::RECORD_KIND_ASSIGNMENT).size(), 1u);
@@ -67,10 +67,9 @@ TEST_F(DomainTest, TheGrantOpensOnlyForTheDevice) {
   ASSERT_OK(Take({answer}));
   const auto grants = Outbox(records::v1::RECORD_KIND_PAIR_GRANT);
   ASSERT_EQ(grants.size(), 1u);
-  ASSERT_OK_AND_ASSIGN(
-      std::string sealed,
-      PairingOpen(ticket.secret(), kGrantDomain, ticket.fleet_id(),
-                  grants[0].payload()));
+  ASSERT_OK_AND_ASSIGN(std::string sealed,
+                       PairingOpen(ticket.secret(), kGrantDomain,
+                                   ticket.fleet_id(), grants[0].payload()));
   EXPECT_THAT(crypto::BoxKey::Generate().Open(sealed),
               FailsBecause("not_decryptable"));
   ASSERT_OK_AND_ASSIGN(std::string plain, device.box.Open(sealed));
@@ -141,8 +140,7 @@ TEST_F(DomainTest, UploadsMustBeWhatWasSigned) {
   };
   EXPECT_THAT(upload("exactly thiS"), FailsBecause("hash_mismatch"));
   EXPECT_THAT(upload("exactly"), FailsBecause("length_mismatch"));
-  EXPECT_THAT(upload("exactly this and more"),
-              FailsBecause("length_mismatch"));
+  EXPECT_THAT(upload("exactly this and more"), FailsBecause("length_mismatch"));
   EXPECT_EQ(trust_->View()->versions.at("fw-gateway"), 1u)
       << "a failed upload publishes nothing";
   EXPECT_TRUE(RealFileSystem().List(dir_.File("plane/incoming"))->empty());
@@ -157,15 +155,15 @@ TEST_F(DomainTest, UploadsMustBeWhatWasSigned) {
 TEST_F(DomainTest, ARolloutIsFinishedWhenAllDevicesRunTheDigest) {
   std::vector<TestDevice> devices;
   ActiveRollout(2, devices);
-  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 1)}));
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 1)}));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->state(),
             rollout::v1::ROLLOUT_STATE_ACTIVE);
-  ASSERT_OK(Take({OutcomeRecord(devices[1], "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 1)}));
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[1], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 1)}));
   ASSERT_OK(driver_->Step());
   ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
   EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_FINISHED);
@@ -179,34 +177,32 @@ TEST_F(DomainTest, T27_AForgedOrReplayedOutcomeDoesNotCount) {
   request.set_error_threshold_permille(1000);
   ActiveRollout(3, devices, request);
   // Success with another digest is no success.
-  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                std::string(32, 'x'), 5)}));
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          std::string(32, 'x'), 5)}));
   ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
   ASSERT_EQ(rollout.outcomes_size(), 1);
   EXPECT_FALSE(rollout.outcomes(0).success());
   EXPECT_EQ(rollout.outcomes(0).reason(), "wrong_digest");
   // An older counter does not replace a newer one.
-  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 4)}));
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 4)}));
   EXPECT_FALSE(rollouts_->Get("rollouts/r1")->outcomes(0).success());
-  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 6)}));
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 6)}));
   EXPECT_TRUE(rollouts_->Get("rollouts/r1")->outcomes(0).success());
   // One device in another's name, or with another's credential.
   TestDevice forger;
   forger.id = devices[1].id;
   forger.credential = devices[1].credential;
-  ASSERT_OK(Take({OutcomeRecord(forger, "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 1)}));
+  ASSERT_OK(Take({OutcomeRecord(
+      forger, "r1", records::v1::OUTCOME_RESULT_SUCCESS, ReleaseDigest(), 1)}));
   forger.key = devices[0].key.Clone();
   forger.credential = devices[0].credential;
-  ASSERT_OK(Take({OutcomeRecord(forger, "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 9)}));
+  ASSERT_OK(Take({OutcomeRecord(
+      forger, "r1", records::v1::OUTCOME_RESULT_SUCCESS, ReleaseDigest(), 9)}));
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 1);
 }
 
@@ -215,9 +211,9 @@ TEST_F(DomainTest, TooManyFailuresHaltTheRollout) {
   rollout::v1::CreateRolloutRequest request;
   request.set_error_threshold_permille(500);
   ActiveRollout(2, devices, request);
-  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1",
-                                records::v1::OUTCOME_RESULT_ROLLED_BACK,
-                                std::string(32, 'o'), 1)}));
+  ASSERT_OK(Take(
+      {OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_ROLLED_BACK,
+                     std::string(32, 'o'), 1)}));
   ASSERT_OK(driver_->Step());
   ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
   EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_HALTED);
@@ -233,9 +229,9 @@ TEST_F(DomainTest, AManualGateWaitsForApproval) {
   request.add_phases()->set_percent(100);
   ActiveRollout(2, devices, request);
   for (const TestDevice& device : devices) {
-    ASSERT_OK(Take({OutcomeRecord(device, "r1",
-                                  records::v1::OUTCOME_RESULT_SUCCESS,
-                                  ReleaseDigest(), 1)}));
+    ASSERT_OK(
+        Take({OutcomeRecord(device, "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                            ReleaseDigest(), 1)}));
   }
   ASSERT_OK(driver_->Step());
   ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
@@ -321,9 +317,9 @@ TEST_F(DomainTest, T52_ADecommissionedDeviceIsRefused) {
   ActiveRollout(1, devices);
   ASSERT_OK(devices_->Decommission("devices/" + HexEncode(devices[0].id),
                                    "lost", "operator:ann"));
-  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1",
-                                records::v1::OUTCOME_RESULT_SUCCESS,
-                                ReleaseDigest(), 1)}));
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 1)}));
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 0);
 }
 

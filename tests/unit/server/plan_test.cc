@@ -45,8 +45,8 @@ rollout::v1::CreateRolloutRequest Request() {
 
 absl::StatusOr<rollout::v1::RolloutDocument> Plan(
     const rollout::v1::CreateRolloutRequest& request, int devices) {
-  return PlanRollout(request, Release(), std::string(32, 'f'),
-                     Devices(devices), kNow);
+  return PlanRollout(request, Release(), std::string(32, 'f'), Devices(devices),
+                     kNow);
 }
 
 TEST(Plan, PercentAndCountBecomeExactThresholds) {

@@ -116,8 +116,8 @@ std::string PlaneTest::SignFw(
 void PlaneTest::SetUp() {
   ASSERT_OK(InitPlane({.directory = dir_.File("plane"), .fleet = "test"},
                       RealFileSystem(), clock_));
-  ASSERT_OK_AND_ASSIGN(
-      PlaneKeys keys, LoadPlaneKeys(dir_.File("plane"), RealFileSystem()));
+  ASSERT_OK_AND_ASSIGN(PlaneKeys keys,
+                       LoadPlaneKeys(dir_.File("plane"), RealFileSystem()));
   keys_ = std::make_unique<PlaneKeys>(std::move(keys));
   kv::StoreOptions options;
   options.in_memory = true;
@@ -137,13 +137,13 @@ void PlaneTest::SetUp() {
   pairing_ = std::make_unique<Pairing>(*store_, *keys_, *writer_, *devices_,
                                        *nodes_, *writers_);
   publisher_ = std::make_unique<Publisher>(
-      *store_, *writer_, *trust_,
-      [](std::string, dht::Network::PutCallback) {}, [] { return 1; });
+      *store_, *writer_, *trust_, [](std::string, dht::Network::PutCallback) {},
+      [] { return 1; });
   releases_ =
       std::make_unique<Releases>(*store_, *trust_, *publisher_, *blobs_);
   deltas_ = std::make_unique<Deltas>(*store_, *blobs_, *releases_, *devices_);
-  rollouts_ = std::make_unique<Rollouts>(*store_, *writer_, *trust_,
-                                         *releases_, *deltas_, *devices_);
+  rollouts_ = std::make_unique<Rollouts>(*store_, *writer_, *trust_, *releases_,
+                                         *deltas_, *devices_);
   telemetry_ = std::make_unique<Telemetry>(*store_, keys_->telemetry);
   intake_ = std::make_unique<Intake>(*store_, writer_->fleet_id(),
                                      writer_->places(), writers_->Resolver());
@@ -189,8 +189,8 @@ void PlaneTest::EnrollNode(const std::string& name) {
   fleet::v1::EnrollNodeRequest request;
   request.set_node_id(name);
   request.set_public_key(key.public_key());
-  request.set_signature(key.Sign(crypto::SigningInput(
-      "shoal.node.enroll.v1", writer_->fleet_id(), name)));
+  request.set_signature(key.Sign(
+      crypto::SigningInput("shoal.node.enroll.v1", writer_->fleet_id(), name)));
   request.set_dht_address("127.0.0.1:4001");
   request.set_grpc_address("127.0.0.1:4002");
   request.set_tls_spki_sha256(std::string(32, 'n'));
@@ -204,8 +204,8 @@ pairing::v1::ClaimTicket PlaneTest::MakeTicket() {
   auto response = pairing_->CreateTicket(request, "operator:ann");
   EXPECT_OK(response);
   pairing::v1::ClaimTicket ticket;
-  EXPECT_TRUE(ticket.ParseFromString(
-      *Base32Decode(response->ticket().substr(7))));
+  EXPECT_TRUE(
+      ticket.ParseFromString(*Base32Decode(response->ticket().substr(7))));
   return ticket;
 }
 

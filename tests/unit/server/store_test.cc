@@ -120,8 +120,8 @@ TEST_F(StoreTest, WaitersWakeOnACommit) {
 TEST_F(StoreTest, ARequestIdGivesTheFirstAnswerAgain) {
   Transaction tx(*store_);
   store::DocumentRow answer;
-  ASSERT_OK_AND_ASSIGN(bool again, FindRequest(tx, "M", "ann", "id", Row("q"),
-                                               answer));
+  ASSERT_OK_AND_ASSIGN(bool again,
+                       FindRequest(tx, "M", "ann", "id", Row("q"), answer));
   EXPECT_FALSE(again);
   RememberRequest(tx, "M", "ann", "id", Row("q"), Row("first"));
   ASSERT_OK_AND_ASSIGN(again,

@@ -11,9 +11,9 @@ TEST(MetadataFileName, OnlyTheExactFormIsRead) {
   ASSERT_OK_AND_ASSIGN(auto name, ParseMetadataFileName("12.fw-gateway.json"));
   EXPECT_EQ(name.role, "fw-gateway");
   EXPECT_EQ(name.version, 12u);
-  for (const char* bad : {"timestamp.json", "0.root.json", "01.root.json",
-                          "1.root", "1..json", "x.root.json", "1.a/b.json",
-                          "-1.root.json", "1.json", ""}) {
+  for (const char* bad :
+       {"timestamp.json", "0.root.json", "01.root.json", "1.root", "1..json",
+        "x.root.json", "1.a/b.json", "-1.root.json", "1.json", ""}) {
     EXPECT_THAT(ParseMetadataFileName(bad), FailsBecause("bad_metadata_name"))
         << bad;
   }
@@ -65,12 +65,11 @@ TEST_F(TrustTest, ARefusedAdditionLeavesEverythingAsItWas) {
   const uint64_t before = trust_->View()->versions.at("snapshot");
   RepositoryChange change;
   change.put["director/gateway/rollout/r1"] = "document";
-  EXPECT_THAT(trust_->Apply(change,
-                            [](Transaction&, const TrustRepository::Changed&,
-                               const TrustView&) {
-                              return Unavailable("test", "no");
-                            }),
-              FailsBecause("test"));
+  EXPECT_THAT(
+      trust_->Apply(change,
+                    [](Transaction&, const TrustRepository::Changed&,
+                       const TrustView&) { return Unavailable("test", "no"); }),
+      FailsBecause("test"));
   EXPECT_EQ(trust_->View()->versions.at("snapshot"), before);
   EXPECT_THAT(trust_->FindTarget("director/gateway/rollout/r1"),
               FailsBecause("unknown_target"));
@@ -102,13 +101,13 @@ TEST_F(TrustTest, TheTimestampIsRenewedByTheHourAlone) {
   clock_.Advance(absl::Minutes(61));
   bool timestamp_only = false;
   ASSERT_OK_AND_ASSIGN(
-      renewed, trust_->Renew(absl::Hours(1),
-                             [&](Transaction&,
-                                 const TrustRepository::Changed& changed,
-                                 const TrustView&) {
-                               timestamp_only = changed.timestamp_only;
-                               return absl::OkStatus();
-                             }));
+      renewed,
+      trust_->Renew(absl::Hours(1),
+                    [&](Transaction&, const TrustRepository::Changed& changed,
+                        const TrustView&) {
+                      timestamp_only = changed.timestamp_only;
+                      return absl::OkStatus();
+                    }));
   EXPECT_TRUE(renewed);
   EXPECT_TRUE(timestamp_only);
 }

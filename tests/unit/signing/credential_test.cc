@@ -42,9 +42,9 @@ TEST_F(CredentialTest, IssuedIsVerifiedAndSmall) {
 
 TEST_F(CredentialTest, ExpiredForeignOrForgedIsRefused) {
   auto credential = Issue(device_ca_);
-  EXPECT_THAT(VerifyCredential(credential, trust_, now_ + absl::Seconds(60)),
-              Fails(absl::StatusCode::kFailedPrecondition,
-                    "expired_credential"));
+  EXPECT_THAT(
+      VerifyCredential(credential, trust_, now_ + absl::Seconds(60)),
+      Fails(absl::StatusCode::kFailedPrecondition, "expired_credential"));
   FleetTrust other = trust_;
   other.fleet_id = std::string(32, 'G');
   EXPECT_THAT(VerifyCredential(credential, other, now_),
@@ -68,19 +68,18 @@ TEST_F(CredentialTest, T20_TheDeviceCaCannotMakeNodesOrOperators) {
               FailsBecause("bad_credential"));
   records::v1::Credential forged;
   forged.set_body(body_.SerializeAsString());
-  forged.set_signature(device_ca_.Sign(crypto::SigningInput(
-      kCredentialDomain, trust_.fleet_id, forged.body())));
-  EXPECT_THAT(VerifyCredential(forged, trust_, now_),
-              Fails(absl::StatusCode::kPermissionDenied,
-                    "wrong_credential_kind"));
+  forged.set_signature(device_ca_.Sign(
+      crypto::SigningInput(kCredentialDomain, trust_.fleet_id, forged.body())));
+  EXPECT_THAT(
+      VerifyCredential(forged, trust_, now_),
+      Fails(absl::StatusCode::kPermissionDenied, "wrong_credential_kind"));
 }
 
 TEST_F(CredentialTest, T52_ARevokedNodeIsRefused) {
   body_.set_kind(records::v1::WRITER_CLASS_NODE);
   trust_.revoked_node_keys = {body_.public_key()};
   EXPECT_THAT(VerifyCredential(Issue(node_ca_), trust_, now_),
-              Fails(absl::StatusCode::kPermissionDenied,
-                    "revoked_credential"));
+              Fails(absl::StatusCode::kPermissionDenied, "revoked_credential"));
 }
 
 }  // namespace

@@ -83,8 +83,8 @@ TEST_F(Delegation, NestedRolesAreFoundAndBounded) {
               FailsBecause("unknown_role"));
   ASSERT_OK_AND_ASSIGN(const auto keys,
                        updater_->DelegationKeys(&repository_, "director-a"));
-  EXPECT_THAT(keys, ::testing::ElementsAre(
-                        repository_.key("director-a").public_key()));
+  EXPECT_THAT(
+      keys, ::testing::ElementsAre(repository_.key("director-a").public_key()));
 }
 
 TEST_F(Delegation, T09_ALoopOfDelegationsEnds) {
@@ -127,10 +127,9 @@ TEST_F(Delegation, WorksFromTheStoreWithoutASource) {
 
 TEST_F(Delegation, FleetTrustHoldsKeysAndPolicy) {
   const std::string device_ca = repository_.key("device_ca").public_key();
-  repository_.AddTarget(
-      "policy", kPolicyPath,
-      R"({"version":"1","revocations":{"nodeKeys":[")" + std::string(64, 'a') +
-          R"("]}})");
+  repository_.AddTarget("policy", kPolicyPath,
+                        R"({"version":"1","revocations":{"nodeKeys":[")" +
+                            std::string(64, 'a') + R"("]}})");
   repository_.PublishAll();
   Refresh();
   ASSERT_OK_AND_ASSIGN(const FleetTrust trust,

@@ -116,7 +116,8 @@ TEST(Metadata, T11_ForgedKeyIdIsDropped) {
 TEST(Metadata, T34_NamesThatArePathsAreRefused) {
   TestRepository repository(kNow);
   Targets& targets = repository.roles["targets"];
-  for (const char* name : {"../root", "a/b", "", ".hidden", "root", "snapshot"}) {
+  for (const char* name :
+       {"../root", "a/b", "", ".hidden", "root", "snapshot"}) {
     Targets forged = targets;
     forged.delegations->roles[0].name = name;
     EXPECT_THAT(SignTargets(forged, {&repository.key("targets")}),

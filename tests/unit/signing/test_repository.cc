@@ -7,9 +7,9 @@ namespace shoal::signing {
 
 TestRepository::TestRepository(absl::Time now)
     : expires(now + absl::Hours(24 * 30)) {
-  for (const char* name : {"root-1", "root-2", "targets", "snapshot",
-                           "timestamp", "fw-a", "policy", "director",
-                           "director-a", "device_ca", "node_ca"})
+  for (const char* name :
+       {"root-1", "root-2", "targets", "snapshot", "timestamp", "fw-a",
+        "policy", "director", "director-a", "device_ca", "node_ca"})
     keys_.emplace(name, crypto::SigningKey::Generate());
   const auto give = [&](const std::string& role,
                         const std::vector<std::string>& names) {
@@ -83,8 +83,7 @@ void TestRepository::PublishRoot(const std::vector<std::string>& signers) {
   root.expires = expires;
   Signers keys;
   for (const std::string& name : signers) keys.push_back(&key(name));
-  files_[std::to_string(root.version) + ".root"] =
-      SignRoot(root, keys).value();
+  files_[std::to_string(root.version) + ".root"] = SignRoot(root, keys).value();
 }
 
 void TestRepository::PublishRole(const std::string& role) {

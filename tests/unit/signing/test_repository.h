@@ -50,7 +50,7 @@ class TestRepository final : public Fetcher {
 
   absl::Time expires;
   Root root;
-  std::map<std::string, Targets> roles;  // content by role
+  std::map<std::string, Targets> roles;       // content by role
   std::map<std::string, std::string> signer;  // role → key name
   uint64_t snapshot_version = 0;
   uint64_t timestamp_version = 0;

@@ -160,8 +160,8 @@ TEST_F(Verify, T05_FreezeEndsAtTheExpiry) {
   clock_.Advance(absl::Hours(24 * 30) - absl::Seconds(1));
   EXPECT_OK(Refresh());
   clock_.Advance(absl::Seconds(1));
-  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kFailedPrecondition,
-                               "expired_metadata"));
+  EXPECT_THAT(Refresh(),
+              Fails(absl::StatusCode::kFailedPrecondition, "expired_metadata"));
   auto updater = Open();
   EXPECT_THAT(updater->UseStored(), FailsBecause("expired_metadata"));
   EXPECT_OK(updater->UseStored(true));
