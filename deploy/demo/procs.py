@@ -1,10 +1,17 @@
 """Processes of the demonstration: start, wait for, kill, clean up."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+
+
+# Builds with sanitizers are several times slower.
+TIMEOUT_SCALE = float(os.environ.get("SHOAL_TIMEOUT_SCALE", "1"))
+REPORTS = re.compile("ERROR: AddressSanitizer|ERROR: LeakSanitizer|"
+                     "WARNING: ThreadSanitizer|runtime error:")
 
 
 class DemoError(Exception):
@@ -17,6 +24,7 @@ def say(text):
 
 def wait_for(what, condition, timeout, logs=(), progress=None):
     """Polls until condition() is true; prints progress when it changes."""
+    timeout *= TIMEOUT_SCALE
     end = time.monotonic() + timeout
     last = None
     while True:
@@ -77,7 +85,7 @@ class Processes:
                 os.killpg(child.pid, signal.SIGTERM)
             except ProcessLookupError:
                 pass
-        end = time.monotonic() + 5
+        end = time.monotonic() + 5 * TIMEOUT_SCALE
         for child in self.children.values():
             try:
                 child.wait(max(0.1, end - time.monotonic()))
@@ -86,6 +94,20 @@ class Processes:
             kill_group(child.pid)
             child.wait()
         self.children.clear()
+
+    def sanitizer_reports(self):
+        """What sanitizers wrote to the logs, in builds that have them."""
+        found = ""
+        for entry in sorted(os.listdir(self.directory)):
+            if not entry.endswith(".log"):
+                continue
+            path = os.path.join(self.directory, entry)
+            with open(path, encoding="utf-8", errors="replace") as log:
+                text = log.read()
+            report = REPORTS.search(text)
+            if report:
+                found += f"--- {path}\n{text[report.start():][:16384]}\n"
+        return found
 
     def ready(self, name, timeout=40):
         """Waits for event=ready after the last start; returns its fields."""
@@ -116,7 +138,7 @@ def run(arguments, check=True, timeout=300):
     """Runs a program to its end; returns (exit code, standard output)."""
     done = subprocess.run(arguments, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=timeout, check=False)
+                          timeout=timeout * TIMEOUT_SCALE, check=False)
     out = done.stdout.decode(errors="replace")
     if check and done.returncode != 0:
         raise DemoError("{} ended with {}\n{}{}".format(

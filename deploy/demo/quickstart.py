@@ -286,6 +286,10 @@ def main():
             with open(options.report, "w", encoding="utf-8") as file:
                 json.dump(report, file, indent=2)
                 file.write("\n")
+        if not options.keep:
+            fleet.processes.stop_all()
+            reports = fleet.processes.sanitizer_reports()
+            check(not reports, f"a sanitizer reports:\n{reports}")
         say("\nquickstart: everything held.")
         if options.keep:
             keep_hints(fleet)

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/bytes.h"
+#include "common/files.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::rules {
@@ -107,6 +108,21 @@ TEST_F(AccessTest, T52_RevokedOperatorIsNobody) {
   policy_.mutable_revocations()->add_operator_keys(HexEncode(key));
   EXPECT_EQ(FindOperatorByKey(policy_, key), nullptr);
   EXPECT_EQ(FindOperatorByTls(policy_, tls), nullptr);
+}
+
+TEST(Policy, TheExampleIsValid) {
+  ASSERT_OK_AND_ASSIGN(
+      const std::string json,
+      RealFileSystem().Read(
+          SHOAL_SOURCE_DIR "/deploy/config/access-policy.json", 65536));
+  ASSERT_OK_AND_ASSIGN(const AccessPolicy policy, ParsePolicy(json));
+  Principal director;
+  director.director = true;
+  const DeviceFacts device = FactsFromPolicy(policy, std::string(16, 'd'), "t");
+  EXPECT_TRUE(
+      Evaluate(policy, director, "update.install", &device, {1, 61}).allowed);
+  EXPECT_FALSE(
+      Evaluate(policy, director, "update.install", &device, {1, 301}).allowed);
 }
 
 TEST(Policy, RefusesWhatIsNotAPolicy) {
