@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -19,6 +20,12 @@ namespace shoal::testing {
 namespace {
 
 constexpr uint64_t kMaxLog = 64 << 20;
+constexpr size_t kMaxReport = 16 << 10;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 
 std::vector<const HarnessProcess*>& Alive() {
   static auto* const processes = new std::vector<const HarnessProcess*>;
@@ -42,6 +49,19 @@ absl::Status TimedOut(std::string_view what) {
                    fmt::format("waited in vain for {}\n{}", what, AllLogs()));
 }
 
+// A sanitizer's report in a program's output fails the test that ran it, even
+// when the program went on or nobody asked for its exit code.
+void FailOnSanitizerReport(const std::string& name, const std::string& output) {
+  size_t first = std::string::npos;
+  for (const char* mark : {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
+                           "runtime error:", "WARNING: ThreadSanitizer"})
+    first = std::min(first, output.find(mark));
+  if (first == std::string::npos) return;
+  const size_t line = output.rfind('\n', first) + 1;  // npos + 1 is 0
+  ADD_FAILURE() << "a sanitizer reports on " << name << ":\n"
+                << output.substr(line, kMaxReport);
+}
+
 }  // namespace
 
 std::string BinPath(std::string_view name) {
@@ -53,11 +73,7 @@ std::string BinPath(std::string_view name) {
 
 double TimeoutScale() {
   if (const char* scale = getenv("SHOAL_TIMEOUT_SCALE")) return atof(scale);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return 5;
-#else
-  return 2;
-#endif
+  return kSanitized ? 5 : 2;
 }
 
 absl::Status WaitFor(std::string_view what, std::function<bool()> condition,
@@ -73,9 +89,13 @@ absl::Status WaitFor(std::string_view what, std::function<bool()> condition,
 
 absl::StatusOr<CommandResult> Run(std::vector<std::string> arguments,
                                   absl::Duration timeout) {
+  const std::string program = arguments.empty() ? "" : arguments[0];
   SubprocessOptions options;
   options.arguments = std::move(arguments);
-  return RunCommand(std::move(options), timeout * TimeoutScale(), 4 << 20);
+  auto result =
+      RunCommand(std::move(options), timeout * TimeoutScale(), 4 << 20);
+  if (result.ok()) FailOnSanitizerReport(program, result->output);
+  return result;
 }
 
 HarnessProcess::HarnessProcess(std::string name,
@@ -89,9 +109,12 @@ HarnessProcess::HarnessProcess(std::string name,
 
 HarnessProcess::~HarnessProcess() {
   if (process_) {
-    process_->KillGroup();
+    // Leaks are looked for at a program's own end.
+    if (kSanitized && Running()) Kill(SIGTERM);
+    if (process_) process_->KillGroup();
     process_.reset();
   }
+  FailOnSanitizerReport(name_, Log());
   std::erase(Alive(), this);
 }
 

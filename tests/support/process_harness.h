@@ -38,7 +38,8 @@ double TimeoutScale();
 absl::Status WaitFor(std::string_view what, std::function<bool()> condition,
                      absl::Duration timeout = absl::Seconds(20));
 
-// Runs a program to its end; output is standard output and error together.
+// Runs a program to its end; output is standard output and error together. A
+// sanitizer's report in it fails the running test.
 absl::StatusOr<CommandResult> Run(std::vector<std::string> arguments,
                                   absl::Duration timeout = absl::Seconds(60));
 
@@ -47,7 +48,9 @@ class HarnessProcess {
  public:
   HarnessProcess(std::string name, std::vector<std::string> arguments,
                  const TempDir& dir);
-  ~HarnessProcess();  // kills it and its children
+  // Kills it and its children (a sanitizer build is asked to end by itself
+  // first). A sanitizer's report in the log fails the running test.
+  ~HarnessProcess();
   HarnessProcess(const HarnessProcess&) = delete;
   HarnessProcess& operator=(const HarnessProcess&) = delete;
 
