@@ -5,15 +5,15 @@
 //
 //   ApplyOptions options;
 //   options.read_patch = …; options.read_old = …; options.write_new = …;
-//   options.old_size = …; options.expected_size = …; options.expected_sha256 =
-//   …; SHOAL_ASSIGN_OR_RETURN(auto applier,
-//   Applier::Create(std::move(options)));
+//   options.old_size = …; options.expected_size = …;
+//   options.expected_sha256 = …;
+//   SHOAL_ASSIGN_OR_RETURN(auto applier, Applier::Create(std::move(options)));
 //   SHOAL_RETURN_IF_ERROR(applier->Run());
 //
 // Reasons of errors, beside those that a callback returns:
 //   wrong_base         the base's digest is not the patch's; nothing was
-//   written wrong_result       the header is not of the expected result
-//   (nothing was
+//                      written
+//   wrong_result       the header is not of the expected result (nothing was
 //                      written), or the digest of what was written differs
 //   delta_corrupt      damaged or malformed patch
 //   delta_truncated    the patch ends too early
