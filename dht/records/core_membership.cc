@@ -1,0 +1,102 @@
+// With whom the network talks: the directory's nodes, and the keys.
+#include <algorithm>
+#include <utility>
+
+#include "common/bytes.h"
+#include "common/crypto/ed25519.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "dht/records/core.h"
+
+namespace shoal::dht {
+namespace {
+
+constexpr absl::Duration kMaintenance = absl::Seconds(1);
+// Between pings to directory nodes while some are missing: a second after
+// each change, doubled up to these.
+constexpr absl::Duration kAlonePause = absl::Seconds(4);
+constexpr absl::Duration kNodeRecheck = absl::Seconds(30);
+constexpr absl::Duration kClientRecheck = absl::Minutes(5);
+constexpr int kMaxDoublings = 9;
+
+}  // namespace
+
+void Network::Core::Maintain() {
+  At(Now() + kMaintenance, [this] { Maintain(); });
+  if (admission_) admission_->Tick();
+  ReachOut();
+  std::erase_if(heard_, [now = Now()](const auto& entry) {
+    return now - entry.second.at > kAdmissionLifetime;
+  });
+}
+
+// Keeps knocking at the directory's doors: OpenDHT itself only knows nodes
+// that it has heard of.
+void Network::Core::ReachOut() {
+  const size_t good = engine_->good_nodes();
+  if (good != last_good_) reach_outs_ = 0;
+  last_good_ = good;
+  if (good > 0 && good >= trusted_.size()) return;
+  const absl::Duration most = good == 0   ? kAlonePause
+                              : is_node() ? kNodeRecheck
+                                          : kClientRecheck;
+  const absl::Duration pause =
+      std::min(kMaintenance * (1 << reach_outs_), most);
+  if (Now() - last_reach_out_ < pause - absl::Milliseconds(100)) return;
+  last_reach_out_ = Now();
+  reach_outs_ = std::min(reach_outs_ + 1, kMaxDoublings);
+  for (const auto& [address, id] : trusted_) engine_->Ping(address);
+}
+
+void Network::Core::SetDirectory(const records::v1::NodeDirectory& directory) {
+  trusted_.clear();
+  reserved_ids_.clear();
+  std::vector<StorageNode> nodes;
+  const std::string self = is_node() ? options_.identity->id : "";
+  if (is_node())
+    reserved_ids_.insert(NodeDhtId(options_.identity->key.public_key()));
+  for (const auto& entry : directory.nodes()) {
+    if (entry.id() == self) continue;
+    const auto address = Address::Parse(entry.dht_address());
+    if (!address.ok() || entry.id().empty() ||
+        entry.public_key().size() != crypto::kEd25519PublicKeySize) {
+      LogWarn("bad_directory_entry", {{"node", HexEncode(entry.id())}});
+      continue;
+    }
+    const std::string dht_id = NodeDhtId(entry.public_key());
+    trusted_[*address] = dht_id;
+    reserved_ids_.insert(dht_id);
+    nodes.push_back({*address, entry.id(), entry.public_key(), dht_id});
+  }
+  for (const std::string& text : options_.bootstrap) {
+    const auto address = Address::Parse(text);
+    if (!address.ok()) continue;
+    const auto& own = socket_.bound();
+    if (std::find(own.begin(), own.end(), *address) != own.end()) continue;
+    trusted_.try_emplace(*address, "");
+    if (directory.nodes().empty()) nodes.push_back({*address, "", "", ""});
+  }
+  if (admission_) {
+    std::vector<Address> peers;
+    for (const auto& [address, id] : trusted_) peers.push_back(address);
+    admission_->SetPeers(std::move(peers));
+    admission_->Tick();
+  }
+  counters_.known = trusted_.size();
+  publisher_->SetNodes(std::move(nodes));
+  last_reach_out_ = -absl::InfiniteDuration();
+  reach_outs_ = 0;
+  ReachOut();
+}
+
+void Network::Core::SetNetworkKeys(
+    const std::vector<pairing::v1::NetworkKey>& keys) {
+  const absl::Status status = keys_.SetKeys(keys);
+  if (!status.ok()) LogError("network_keys_refused", {{"error", status}});
+}
+
+void Network::Core::SetPlaceKey(const std::string& place_key) {
+  if (place_key.size() == kPlaceKeySize) places_.emplace(place_key);
+}
+
+}  // namespace shoal::dht
