@@ -77,9 +77,4 @@ absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
   return verified;
 }
 
-std::string CredentialDigest(const Credential& credential) {
-  return crypto::Sha256Digest(credential.body() + credential.signature())
-      .substr(0, 16);
-}
-
 }  // namespace shoal::signing

@@ -35,10 +35,6 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
     const records::v1::Credential& credential, const FleetTrust& trust,
     absl::Time now);
 
-// What stands for a credential in later records: the first 16 bytes of
-// SHA-256(serialised body ‖ signature).
-std::string CredentialDigest(const records::v1::Credential& credential);
-
 }  // namespace shoal::signing
 
 #endif  // SHOAL_SIGNING_VERIFY_CREDENTIAL_H_

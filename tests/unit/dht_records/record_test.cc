@@ -177,6 +177,20 @@ TEST_F(RecordTest, T52_RevokedWritersAreRefused) {
       FailsBecause("revoked"));
 }
 
+TEST_F(RecordTest, CredentialDigestIsOfTheSerialisedCredential) {
+  // As record.proto says, byte by byte, independently of the protobuf library.
+  records::v1::Credential credential;
+  credential.set_body("BODY");
+  credential.set_signature("SIG");
+  const std::string wire =
+      "\x0a\x04"
+      "BODY"
+      "\x12\x03"
+      "SIG";
+  EXPECT_EQ(CredentialDigest(credential),
+            crypto::Sha256Digest(wire).substr(0, 16));
+}
+
 TEST_F(RecordTest, CredentialDigestsResolveOnceSeenInFull) {
   const WriterResolver cached = CachingResolver(fleet_.Resolver(), 1);
   const Member device = fleet_.MakeMember(WRITER_CLASS_DEVICE);
