@@ -2,23 +2,14 @@
 
 #include <algorithm>
 
-#include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/status.h"
-#include "signing/verify/credential.h"
+#include "signing/verify/writer.h"
 
 namespace shoal::agent {
 namespace {
 
 using records::v1::RecordBody;
-
-bool Contains(const std::vector<std::string>& keys, const std::string& key) {
-  return std::find(keys.begin(), keys.end(), key) != keys.end();
-}
-
-dht::Writer KeyWriter(records::v1::WriterClass kind, const std::string& key) {
-  return {kind, crypto::Sha256Digest(key).substr(0, 16), key};
-}
 
 bool CheckedOtherwise(records::v1::RecordKind kind) {
   return kind == records::v1::RECORD_KIND_METADATA ||
@@ -28,27 +19,17 @@ bool CheckedOtherwise(records::v1::RecordKind kind) {
          kind == records::v1::RECORD_KIND_PAIR_GRANT;
 }
 
-absl::StatusOr<dht::Writer> ResolveKey(const TrustView* view,
-                                       const RecordBody& body) {
-  const std::string& key = body.writer_key();
-  if (view == nullptr) {
-    if (CheckedOtherwise(body.kind()))
-      return KeyWriter(records::v1::WRITER_CLASS_DIRECTOR, key);
-    return FailedPrecondition("no_trust", "no metadata was verified yet");
-  }
-  if (Contains(view->trust.director_keys, key))
-    return KeyWriter(records::v1::WRITER_CLASS_DIRECTOR, key);
-  if (Contains(view->trust.revoked_operator_keys, key))
-    return PermissionDenied("revoked", "the operator's key is revoked");
-  if (rules::FindOperatorByKey(view->policy, key) != nullptr)
-    return KeyWriter(records::v1::WRITER_CLASS_OPERATOR, key);
-  // A new director key is known only once the metadata that names it has been
-  // fetched, and that metadata proves itself.
-  if (body.kind() == records::v1::RECORD_KIND_METADATA ||
-      body.kind() == records::v1::RECORD_KIND_HEAD)
-    return KeyWriter(records::v1::WRITER_CLASS_DIRECTOR, key);
-  return PermissionDenied("unknown_writer",
-                          "neither a director nor an operator of this fleet");
+// Not yet known as one: what it wrote is checked otherwise.
+dht::Writer SupposedDirector(const std::string& key) {
+  return {records::v1::WRITER_CLASS_DIRECTOR,
+          crypto::Sha256Digest(key).substr(0, 16), key};
+}
+
+// A new director key is known only once the metadata that names it has been
+// fetched, and that metadata proves itself.
+bool ProvesItself(records::v1::RecordKind kind) {
+  return kind == records::v1::RECORD_KIND_METADATA ||
+         kind == records::v1::RECORD_KIND_HEAD;
 }
 
 }  // namespace
@@ -58,7 +39,7 @@ absl::StatusOr<TrustView> MakeTrustView(signing::FleetTrust trust,
   TrustView view;
   view.time_floor = time_floor;
   if (!trust.policy_json.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(view.policy, rules::ParsePolicy(trust.policy_json));
+    SHOAL_ASSIGN_OR_RETURN(view.policy, signing::PolicyOf(trust));
     view.policy_sha256 = crypto::Sha256Digest(trust.policy_json);
   }
   view.trust = std::move(trust);
@@ -70,22 +51,19 @@ dht::WriterResolver MakeResolver(std::shared_ptr<const TrustHolder> holder) {
                    const RecordBody& body,
                    absl::Time now) -> absl::StatusOr<dht::Writer> {
     const std::shared_ptr<const TrustView> view = holder->Get();
-    switch (body.writer_case()) {
-      case RecordBody::kWriterKey:
-        return ResolveKey(view.get(), body);
-      case RecordBody::kCredential: {
-        if (!view)
-          return FailedPrecondition("no_trust", "no metadata was verified yet");
-        SHOAL_ASSIGN_OR_RETURN(
-            const records::v1::CredentialBody credential,
-            signing::VerifyCredential(body.credential(), view->trust,
-                                      std::max(now, view->time_floor)));
-        return dht::Writer{credential.kind(), credential.subject_id(),
-                           credential.public_key()};
-      }
-      default:
-        return PermissionDenied("unknown_writer", "the record names no writer");
+    const std::string& key = body.writer_key();
+    if (!view) {
+      if (body.has_writer_key() && CheckedOtherwise(body.kind()))
+        return SupposedDirector(key);
+      return FailedPrecondition("no_trust", "no metadata was verified yet");
     }
+    auto writer = signing::ResolveWriter(view->trust, view->policy, body,
+                                         std::max(now, view->time_floor));
+    if (ReasonOf(writer.status()) == "unknown_writer" &&
+        body.has_writer_key() && ProvesItself(body.kind()))
+      return SupposedDirector(key);
+    SHOAL_RETURN_IF_ERROR(writer);
+    return dht::Writer{writer->kind, writer->id, writer->public_key};
   };
   return dht::CachingResolver(std::move(inner), 1024);
 }

@@ -48,7 +48,7 @@ class TrustHolder {
 // any (pairing) a bare key passes as a director's for what is checked
 // otherwise: metadata (TUF), and the offer and the grant of pairing, whose
 // writer pairing itself compares with the director role. Reasons: "no_trust",
-// "unknown_writer", "revoked", VerifyCredential's.
+// signing::ResolveWriter's.
 dht::WriterResolver MakeResolver(std::shared_ptr<const TrustHolder> holder);
 
 }  // namespace shoal::agent

@@ -1,38 +1,25 @@
 #include "dht/node/writer_resolver.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "common/bytes.h"
 #include "common/status.h"
-#include "shoal/policy/v1/policy.pb.h"
 #include "signing/verify/credential.h"
+#include "signing/verify/writer.h"
 
 namespace shoal::dht::node {
-namespace {
-
-bool Contains(const std::vector<std::string>& keys, std::string_view key) {
-  return std::find(keys.begin(), keys.end(), key) != keys.end();
-}
-
-}  // namespace
 
 absl::StatusOr<std::shared_ptr<const TrustView>> TrustView::Make(
     signing::FleetTrust trust) {
-  policy::v1::AccessPolicy policy;
-  if (!trust.policy_json.empty()) {
-    const auto status =
-        google::protobuf::util::JsonStringToMessage(trust.policy_json, &policy);
-    if (!status.ok()) return InvalidArgument("bad_policy", status.ToString());
-  }
   std::shared_ptr<TrustView> view(new TrustView(std::move(trust)));
-  for (const policy::v1::Operator& entry : policy.operators()) {
+  SHOAL_ASSIGN_OR_RETURN(view->policy_, signing::PolicyOf(view->trust_));
+  const auto& revoked = view->trust_.revoked_operator_keys;
+  for (const policy::v1::Operator& entry : view->policy_.operators()) {
     SHOAL_ASSIGN_OR_RETURN(const std::string key,
                            HexDecode(entry.public_key()));
-    if (Contains(view->trust_.revoked_operator_keys, key)) continue;
-    view->operators_[key] = entry.name();
+    if (std::find(revoked.begin(), revoked.end(), key) != revoked.end())
+      continue;
     if (entry.tls_spki_sha256().empty() || entry.roles().empty()) continue;
     SHOAL_ASSIGN_OR_RETURN(std::string spki,
                            HexDecode(entry.tls_spki_sha256()));
@@ -47,25 +34,10 @@ bool TrustView::OperatorTls(std::string_view spki_sha256) const {
 
 absl::StatusOr<Writer> TrustView::Resolve(const RecordBody& body,
                                           absl::Time now) const {
-  if (body.has_credential()) {
-    SHOAL_ASSIGN_OR_RETURN(
-        const auto credential,
-        signing::VerifyCredential(body.credential(), trust_, now));
-    return Writer{credential.kind(), credential.subject_id(),
-                  credential.public_key()};
-  }
-  const std::string& key = body.writer_key();
-  if (Contains(trust_.director_keys, key)) {
-    return Writer{records::v1::WRITER_CLASS_DIRECTOR, HexEncode(key), key};
-  }
-  if (operators_.contains(key)) {
-    return Writer{records::v1::WRITER_CLASS_OPERATOR, HexEncode(key), key};
-  }
-  if (Contains(trust_.revoked_operator_keys, key)) {
-    return PermissionDenied("revoked", "the policy revokes this operator key");
-  }
-  return PermissionDenied("wrong_writer",
-                          "the key is neither a director's nor an operator's");
+  SHOAL_ASSIGN_OR_RETURN(auto writer,
+                         signing::ResolveWriter(trust_, policy_, body, now));
+  return Writer{writer.kind, std::move(writer.id),
+                std::move(writer.public_key)};
 }
 
 absl::Status TrustView::VerifyNode(const records::v1::Credential& credential,
@@ -82,7 +54,7 @@ bool TrustView::SameWriters(const TrustView& other) const {
   return trust_.device_ca_keys == other.trust_.device_ca_keys &&
          trust_.node_ca_keys == other.trust_.node_ca_keys &&
          trust_.director_keys == other.trust_.director_keys &&
-         operators_ == other.operators_ &&
+         trust_.policy_json == other.trust_.policy_json &&
          trust_.revoked_node_keys == other.trust_.revoked_node_keys &&
          trust_.revoked_device_ca_keys == other.trust_.revoked_device_ca_keys;
 }

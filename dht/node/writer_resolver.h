@@ -3,7 +3,6 @@
 #define SHOAL_DHT_NODE_WRITER_RESOLVER_H_
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -13,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "dht/records/record.h"
+#include "shoal/policy/v1/policy.pb.h"
 #include "shoal/records/v1/credential.pb.h"
 #include "signing/verify/fleet_trust.h"
 
@@ -26,15 +26,11 @@ class TrustView {
       signing::FleetTrust trust);
 
   const signing::FleetTrust& fleet() const { return trust_; }
-  // Raw ed25519 keys of operators that are not revoked, with their names.
-  const std::map<std::string, std::string>& operators() const {
-    return operators_;
-  }
   // SHA-256 of the TLS keys (SubjectPublicKeyInfo) of operators that the policy
   // gives at least one role.
   bool OperatorTls(std::string_view spki_sha256) const;
 
-  // kPermissionDenied "wrong_writer", "revoked", …
+  // signing::ResolveWriter by this trust, with its reasons.
   absl::StatusOr<Writer> Resolve(const RecordBody& body, absl::Time now) const;
   // Of kind NODE, valid and not revoked.
   absl::Status VerifyNode(const records::v1::Credential& credential,
@@ -46,7 +42,7 @@ class TrustView {
  private:
   explicit TrustView(signing::FleetTrust trust) : trust_(std::move(trust)) {}
   signing::FleetTrust trust_;
-  std::map<std::string, std::string> operators_;
+  policy::v1::AccessPolicy policy_;
   std::set<std::string, std::less<>> operator_tls_;
 };
 

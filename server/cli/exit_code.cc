@@ -46,7 +46,8 @@ bool IsLocal(std::string_view reason) {
 // Verification failed here: nobody denied anything to the caller.
 bool IsVerification(std::string_view reason) {
   return reason == "bad_signature" || reason == "wrong_fleet" ||
-         reason == "wrong_writer" || reason == "wrong_place" ||
+         reason == "wrong_writer" || reason == "unknown_writer" ||
+         reason == "wrong_place" ||
          reason == "wrong_passphrase";
 }
 

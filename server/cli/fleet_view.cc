@@ -2,15 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/status.h"
-#include "rules/access.h"
-#include "signing/verify/credential.h"
 #include "signing/verify/updater.h"
+#include "signing/verify/writer.h"
 
 namespace shoal::cli {
 namespace {
@@ -155,40 +152,15 @@ absl::StatusOr<std::string> RolloutDeviceType(
 }
 
 absl::StatusOr<dht::WriterResolver> MakeResolver(signing::FleetTrust trust) {
-  policy::v1::AccessPolicy policy;
-  if (!trust.policy_json.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(policy, rules::ParsePolicy(trust.policy_json));
-  }
-  struct Known {
-    signing::FleetTrust trust;
-    policy::v1::AccessPolicy policy;
-  };
-  auto known =
-      std::make_shared<const Known>(Known{std::move(trust), std::move(policy)});
+  SHOAL_ASSIGN_OR_RETURN(auto policy, signing::PolicyOf(trust));
   return dht::CachingResolver(
-      [known](const dht::RecordBody& body,
-              absl::Time now) -> absl::StatusOr<dht::Writer> {
-        if (body.has_credential()) {
-          SHOAL_ASSIGN_OR_RETURN(
-              const auto subject,
-              signing::VerifyCredential(body.credential(), known->trust, now));
-          return dht::Writer{subject.kind(), subject.subject_id(),
-                             subject.public_key()};
-        }
-        const std::string& key = body.writer_key();
-        const auto& directors = known->trust.director_keys;
-        if (std::find(directors.begin(), directors.end(), key) !=
-            directors.end()) {
-          return dht::Writer{records::v1::WRITER_CLASS_DIRECTOR,
-                             HexEncode(crypto::Sha256Digest(key)), key};
-        }
-        if (rules::FindOperatorByKey(known->policy, key) != nullptr) {
-          return dht::Writer{records::v1::WRITER_CLASS_OPERATOR,
-                             HexEncode(crypto::Sha256Digest(key)), key};
-        }
-        return PermissionDenied(
-            "unknown_writer",
-            "the record's key is no director's and no operator's");
+      [trust = std::move(trust), policy = std::move(policy)](
+          const dht::RecordBody& body,
+          absl::Time now) -> absl::StatusOr<dht::Writer> {
+        SHOAL_ASSIGN_OR_RETURN(
+            auto writer, signing::ResolveWriter(trust, policy, body, now));
+        return dht::Writer{writer.kind, std::move(writer.id),
+                           std::move(writer.public_key)};
       });
 }
 

@@ -1,11 +1,10 @@
 #include "server/publish/writers.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "common/bytes.h"
-#include "rules/access.h"
 #include "server/store/state.pb.h"
-#include "signing/verify/credential.h"
+#include "signing/verify/writer.h"
 
 namespace shoal::server {
 
@@ -49,54 +48,23 @@ absl::StatusOr<dht::Writer> Writers::Resolve(const dht::RecordBody& body,
                                              absl::Time now) const {
   const auto view = trust_.View();
   if (!view) return Unavailable("no_trust", "no trust is loaded");
-  dht::Writer writer;
-  records::v1::Credential credential;
-  switch (body.writer_case()) {
-    case dht::RecordBody::kWriterKey: {
-      const auto& directors = view->fleet.director_keys;
-      writer.public_key = body.writer_key();
-      writer.id = body.writer_key();
-      if (std::find(directors.begin(), directors.end(), body.writer_key()) !=
-          directors.end()) {
-        writer.kind = records::v1::WRITER_CLASS_DIRECTOR;
-        return writer;
-      }
-      if (rules::FindOperatorByKey(view->policy, body.writer_key()) ==
-          nullptr) {
-        return PermissionDenied("wrong_writer",
-                                "no director and no operator of the policy");
-      }
-      writer.kind = records::v1::WRITER_CLASS_OPERATOR;
-      return writer;
-    }
-    case dht::RecordBody::kCredential:
-      credential = body.credential();
-      break;
-    case dht::RecordBody::kCredentialDigest: {
-      std::lock_guard lock(mutex_);
-      const auto it = by_digest_.find(body.credential_digest());
-      if (it == by_digest_.end()) {
-        return NotFound("unknown_credential",
-                        "no credential with this digest is known");
-      }
-      credential = it->second;
-      break;
-    }
-    default:
-      return PermissionDenied("wrong_writer", "the record names no writer");
+  dht::RecordBody full = body;
+  if (body.has_credential_digest()) {
+    std::lock_guard lock(mutex_);
+    const auto it = by_digest_.find(body.credential_digest());
+    if (it != by_digest_.end()) *full.mutable_credential() = it->second;
   }
   SHOAL_ASSIGN_OR_RETURN(
-      auto subject, signing::VerifyCredential(credential, view->fleet, now));
+      auto writer,
+      signing::ResolveWriter(view->fleet, view->policy, full, now));
   {
     std::lock_guard lock(mutex_);
-    if (refused_.contains(subject.public_key())) {
+    if (refused_.contains(writer.public_key)) {
       return PermissionDenied("revoked", "the device was decommissioned");
     }
   }
-  writer.kind = subject.kind();
-  writer.id = subject.subject_id();
-  writer.public_key = subject.public_key();
-  return writer;
+  return dht::Writer{writer.kind, std::move(writer.id),
+                     std::move(writer.public_key)};
 }
 
 }  // namespace shoal::server

@@ -24,8 +24,8 @@ class Writers {
   static absl::StatusOr<std::unique_ptr<Writers>> Open(
       const Store& store, const TrustRepository& trust);
 
-  // For VerifyRecord and the network. "unknown_credential", "revoked",
-  // "wrong_writer" and VerifyCredential's reasons.
+  // For VerifyRecord and the network: signing::ResolveWriter with its reasons,
+  // and "revoked" for a device that was decommissioned.
   absl::StatusOr<dht::Writer> Resolve(const dht::RecordBody& body,
                                       absl::Time now) const;
   dht::WriterResolver Resolver() const;

@@ -72,7 +72,7 @@ absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
   auto verified = VerifyCredential(credential, *ca, trust.fleet_id, now);
   if (verified.ok() && body.kind() == records::v1::WRITER_CLASS_NODE &&
       Contains(trust.revoked_node_keys, body.public_key()))
-    return PermissionDenied("revoked_credential",
+    return PermissionDenied("revoked",
                             "the access policy revokes this node's key");
   return verified;
 }

@@ -30,7 +30,7 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
 // Picks the CA by the kind: device and claim by the device CA, node by the
 // node CA, anything else "wrong_credential_kind" (kPermissionDenied): a stolen
 // online CA can't make an operator. Keys and CAs that the policy revokes:
-// "revoked_credential" (kPermissionDenied).
+// "revoked" (kPermissionDenied).
 absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
     const records::v1::Credential& credential, const FleetTrust& trust,
     absl::Time now);

@@ -53,7 +53,7 @@ TEST_F(TrustKeeperTest, KnowsTheFleetsWritersFromTheBundle) {
   ASSERT_OK_AND_ASSIGN(const Writer oper, view->Resolve(body, absl::Now()));
   EXPECT_EQ(oper.kind, records::v1::WRITER_CLASS_OPERATOR);
   body.set_writer_key(crypto::SigningKey::Generate().public_key());
-  EXPECT_THAT(view->Resolve(body, absl::Now()), FailsBecause("wrong_writer"));
+  EXPECT_THAT(view->Resolve(body, absl::Now()), FailsBecause("unknown_writer"));
   ASSERT_OK_AND_ASSIGN(const auto device, fleet_->IssueDevice());
   *body.mutable_credential() = device.credential;
   ASSERT_OK_AND_ASSIGN(const Writer writer, view->Resolve(body, absl::Now()));
