@@ -7,6 +7,7 @@
 #include "agent/link/requests.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "rules/outcome_shard.h"
 
 namespace shoal::agent {
 namespace {
@@ -147,9 +148,9 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     update.rollout_id = document.id();
     update.rollout_version = document.version();
     update.phase = static_cast<uint32_t>(turn.phase);
-    update.outcome_shard =
-        std::to_string(OutcomeShardOf(link_->out().membership().device_id(),
-                                      OutcomeShards(document, turn.phase)));
+    update.outcome_shard = std::to_string(
+        dht::OutcomeShardOf(link_->out().membership().device_id(),
+                            rules::OutcomeShards(document, turn.phase)));
     update.attempt =
         memory == state.rollouts.end() ? 1 : memory->second.attempts + 1;
   };

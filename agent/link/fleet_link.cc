@@ -8,6 +8,7 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "rules/outcome_shard.h"
 #include "rules/position.h"
 
 namespace shoal::agent {
@@ -244,7 +245,7 @@ std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
     const rollout::v1::RolloutDocument& document, int last_phase) {
   std::vector<rules::OutcomeCount> samples;
   for (int phase = 0; phase <= last_phase; ++phase) {
-    const uint32_t shards = OutcomeShards(document, phase);
+    const uint32_t shards = rules::OutcomeShards(document, phase);
     std::vector<dht::VerifiedRecord> records;
     rules::OutcomeCount count;
     for (uint32_t shard = 0; shard < shards; ++shard) {

@@ -1,9 +1,5 @@
 #include "agent/link/record_out.h"
 
-#include <algorithm>
-
-#include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/status.h"
 
 namespace shoal::agent {
@@ -56,19 +52,6 @@ absl::Status RecordOut::Send(records::v1::RecordKind kind, std::string place,
                              absl::Duration lifetime) {
   return spool_->Add(Sign(kind, std::move(place), version, std::move(payload),
                           clock_->WallNow(), lifetime));
-}
-
-uint32_t OutcomeShards(const rollout::v1::RolloutDocument& document,
-                       int phase) {
-  if (phase < 0 || phase >= document.phases_size()) return 1;
-  const uint32_t expected = document.phases(phase).expected_devices();
-  if (expected <= 200) return 1;
-  return std::min<uint32_t>(dht::kOutcomeShards, (expected + 99) / 100);
-}
-
-uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards) {
-  const uint64_t hash = ReadBigEndian(crypto::Sha256Digest(device_id), 4);
-  return static_cast<uint32_t>(hash * shards >> 32);
 }
 
 std::string MakeOutcomeRecord(const RecordOut& out,

@@ -14,7 +14,6 @@
 #include "common/clock.h"
 #include "dht/records/place.h"
 #include "dht/records/spool.h"
-#include "shoal/rollout/v1/document.pb.h"
 
 namespace shoal::agent {
 
@@ -44,12 +43,6 @@ class RecordOut {
   dht::Spool* spool_;
   Clock* clock_;
 };
-
-// Outcomes of a rollout's phase are spread over as many places as keep each
-// one small: one for up to 200 expected devices, else one per 100, 256 at most.
-uint32_t OutcomeShards(const rollout::v1::RolloutDocument& document, int phase);
-// The shard of a device: uniform over its id.
-uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards);
 
 // The outcome of a finished update, as a signed record. Deterministic: a
 // repeated report after power loss is the same record.

@@ -8,6 +8,11 @@
 
 namespace shoal::dht {
 
+uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards) {
+  const uint64_t hash = ReadBigEndian(crypto::Sha256Digest(device_id), 4);
+  return static_cast<uint32_t>(hash * shards >> 32);
+}
+
 PlaceNamer::PlaceNamer(std::string_view place_key) : key_(place_key) {
   if (place_key.size() != kPlaceKeySize) {
     LogError("broken_invariant", {{"what", "place key has not 32 bytes"}});
@@ -48,9 +53,9 @@ std::string PlaceNamer::DeviceReport(std::string_view device_id) const {
 }
 
 std::string PlaceNamer::Outcome(std::string_view rollout_id,
-                                std::string_view device_id) const {
-  const std::string digest = crypto::Sha256Digest(device_id);
-  return OutcomeShard(rollout_id, static_cast<uint8_t>(digest[0]));
+                                std::string_view device_id,
+                                uint32_t shards) const {
+  return OutcomeShard(rollout_id, OutcomeShardOf(device_id, shards));
 }
 
 std::string PlaceNamer::OutcomeShard(std::string_view rollout_id,

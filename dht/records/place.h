@@ -24,8 +24,12 @@ inline constexpr size_t kPlaceSize = 20;
 inline constexpr size_t kPlaceKeySize = 32;
 // Telemetry streams of a device are numbered 0 to 15.
 inline constexpr uint32_t kMaxTelemetryStreams = 16;
-// Outcomes of a rollout are spread over this many places, by device.
-inline constexpr uint32_t kOutcomeShards = 256;
+// Outcomes of a rollout's phase are spread over 1, 2, 4, … or this many places.
+inline constexpr uint32_t kMaxOutcomeShards = 256;
+
+// The shard of a device (16-byte id) among `shards`, a power of two: the top
+// bits of SHA-256(device id), so uniform over the devices.
+uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards);
 
 // Move only (it holds a secret). Const use is thread-safe.
 class PlaceNamer {
@@ -43,9 +47,10 @@ class PlaceNamer {
   std::string NodeDirectory() const;
   std::string Assignment(std::string_view device_id) const;    // 16 bytes
   std::string DeviceReport(std::string_view device_id) const;  // 16 bytes
-  // The shard is the first byte of SHA-256(device id).
-  std::string Outcome(std::string_view rollout_id,
-                      std::string_view device_id) const;
+  // Where a device writes its outcome when the phase's outcomes are spread over
+  // `shards` places (rules/outcome_shard.h).
+  std::string Outcome(std::string_view rollout_id, std::string_view device_id,
+                      uint32_t shards) const;
   std::string OutcomeShard(std::string_view rollout_id, uint32_t shard) const;
   std::string Telemetry(std::string_view device_id, uint32_t stream) const;
   std::string Command(std::string_view device_id) const;

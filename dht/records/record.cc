@@ -6,6 +6,7 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "shoal/records/v1/payloads.pb.h"
 
 namespace shoal::dht {
 namespace {
@@ -54,6 +55,20 @@ absl::Status CheckShape(const RecordBody& body) {
   return absl::OkStatus();
 }
 
+// An outcome stands at its writer's place, whichever number of shards its phase
+// has: only who holds the rollout knows that.
+bool OutcomeFits(const RecordBody& body, const Writer& writer,
+                 const PlaceNamer& places) {
+  records::v1::Outcome outcome;
+  if (!outcome.ParseFromString(body.payload()) ||
+      outcome.device_id() != writer.id)
+    return false;
+  for (uint32_t shards = 1; shards <= kMaxOutcomeShards; shards *= 2)
+    if (body.place() == places.Outcome(outcome.rollout_id(), writer.id, shards))
+      return true;
+  return false;
+}
+
 // T42: what stands at a place that belongs to someone was written by them.
 bool PlaceFits(const RecordBody& body, const Writer& writer,
                const PlaceNamer* places) {
@@ -65,6 +80,8 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
       for (uint32_t stream = 0; stream < kMaxTelemetryStreams; ++stream)
         if (body.place() == places->Telemetry(writer.id, stream)) return true;
       return false;
+    case RECORD_KIND_OUTCOME:
+      return places && OutcomeFits(body, writer, *places);
     case RECORD_KIND_DOCUMENT:
       return places &&
              body.place() ==

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "fmt/format.h"
 #include "rules/access.h"
+#include "rules/outcome_shard.h"
 #include "server/fleet/nodes.h"
 #include "server/rollout/plan.h"
 #include "server/store/paging.h"
@@ -20,6 +21,22 @@ using rollout::v1::RolloutState;
 
 std::string OutcomeKey(std::string_view rollout, std::string_view device_hex) {
   return fmt::format("{}/{}", rollout, device_hex);
+}
+
+static_assert(rules::kMaxOutcomeShards == dht::kMaxOutcomeShards);
+
+// T42: at the writer's place of one of the phases. Which phase the device
+// believed to be in is not asked: its labels may have changed on the way.
+bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
+                const dht::VerifiedRecord& record,
+                const dht::PlaceNamer& places) {
+  for (int phase = 0; phase < document.phases_size(); ++phase) {
+    if (record.body.place() ==
+        places.Outcome(document.id(), record.writer.id,
+                       rules::OutcomeShards(document, phase)))
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -327,6 +344,12 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     LogWarn("outcome_refused", {{"device", device},
                                 {"rollout", outcome.rollout_id()},
                                 {"reason", "not_selected"}});
+    return absl::OkStatus();
+  }
+  if (!AtOwnPlace(document, record, writer_.places())) {
+    LogWarn("outcome_refused", {{"device", device},
+                                {"rollout", outcome.rollout_id()},
+                                {"reason", "wrong_place"}});
     return absl::OkStatus();
   }
   const std::string key = OutcomeKey(outcome.rollout_id(), device);

@@ -175,19 +175,6 @@ TEST(CountOutcomes, T29_EachDevicesLatestAndOnlyThisPhase) {
   EXPECT_EQ(CountOutcomes(d, 1, {OutcomeRecord(a, 2, true)}).total(), 0u);
 }
 
-TEST(OutcomeShards, OnePlaceForFewSpreadForMany) {
-  const auto d = TwoPhases();
-  EXPECT_EQ(OutcomeShards(d, 0), 1u);
-  EXPECT_EQ(OutcomeShards(d, 1), 10u);
-  std::set<uint32_t> used;
-  for (int i = 0; i < 300; ++i) {
-    const uint32_t shard = OutcomeShardOf(DeviceInFirstPhase(i), 10);
-    ASSERT_LT(shard, 10u);
-    used.insert(shard);
-  }
-  EXPECT_EQ(used.size(), 10u);
-}
-
 TEST(Ticket, IsReadAsPeopleCopyIt) {
   pairing::v1::ClaimTicket ticket;
   ticket.set_secret(std::string(16, 's'));

@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "dht/records/latest.h"
+#include "dht/records/place.h"
+#include "shoal/records/v1/payloads.pb.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/dht_records/test_fleet.h"
 
@@ -175,6 +180,53 @@ TEST_F(RecordTest, T52_RevokedWritersAreRefused) {
       Verify(fleet_.DeviceRecord(device, RECORD_KIND_DEVICE_REPORT,
                                  fleet_.places.DeviceReport(device.id), 1, "")),
       FailsBecause("revoked"));
+}
+
+TEST_F(RecordTest, T42_AnOutcomeStandsAtItsDevicesPlaceOnly) {
+  const Member device = fleet_.MakeMember(WRITER_CLASS_DEVICE);
+  const Member other = fleet_.MakeMember(WRITER_CLASS_DEVICE);
+  const auto outcome = [](const std::string& id) {
+    records::v1::Outcome message;
+    message.set_rollout_id("r1");
+    message.set_device_id(id);
+    return message.SerializeAsString();
+  };
+  const auto verify = [&](const std::string& place, const std::string& text) {
+    return Verify(fleet_.DeviceRecord(device, records::v1::RECORD_KIND_OUTCOME,
+                                      place, 1, text));
+  };
+  std::set<uint32_t> own;
+  for (uint32_t shards = 1; shards <= kMaxOutcomeShards; shards *= 2) {
+    own.insert(OutcomeShardOf(device.id, shards));
+    EXPECT_OK(verify(fleet_.places.Outcome("r1", device.id, shards),
+                     outcome(device.id)));
+  }
+  for (uint32_t shard = 0; shard < kMaxOutcomeShards; ++shard) {
+    if (own.contains(shard)) continue;
+    ASSERT_THAT(
+        verify(fleet_.places.OutcomeShard("r1", shard), outcome(device.id)),
+        FailsBecause("wrong_place"));
+  }
+  EXPECT_THAT(
+      verify(fleet_.places.Outcome("r2", device.id, 1), outcome(device.id)),
+      FailsBecause("wrong_place"));
+  EXPECT_THAT(
+      verify(fleet_.places.Outcome("r1", device.id, 1), outcome(other.id)),
+      FailsBecause("wrong_place"));
+  EXPECT_THAT(verify(fleet_.places.Outcome("r1", device.id, 1), "\xff"),
+              FailsBecause("wrong_place"));
+}
+
+TEST_F(RecordTest, OutcomesSpreadEvenly) {
+  std::set<uint32_t> used;
+  for (int i = 0; i < 300; ++i) {
+    const std::string id =
+        crypto::Sha256Digest(std::to_string(i)).substr(0, 16);
+    const uint32_t shard = OutcomeShardOf(id, 16);
+    ASSERT_LT(shard, 16u);
+    used.insert(shard);
+  }
+  EXPECT_EQ(used.size(), 16u);
 }
 
 TEST_F(RecordTest, CredentialDigestIsOfTheSerialisedCredential) {

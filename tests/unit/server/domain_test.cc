@@ -206,6 +206,34 @@ TEST_F(DomainTest, T27_AForgedOrReplayedOutcomeDoesNotCount) {
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 1);
 }
 
+TEST_F(DomainTest, T42_AnOutcomeAtAnotherShardDoesNotCount) {
+  // Few devices: one place for all of them, and only that one.
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  uint32_t shards = 2;
+  while (dht::OutcomeShardOf(devices[0].id, shards) == 0 &&
+         shards < dht::kMaxOutcomeShards)
+    shards *= 2;
+  if (dht::OutcomeShardOf(devices[0].id, shards) == 0) {
+    GTEST_SKIP() << "this device's id begins with eight zero bits";
+  }
+  records::v1::Outcome outcome;
+  outcome.set_rollout_id("r1");
+  outcome.set_device_id(devices[0].id);
+  outcome.set_result(records::v1::OUTCOME_RESULT_SUCCESS);
+  outcome.set_running_sha256(ReleaseDigest());
+  outcome.set_counter(1);
+  ASSERT_OK(
+      Take({DeviceRecord(devices[0], records::v1::RECORD_KIND_OUTCOME,
+                         writer_->places().Outcome("r1", devices[0].id, shards),
+                         1, outcome.SerializeAsString())}));
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 0);
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 2)}));
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 1);
+}
+
 TEST_F(DomainTest, TooManyFailuresHaltTheRollout) {
   std::vector<TestDevice> devices;
   rollout::v1::CreateRolloutRequest request;

@@ -288,7 +288,7 @@ std::string PlaneTest::OutcomeRecord(const TestDevice& device,
   outcome.set_running_sha256(running_sha256);
   outcome.set_counter(counter);
   return DeviceRecord(device, records::v1::RECORD_KIND_OUTCOME,
-                      writer_->places().Outcome(rollout, device.id), counter,
+                      writer_->places().Outcome(rollout, device.id, 1), counter,
                       outcome.SerializeAsString());
 }
 
