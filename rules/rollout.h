@@ -18,6 +18,7 @@ namespace shoal::rules {
 struct OutcomeCount {
   uint32_t succeeded = 0;
   uint32_t failed = 0;
+  uint32_t refused = 0;  // did not try: counts for no gate
   uint32_t total() const { return succeeded + failed; }
 };
 

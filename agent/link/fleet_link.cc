@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "rules/outcome_shard.h"
+#include "rules/outcomes.h"
 #include "rules/position.h"
 
 namespace shoal::agent {
@@ -35,7 +36,7 @@ bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
 rules::OutcomeCount CountOutcomes(
     const rollout::v1::RolloutDocument& document, int phase,
     const std::vector<dht::VerifiedRecord>& records) {
-  std::map<std::string, std::pair<uint64_t, records::v1::Outcome>> latest;
+  rules::OutcomeTally tally(1);
   for (const dht::VerifiedRecord& record : records) {
     records::v1::Outcome outcome;
     if (record.body.kind() != records::v1::RECORD_KIND_OUTCOME ||
@@ -44,22 +45,11 @@ rules::OutcomeCount CountOutcomes(
         outcome.rollout_id() != document.id() ||
         !InPhase(document, phase, outcome))
       continue;
-    auto& [counter, kept] = latest[outcome.device_id()];
-    if (outcome.counter() > counter) {
-      counter = outcome.counter();
-      kept = outcome;
-    }
+    tally.Add(outcome.device_id(), outcome.counter(), 0,
+              rules::JudgeOutcome(document, outcome.result(),
+                                  outcome.running_sha256()));
   }
-  rules::OutcomeCount count;
-  for (const auto& [device, entry] : latest) {
-    const records::v1::Outcome& outcome = entry.second;
-    if (outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS &&
-        outcome.running_sha256() == document.release().sha256())
-      ++count.succeeded;
-    else if (outcome.result() != records::v1::OUTCOME_RESULT_REFUSED)
-      ++count.failed;
-  }
-  return count;
+  return tally.ByPhase()[0];
 }
 
 absl::StatusOr<std::unique_ptr<FleetLink>> FleetLink::Open(

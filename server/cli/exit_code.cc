@@ -47,8 +47,7 @@ bool IsLocal(std::string_view reason) {
 bool IsVerification(std::string_view reason) {
   return reason == "bad_signature" || reason == "wrong_fleet" ||
          reason == "wrong_writer" || reason == "unknown_writer" ||
-         reason == "wrong_place" ||
-         reason == "wrong_passphrase";
+         reason == "wrong_place" || reason == "wrong_passphrase";
 }
 
 }  // namespace

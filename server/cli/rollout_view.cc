@@ -49,20 +49,22 @@ std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
   }
   for (const auto& phase : rollout.phases()) {
     text += fmt::format(
-        "  {:<{}} {} {}/{} done, {} failed{}\n", phase.name(), width,
+        "  {:<{}} {} {}/{} done, {} failed{}{}\n", phase.name(), width,
         Bar(phase.succeeded() + phase.failed(), phase.expected()),
         phase.succeeded() + phase.failed(), phase.expected(), phase.failed(),
+        phase.refused() > 0 ? fmt::format(", {} refused", phase.refused()) : "",
         phase.open() ? "" : " (not open)");
   }
   int shown = 0;
   for (const auto& outcome : rollout.outcomes()) {
     if (outcome.success()) continue;
     if (++shown > kShownFailures) continue;
-    text += fmt::format("  failed: {} {} {}\n", ShortName(outcome.device()),
-                        outcome.reason(), outcome.message());
+    text += fmt::format(
+        "  {}: {} {} {}\n", outcome.refused() ? "refused" : "failed",
+        ShortName(outcome.device()), outcome.reason(), outcome.message());
   }
   if (shown > kShownFailures) {
-    text += fmt::format("  and {} more failures (--output json has all)\n",
+    text += fmt::format("  and {} more (--output json has all)\n",
                         shown - kShownFailures);
   }
   return Printable(text, /*keep_lines=*/true);
@@ -74,9 +76,10 @@ std::string RolloutLine(const rollout::v1::Rollout& rollout) {
                   StateText(rollout.state()), rollout.published_at() != 0);
   for (const auto& phase : rollout.phases()) {
     text += fmt::format(
-        " {}={}/{}{}{}", phase.name(), phase.succeeded() + phase.failed(),
+        " {}={}/{}{}{}{}", phase.name(), phase.succeeded() + phase.failed(),
         phase.expected(),
         phase.failed() > 0 ? fmt::format(",failed:{}", phase.failed()) : "",
+        phase.refused() > 0 ? fmt::format(",refused:{}", phase.refused()) : "",
         phase.open() ? "" : ",closed");
   }
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING) {

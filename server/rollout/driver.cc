@@ -230,7 +230,8 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     uint32_t seen = 0;
     for (int i = 0; i < document.phases_size(); ++i) {
       expected += document.phases(i).expected_devices();
-      seen += counts[static_cast<size_t>(i)].total();
+      const rules::OutcomeCount& count = counts[static_cast<size_t>(i)];
+      seen += count.total() + count.refused;  // every device has answered
     }
     if (expected > 0 && seen >= expected) {
       return end(rollout::v1::ROLLOUT_STATE_FINISHED, "");

@@ -9,6 +9,7 @@
 #include "fmt/format.h"
 #include "rules/access.h"
 #include "rules/outcome_shard.h"
+#include "rules/outcomes.h"
 #include "server/fleet/nodes.h"
 #include "server/rollout/plan.h"
 #include "server/store/paging.h"
@@ -129,18 +130,19 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
 absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
     const store::RolloutRow& row) const {
   const auto& document = row.rollout().document();
-  std::vector<rules::OutcomeCount> counts(
-      static_cast<size_t>(document.phases_size()));
+  rules::OutcomeTally tally(document.phases_size());
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
       kOutcomes, document.id() + "/", "",
       [&](std::string_view, const store::OutcomeRow& outcome) {
-        const size_t phase = outcome.outcome().phase();
-        if (phase >= counts.size()) return true;
-        ++(outcome.outcome().success() ? counts[phase].succeeded
-                                       : counts[phase].failed);
+        const rollout::v1::DeviceOutcome& view = outcome.outcome();
+        tally.Add(view.device(), outcome.counter(),
+                  static_cast<int>(view.phase()),
+                  view.success()   ? rules::OutcomeVerdict::kSucceeded
+                  : view.refused() ? rules::OutcomeVerdict::kRefused
+                                   : rules::OutcomeVerdict::kFailed);
         return true;
       }));
-  return counts;
+  return tally.ByPhase();
 }
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
@@ -162,6 +164,7 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
     phase->set_expected(document.phases(i).expected_devices());
     phase->set_succeeded(counts[static_cast<size_t>(i)].succeeded);
     phase->set_failed(counts[static_cast<size_t>(i)].failed);
+    phase->set_refused(counts[static_cast<size_t>(i)].refused);
     phase->set_open(row.document_signed() &&
                     static_cast<uint32_t>(i) <= document.open_phase());
   }
@@ -361,10 +364,13 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   stored.set_counter(outcome.counter());
   rollout::v1::DeviceOutcome& view = *stored.mutable_outcome();
   const bool claimed = outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS;
-  const bool runs_it = outcome.running_sha256() == document.release().sha256();
+  const rules::OutcomeVerdict verdict =
+      rules::JudgeOutcome(document, outcome.result(), outcome.running_sha256());
+  const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
   view.set_device("devices/" + device);
-  view.set_success(claimed && runs_it);
-  view.set_reason(claimed && !runs_it ? "wrong_digest" : outcome.reason());
+  view.set_success(success);
+  view.set_refused(verdict == rules::OutcomeVerdict::kRefused);
+  view.set_reason(claimed && !success ? "wrong_digest" : outcome.reason());
   view.set_message(outcome.message());
   view.set_running_sha256(HexEncode(outcome.running_sha256()));
   view.set_running_version(outcome.running_version());

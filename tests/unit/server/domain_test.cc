@@ -249,6 +249,31 @@ TEST_F(DomainTest, TooManyFailuresHaltTheRollout) {
   EXPECT_EQ(rollout.document().state(), rollout::v1::ROLLOUT_STATE_HALTED);
 }
 
+TEST_F(DomainTest, RefusalsAreShownButAreNoFailures) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_error_threshold_permille(1);
+  ActiveRollout(2, devices, request);
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_REFUSED,
+                          std::string(32, 'o'), 1)}));
+  ASSERT_OK(driver_->Step());
+  ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
+  EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+  EXPECT_EQ(rollout.phases(0).refused(), 1u);
+  EXPECT_EQ(rollout.phases(0).failed(), 0u);
+  ASSERT_EQ(rollout.outcomes_size(), 1);
+  EXPECT_TRUE(rollout.outcomes(0).refused());
+  EXPECT_EQ(rollout.outcomes(0).reason(), "sick");
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[1], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 1)}));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->state(),
+            rollout::v1::ROLLOUT_STATE_FINISHED)
+      << "every device has answered";
+}
+
 TEST_F(DomainTest, AManualGateWaitsForApproval) {
   std::vector<TestDevice> devices;
   rollout::v1::CreateRolloutRequest request;

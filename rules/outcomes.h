@@ -1,0 +1,51 @@
+// Counting outcomes: the plane over what it pulled, a device over the sample
+// that it read, by the same rules.
+#ifndef SHOAL_RULES_OUTCOMES_H_
+#define SHOAL_RULES_OUTCOMES_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rules/rollout.h"
+#include "shoal/records/v1/payloads.pb.h"
+#include "shoal/rollout/v1/document.pb.h"
+
+namespace shoal::rules {
+
+enum class OutcomeVerdict { kSucceeded, kFailed, kRefused };
+
+// Success only with the digest of the rollout's image as the running one (T27);
+// a success that names another is a failure. REFUSED: the device did not try.
+// Everything else failed.
+OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
+                            records::v1::OutcomeResult result,
+                            std::string_view running_sha256);
+
+// Counts each device once, by its latest outcome.
+class OutcomeTally {
+ public:
+  explicit OutcomeTally(int phases)
+      : phases_(static_cast<size_t>(phases < 0 ? 0 : phases)) {}
+
+  // `counter` is the device's own and grows with its every outcome; an older
+  // one, a counter of 0 and a phase that does not exist change nothing.
+  void Add(std::string_view device, uint64_t counter, int phase,
+           OutcomeVerdict verdict);
+  std::vector<OutcomeCount> ByPhase() const;
+
+ private:
+  struct Latest {
+    uint64_t counter = 0;
+    size_t phase = 0;
+    OutcomeVerdict verdict = OutcomeVerdict::kFailed;
+  };
+  size_t phases_;
+  std::map<std::string, Latest, std::less<>> latest_;
+};
+
+}  // namespace shoal::rules
+
+#endif  // SHOAL_RULES_OUTCOMES_H_

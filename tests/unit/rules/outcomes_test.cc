@@ -1,0 +1,84 @@
+#include "rules/outcomes.h"
+
+#include <gtest/gtest.h>
+
+#include "rules/outcome_shard.h"
+
+namespace shoal::rules {
+namespace {
+
+using records::v1::OUTCOME_RESULT_FAILED;
+using records::v1::OUTCOME_RESULT_REFUSED;
+using records::v1::OUTCOME_RESULT_ROLLED_BACK;
+using records::v1::OUTCOME_RESULT_SUCCESS;
+
+rollout::v1::RolloutDocument Document() {
+  rollout::v1::RolloutDocument document;
+  document.mutable_release()->set_sha256(std::string(32, 's'));
+  document.set_error_threshold_permille(500);
+  for (const uint32_t expected : {10u, 200u, 201u, 1000u, 1'000'000u})
+    document.add_phases()->set_expected_devices(expected);
+  return document;
+}
+
+TEST(Outcomes, T27_OnlyTheReleasesDigestIsASuccess) {
+  const auto d = Document();
+  const std::string image = d.release().sha256();
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_SUCCESS, image),
+            OutcomeVerdict::kSucceeded);
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_SUCCESS, std::string(32, 'o')),
+            OutcomeVerdict::kFailed);
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_FAILED, image),
+            OutcomeVerdict::kFailed);
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_ROLLED_BACK, image),
+            OutcomeVerdict::kFailed);
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_REFUSED, image),
+            OutcomeVerdict::kRefused);
+}
+
+TEST(Outcomes, EachDeviceCountsOnceByItsLatestCounter) {
+  OutcomeTally tally(2);
+  tally.Add("a", 2, 0, OutcomeVerdict::kSucceeded);
+  tally.Add("a", 1, 0, OutcomeVerdict::kFailed);  // older
+  tally.Add("b", 1, 1, OutcomeVerdict::kFailed);
+  tally.Add("b", 2, 1, OutcomeVerdict::kSucceeded);  // tried again
+  tally.Add("c", 1, 2, OutcomeVerdict::kFailed);     // no such phase
+  tally.Add("d", 0, 0, OutcomeVerdict::kFailed);     // no outcome has 0
+  const auto counts = tally.ByPhase();
+  ASSERT_EQ(counts.size(), 2u);
+  EXPECT_EQ(counts[0].succeeded, 1u);
+  EXPECT_EQ(counts[0].failed, 0u);
+  EXPECT_EQ(counts[1].succeeded, 1u);
+  EXPECT_EQ(counts[1].failed, 0u);
+}
+
+TEST(Outcomes, RefusalsAreShownAndMoveNoGate) {
+  const auto d = Document();
+  OutcomeTally tally(1);
+  for (const char* device : {"a", "b", "c"})
+    tally.Add(device, 1, 0, OutcomeVerdict::kRefused);
+  tally.Add("d", 1, 0, OutcomeVerdict::kSucceeded);
+  const OutcomeCount count = tally.ByPhase()[0];
+  EXPECT_EQ(count.refused, 3u);
+  EXPECT_EQ(count.total(), 1u);
+  EXPECT_FALSE(TooManyFailures(d, count));
+  // 1 of 10 expected: three refusals are no outcomes that a gate may count.
+  EXPECT_EQ(EvaluateGate(d, 0, count, false, absl::InfiniteFuture()).reason,
+            "too_few_outcomes");
+  tally.Add("e", 1, 0, OutcomeVerdict::kFailed);
+  EXPECT_TRUE(TooManyFailures(d, tally.ByPhase()[0]));
+}
+
+TEST(OutcomeShards, OnePlaceForFewAPowerOfTwoForMany) {
+  const auto d = Document();
+  EXPECT_EQ(OutcomeShards(d, 0), 1u);
+  EXPECT_EQ(OutcomeShards(d, 1), 1u);
+  EXPECT_EQ(OutcomeShards(d, 2), 4u);
+  EXPECT_EQ(OutcomeShards(d, 3), 16u);
+  EXPECT_EQ(OutcomeShards(d, 4), kMaxOutcomeShards);
+  EXPECT_EQ(OutcomeShards(d, -1), 1u);
+  EXPECT_EQ(OutcomeShards(d, 5), 1u);
+}
+
+}  // namespace
+}  // namespace shoal::rules
