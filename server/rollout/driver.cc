@@ -112,6 +112,8 @@ absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
     repository.put[target] = index->SerializeAsString();
   }
   repository.put[RolloutTarget(*document)] = document->SerializeAsString();
+  SHOAL_ASSIGN_OR_RETURN(repository.remove,
+                         rollouts_.Retired(document->device_type()));
   next.set_document_signed(true);
   next.set_revision(seen.revision() + 1);
   const absl::Status applied = trust_.Apply(
@@ -212,6 +214,10 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
         },
         nullptr);
   };
+  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
+  if (!newer.empty()) {
+    return end(rollout::v1::ROLLOUT_STATE_FINISHED, "superseded by " + newer);
+  }
   // A phase that is open stays under the threshold, not the newest one only.
   for (int i = 0; i <= open; ++i) {
     if (rules::TooManyFailures(document, counts[static_cast<size_t>(i)])) {

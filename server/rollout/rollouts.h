@@ -56,6 +56,13 @@ class Rollouts {
   // For the driver: every row that is not at its end or whose document is
   // behind.
   absl::StatusOr<std::vector<store::RolloutRow>> Live() const;
+  // Name of the newest rollout of the same device type that is published,
+  // covers this one's devices and was made after it; "" when there is none.
+  absl::StatusOr<std::string> SupersededBy(const store::RolloutRow& row) const;
+  // Target paths of ended rollouts of a device type that its devices need no
+  // longer see: all but the newest five.
+  absl::StatusOr<std::vector<std::string>> Retired(
+      const std::string& device_type) const;
   // Outcomes counted by phase.
   absl::StatusOr<std::vector<rules::OutcomeCount>> Counts(
       const store::RolloutRow& row) const;

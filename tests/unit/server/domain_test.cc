@@ -274,6 +274,50 @@ TEST_F(DomainTest, RefusalsAreShownButAreNoFailures) {
       << "every device has answered";
 }
 
+TEST_F(DomainTest, ANewerRolloutSupersedesWhatItCovers) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  const auto start = [&](const std::string& id, bool all) {
+    rollout::v1::CreateRolloutRequest request;
+    request.set_rollout_id(id);
+    request.set_release("releases/gateway/2.0");
+    if (all) {
+      request.mutable_selector()->set_all(true);
+    } else {
+      request.mutable_selector()->add_device_ids(HexEncode(devices[0].id));
+    }
+    ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+    ASSERT_OK(driver_->Step());
+    EmptyOutbox();
+    ASSERT_OK(driver_->Step());  // published
+    ASSERT_OK(driver_->Step());  // what was there before looks again
+  };
+  // One device only: the others still wait for the first.
+  start("r2", false);
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->state(),
+            rollout::v1::ROLLOUT_STATE_ACTIVE);
+  start("r3", true);
+  for (const char* old : {"rollouts/r1", "rollouts/r2"}) {
+    ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get(old));
+    EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_FINISHED) << old;
+    EXPECT_EQ(rollout.message(), "superseded by rollouts/r3");
+    EXPECT_EQ(rollout.document().version(), 2u);
+    EXPECT_EQ(rollout.document().state(), rollout::v1::ROLLOUT_STATE_FINISHED);
+  }
+  EXPECT_EQ(rollouts_->Get("rollouts/r3")->state(),
+            rollout::v1::ROLLOUT_STATE_ACTIVE);
+  // Of those that ended the metadata keeps the newest.
+  for (int i = 4; i <= 9; ++i) start("r" + std::to_string(i), true);
+  start("r10", true);
+  EXPECT_OK(trust_->FindTarget("director/gateway/rollout/r10"));
+  EXPECT_OK(trust_->FindTarget("director/gateway/rollout/r5"));
+  EXPECT_THAT(trust_->FindTarget("director/gateway/rollout/r1"),
+              FailsBecause("unknown_target"));
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->state(),
+            rollout::v1::ROLLOUT_STATE_FINISHED)
+      << "the plane itself forgets nothing";
+}
+
 TEST_F(DomainTest, AManualGateWaitsForApproval) {
   std::vector<TestDevice> devices;
   rollout::v1::CreateRolloutRequest request;
