@@ -15,6 +15,7 @@
 #include "dht/swarm/fetch_process.h"
 #include "dht/swarm/origin_server.h"
 #include "server/api/api_server.h"
+#include "server/fleet/revocations.h"
 #include "server/pull/pair_listener.h"
 #include "server/pull/puller.h"
 #include "server/release/seeder.h"
@@ -134,6 +135,7 @@ struct Plane::Impl {
   std::unique_ptr<Writers> writers;
   std::unique_ptr<Nodes> nodes;
   std::unique_ptr<Devices> devices;
+  std::unique_ptr<Revocations> revocations;
   std::unique_ptr<Pairing> pairing;
   std::unique_ptr<dht::Network> network;
   std::unique_ptr<Publisher> publisher;
@@ -159,6 +161,7 @@ struct Plane::Impl {
   absl::Status StartWorkers(FileSystem& fs);
   absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
   void Wire();
+  absl::Status PublishRevocations();
 };
 
 Plane::Plane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -207,6 +210,7 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
       },
       [this] { return static_cast<int>(puller->node_count()); });
   releases = std::make_unique<Releases>(*store, *trust, *publisher, *blobs);
+  revocations = std::make_unique<Revocations>(*store, *trust, *publisher);
   deltas = std::make_unique<Deltas>(*store, *blobs, *releases, *devices);
   rollouts = std::make_unique<Rollouts>(*store, *writer, *trust, *releases,
                                         *deltas, *devices);
@@ -231,6 +235,11 @@ absl::Status Plane::Impl::BuildBulk() {
       Advertised(fetch->swarm_address(), config.advertise_host),
       "http://" + Advertised(origin->address(), config.advertise_host) + "/");
   return absl::OkStatus();
+}
+
+absl::Status Plane::Impl::PublishRevocations() {
+  SHOAL_ASSIGN_OR_RETURN(const bool changed, revocations->Publish());
+  return changed ? releases->SyncTree() : absl::OkStatus();
 }
 
 void Plane::Impl::Wire() {
@@ -263,6 +272,7 @@ void Plane::Impl::Wire() {
                    tx.Put(kResults, HexEncode(record.digest), row);
                    return absl::OkStatus();
                  });
+  devices->OnDecommissioned([this] { return PublishRevocations(); });
   nodes->OnChange([this](const records::v1::NodeDirectory& directory) {
     network->SetDirectory(directory);
     puller->SetDirectory(directory);
@@ -328,6 +338,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
         return RolloutDriver::Mirrors{puller->NodesWith(digests),
                                       std::min(2u, puller->node_count())};
       });
+  SHOAL_RETURN_IF_ERROR(PublishRevocations());
   SHOAL_RETURN_IF_ERROR(releases->SyncTree());
   SHOAL_RETURN_IF_ERROR(nodes->PublishDirectory());
   SHOAL_RETURN_IF_ERROR(publisher->PublishCurrent());

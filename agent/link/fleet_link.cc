@@ -123,6 +123,13 @@ void FleetLink::ListenForAll() {
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
                          signing::BuildFleetTrust(*updater_, source));
+  // What was known stays known.
+  if (const auto before = holder_->Get())
+    trust.revoked_device_ids = before->trust.revoked_device_ids;
+  if (const absl::Status added = signing::AddRevokedDevices(
+          *updater_, source, o_.config->device_type, trust);
+      !added.ok() && source != nullptr)
+    LogWarn("revocations_unread", {{"error", added}});
   SHOAL_ASSIGN_OR_RETURN(
       TrustView view,
       MakeTrustView(std::move(trust), updater_->time_floor().floor()));
@@ -131,6 +138,7 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
        {&view.trust.director_keys, &view.trust.device_ca_keys,
         &view.trust.node_ca_keys})
     for (const std::string& one : *list) key += one;
+  for (const std::string& id : view.trust.revoked_device_ids) key += id;
   const uint64_t version = view.policy.version();
   holder_->Set(std::move(view));
   if (key != trust_key_) {

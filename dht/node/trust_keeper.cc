@@ -97,6 +97,7 @@ absl::Status TrustKeeper::Refresh(signing::Fetcher& source) {
 absl::Status TrustKeeper::Take(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(auto trust,
                          signing::BuildFleetTrust(*updater_, source));
+  AddRevokedDevices(source, &trust);
   SHOAL_ASSIGN_OR_RETURN(auto view, TrustView::Make(std::move(trust)));
   {
     // Writers first: a role file that can't be had yet must not keep a
@@ -118,6 +119,24 @@ absl::Status TrustKeeper::Take(signing::Fetcher* source) {
   publication_ = std::make_shared<const Publication>(*std::move(publication));
   timestamp_version_ = version;
   return absl::OkStatus();
+}
+
+// What was known stays known: a document that can't be had yet, or that an
+// online key made shorter, brings no device back.
+void TrustKeeper::AddRevokedDevices(signing::Fetcher* source,
+                                    signing::FleetTrust* trust) {
+  if (const auto before = view(); before != nullptr) {
+    trust->revoked_device_ids = before->fleet().revoked_device_ids;
+  }
+  constexpr std::string_view kPrefix = "director-";
+  for (const auto& [role, pin] : updater_->snapshot().meta) {
+    if (role.rfind(kPrefix, 0) != 0) continue;
+    const absl::Status added = signing::AddRevokedDevices(
+        *updater_, source, role.substr(kPrefix.size()), *trust);
+    if (!added.ok()) {
+      LogWarn("revocations_unread", {{"role", role}, {"error", added}});
+    }
+  }
 }
 
 absl::StatusOr<Publication> TrustKeeper::ReadPublication(

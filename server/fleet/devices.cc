@@ -153,20 +153,25 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
     const std::string& name, const std::string& reason,
     const std::string& principal) {
   SHOAL_ASSIGN_OR_RETURN(std::string key, DeviceKey(name));
-  Transaction tx(store_);
-  SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
-  if (row.device().state() != fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
-    row.mutable_device()->set_state(fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
-    row.set_revision(row.revision() + 1);
-    tx.Put(kDevices, key, row);
-    SHOAL_RETURN_IF_ERROR(
-        writer_.Drop(tx, records::v1::RECORD_KIND_ASSIGNMENT, key));
-    tx.Audit(principal, "device.decommission", name, "ok", reason);
-    SHOAL_RETURN_IF_ERROR(tx.Commit());
+  store::DeviceRow row;
+  {
+    Transaction tx(store_);
+    SHOAL_ASSIGN_OR_RETURN(row, tx.Get<store::DeviceRow>(kDevices, key));
+    if (row.device().state() != fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
+      row.mutable_device()->set_state(
+          fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
+      row.set_revision(row.revision() + 1);
+      tx.Put(kDevices, key, row);
+      SHOAL_RETURN_IF_ERROR(
+          writer_.Drop(tx, records::v1::RECORD_KIND_ASSIGNMENT, key));
+      tx.Audit(principal, "device.decommission", name, "ok", reason);
+      SHOAL_RETURN_IF_ERROR(tx.Commit());
+    }
   }
   if (auto public_key = HexDecode(row.device().public_key()); public_key.ok()) {
     writers_.Refuse(*public_key);
   }
+  if (on_decommissioned_) SHOAL_RETURN_IF_ERROR(on_decommissioned_());
   return View(row);
 }
 

@@ -3,8 +3,10 @@
 #ifndef SHOAL_SERVER_FLEET_DEVICES_H_
 #define SHOAL_SERVER_FLEET_DEVICES_H_
 
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,9 +43,16 @@ class Devices {
   absl::StatusOr<fleet::v1::Device> UpdateLabels(
       const std::string& name, const std::map<std::string, std::string>& labels,
       const std::string& etag, const std::string& principal);
+  // Final. Its key is refused here at once, and by the rest of the fleet after
+  // `on_decommissioned`; when only that fails, a repeated call tries it again.
   absl::StatusOr<fleet::v1::Device> Decommission(const std::string& name,
                                                  const std::string& reason,
                                                  const std::string& principal);
+
+  // Before the first Decommission().
+  void OnDecommissioned(std::function<absl::Status()> on_decommissioned) {
+    on_decommissioned_ = std::move(on_decommissioned);
+  }
 
   // Stores a device that has paired, with its first assignment.
   absl::Status Accept(Transaction& tx, store::DeviceRow row) const;
@@ -55,6 +64,7 @@ class Devices {
   Store& store_;
   const RecordWriter& writer_;
   Writers& writers_;
+  std::function<absl::Status()> on_decommissioned_;
 };
 
 // "devices/ID" → ID (32 hex digits); "bad_name".

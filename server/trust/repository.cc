@@ -18,6 +18,8 @@ constexpr absl::Duration kDirectorLifetime = absl::Hours(24 * 90);
 constexpr absl::Duration kSnapshotLifetime = absl::Hours(24 * 90);
 // Old versions stay for clients that are in the middle of a refresh.
 constexpr size_t kVersionsKept = 3;
+// As storage nodes take them.
+constexpr uint64_t kMaxDocumentBytes = 4u << 20;
 constexpr char kClientDirectory[] = "/client";
 constexpr char kTimestampFile[] = "timestamp.json";
 
@@ -325,7 +327,8 @@ absl::Status TrustRepository::SignOnline(Candidate& candidate,
     role.keys.threshold = 1;
     role.terminating = true;
     role.paths = {"director/" + type + "/rollout/*",
-                  "director/" + type + "/deltas/*"};
+                  "director/" + type + "/deltas/*",
+                  "director/" + type + "/revoked/*"};
     delegations.roles.push_back(std::move(role));
   }
   const auto same_roles = [&](const signing::Targets& current) {
@@ -468,7 +471,7 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
     if (role.rfind("fw-", 0) == 0) continue;
     for (const signing::TargetFile& target : targets) {
       SHOAL_RETURN_IF_ERROR(
-          updater->FetchTarget(&fetcher, target, signing::kMaxPolicyBytes));
+          updater->FetchTarget(&fetcher, target, kMaxDocumentBytes));
     }
   }
   view.versions["root"] = newest_root;

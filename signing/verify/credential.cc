@@ -74,6 +74,9 @@ absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
       Contains(trust.revoked_node_keys, body.public_key()))
     return PermissionDenied("revoked",
                             "the access policy revokes this node's key");
+  if (verified.ok() && body.kind() == records::v1::WRITER_CLASS_DEVICE &&
+      trust.revoked_device_ids.contains(body.subject_id()))
+    return PermissionDenied("revoked", "the device was decommissioned");
   return verified;
 }
 

@@ -29,8 +29,9 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
 
 // Picks the CA by the kind: device and claim by the device CA, node by the
 // node CA, anything else "wrong_credential_kind" (kPermissionDenied): a stolen
-// online CA can't make an operator. Keys and CAs that the policy revokes:
-// "revoked" (kPermissionDenied).
+// online CA can't make an operator. Keys and CAs that the policy
+// revokes, and devices that the director took out of the fleet: "revoked"
+// (kPermissionDenied).
 absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
     const records::v1::Credential& credential, const FleetTrust& trust,
     absl::Time now);

@@ -7,9 +7,12 @@
 #include "common/bytes.h"
 #include "common/status.h"
 #include "shoal/policy/v1/policy.pb.h"
+#include "shoal/trust/v1/revocations.pb.h"
 
 namespace shoal::signing {
 namespace {
+
+constexpr size_t kDeviceIdSize = 16;
 
 absl::StatusOr<std::vector<std::string>> Keys(
     const google::protobuf::RepeatedPtrField<std::string>& texts) {
@@ -69,6 +72,32 @@ absl::StatusOr<FleetTrust> BuildFleetTrust(Updater& updater, Fetcher* source) {
     return std::find(revoked.begin(), revoked.end(), key) != revoked.end();
   });
   return trust;
+}
+
+std::string DeviceRevocationsPath(std::string_view device_type) {
+  return "director/" + std::string(device_type) + "/revoked/devices";
+}
+
+absl::Status AddRevokedDevices(Updater& updater, Fetcher* source,
+                               std::string_view device_type,
+                               FleetTrust& trust) {
+  const auto target =
+      updater.GetTarget(source, DeviceRevocationsPath(device_type));
+  if (ReasonOf(target.status()) == "unknown_target") return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(target);
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      updater.FetchTarget(source, *target, kMaxDeviceRevocationsBytes));
+  trust::v1::DeviceRevocations revocations;
+  if (!revocations.ParseFromString(bytes) ||
+      revocations.device_type() != device_type)
+    return InvalidArgument("bad_revocations", target->path);
+  for (const std::string& id : revocations.device_ids())
+    if (id.size() != kDeviceIdSize)
+      return InvalidArgument("bad_revocations", "a device id has 16 bytes");
+  trust.revoked_device_ids.insert(revocations.device_ids().begin(),
+                                  revocations.device_ids().end());
+  return absl::OkStatus();
 }
 
 }  // namespace shoal::signing

@@ -4,7 +4,9 @@
 #define SHOAL_SIGNING_VERIFY_FLEET_TRUST_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -31,6 +33,8 @@ struct FleetTrust {
   std::vector<std::string> revoked_operator_keys;
   std::vector<std::string> revoked_node_keys;
   std::vector<std::string> revoked_device_ca_keys;
+  // Ids (16 bytes) of devices that the director took out of the fleet.
+  std::set<std::string> revoked_device_ids;
   uint64_t timestamp_version = 0;
   uint64_t root_version = 0;
 };
@@ -39,6 +43,17 @@ struct FleetTrust {
 // out. "bad_policy" (kInvalidArgument) when the signed policy is not what
 // policy.proto says; a reader then keeps the trust it had.
 absl::StatusOr<FleetTrust> BuildFleetTrust(Updater& updater, Fetcher* source);
+
+// "director/TYPE/revoked/devices" (proto/shoal/trust/v1/revocations.proto).
+std::string DeviceRevocationsPath(std::string_view device_type);
+inline constexpr uint64_t kMaxDeviceRevocationsBytes = 4u << 20;
+
+// Adds the devices of `device_type` that the director took out of the fleet to
+// trust.revoked_device_ids. The list only grows: hand in what was known before,
+// and keep that when this fails. OK when there is no such document.
+// "bad_revocations" (kInvalidArgument); the Updater's reasons.
+absl::Status AddRevokedDevices(Updater& updater, Fetcher* source,
+                               std::string_view device_type, FleetTrust& trust);
 
 }  // namespace shoal::signing
 

@@ -125,7 +125,8 @@ absl::Status TestFleet::Build(const std::string& directory) {
         MakeRole("fw-" + type, key, true, {"fw/" + type + "/*/*"}));
     director_delegations.roles.push_back(MakeRole(
         "director-" + type, director_, true,
-        {"director/" + type + "/rollout/*", "director/" + type + "/deltas/*"}));
+        {"director/" + type + "/rollout/*", "director/" + type + "/deltas/*",
+         "director/" + type + "/revoked/*"}));
     for (const char* parent : {"fw-", "director-"}) {
       signing::Targets empty;
       empty.version = 0;

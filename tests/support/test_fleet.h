@@ -100,7 +100,7 @@ class TestFleet {
   absl::Status RemoveImage(const std::string& device_type,
                            const std::string& version);
   // A document of director-<type>: "director/<type>/rollout/<id>",
-  // "director/<type>/deltas/<version>".
+  // "director/<type>/deltas/<version>", "director/<type>/revoked/devices".
   absl::Status AddDocument(const std::string& path, std::string_view bytes);
   // Puts bytes under blobs/ and returns what a delta index says of them; the
   // caller fills in from and to.

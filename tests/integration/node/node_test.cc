@@ -9,6 +9,7 @@
 #include "common/files.h"
 #include "dht/records/record.h"
 #include "dht/swarm/origin_server.h"
+#include "shoal/trust/v1/revocations.pb.h"
 #include "tests/integration/node/cluster.h"
 #include "tests/support/status_matchers.h"
 
@@ -93,6 +94,40 @@ TEST(StorageNodes, T40_AStrangersRecordIsOnNoDisk) {
     ASSERT_OK_AND_ASSIGN(const auto held, cluster->Digests(i));
     EXPECT_FALSE(held.contains(dht::RecordDigest(record)));
   }
+}
+
+TEST(StorageNodes, T52_ADecommissionedDeviceIsRefused) {
+  ASSERT_OK_AND_ASSIGN(auto cluster, Cluster::Start(3));
+  TestFleet& fleet = cluster->fleet();
+  ASSERT_OK_AND_ASSIGN(const auto device, fleet.IssueDevice());
+  ASSERT_OK_AND_ASSIGN(const auto other, fleet.IssueDevice());
+  ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
+  EXPECT_EQ(PutTelemetry(*cluster, *client, device, 1).size(), 1u);
+  trust::v1::DeviceRevocations list;
+  list.set_device_type("gateway");
+  list.add_device_ids(device.id);
+  ASSERT_OK(fleet.AddDocument("director/gateway/revoked/devices",
+                              list.SerializeAsString()));
+  ASSERT_OK(fleet.Publish());
+  ASSERT_OK_AND_ASSIGN(const auto records, fleet.PublicationRecords());
+  for (const std::string& record : records) {
+    ASSERT_OK(client->PutBlocking(record));
+  }
+  for (size_t i = 0; i < cluster->size(); ++i) {
+    ASSERT_OK(cluster->node(i).WaitForLog("event=refreshed"));
+  }
+  ASSERT_OK_AND_ASSIGN(
+      const auto late,
+      fleet.IdentityRecord(device, RECORD_KIND_TELEMETRY,
+                           HexEncode(device.id) + "/0", 2, "after"));
+  dht::PutOptions options;
+  options.deadline = absl::Seconds(3);
+  EXPECT_THAT(client->PutBlocking(late, options), FailsBecause("no_receipt"));
+  for (size_t i = 0; i < cluster->size(); ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto held, cluster->Digests(i));
+    EXPECT_FALSE(held.contains(dht::RecordDigest(late)));
+  }
+  EXPECT_EQ(PutTelemetry(*cluster, *client, other, 1).size(), 1u);
 }
 
 TEST(StorageNodes, T43_AFloodingDeviceIsStoppedAndOthersGoOn) {

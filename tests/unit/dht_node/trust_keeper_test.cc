@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "common/bytes.h"
+#include "shoal/trust/v1/revocations.pb.h"
 #include "signing/verify/fetcher.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
@@ -123,6 +124,37 @@ TEST_F(TrustKeeperTest, ARevokedOperatorIsNoWriterAfterTheRefresh) {
   EXPECT_THAT(keeper->view()->Resolve(body, absl::Now()),
               FailsBecause("revoked"));
   EXPECT_FALSE(keeper->view()->SameWriters(*before));
+}
+
+TEST_F(TrustKeeperTest, T52_ADecommissionedDeviceStaysOut) {
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  ASSERT_OK_AND_ASSIGN(const auto device, fleet_->IssueDevice());
+  ASSERT_OK_AND_ASSIGN(const auto other, fleet_->IssueDevice());
+  const auto resolve = [&](const auto& identity) {
+    RecordBody body;
+    *body.mutable_credential() = identity.credential;
+    return keeper->view()->Resolve(body, absl::Now()).status();
+  };
+  const auto publish = [&](const std::vector<std::string>& ids) {
+    trust::v1::DeviceRevocations list;
+    list.set_device_type("gateway");
+    for (const std::string& id : ids) list.add_device_ids(id);
+    ASSERT_OK(fleet_->AddDocument(signing::DeviceRevocationsPath("gateway"),
+                                  list.SerializeAsString()));
+    ASSERT_OK(fleet_->Publish());
+    signing::DirectoryFetcher source(RealFileSystem(), fleet_->repository());
+    ASSERT_OK(keeper->Refresh(source));
+  };
+  const auto before = keeper->view();
+  EXPECT_OK(resolve(device));
+  publish({device.id});
+  EXPECT_THAT(resolve(device), FailsBecause("revoked"));
+  EXPECT_OK(resolve(other));
+  EXPECT_FALSE(keeper->view()->SameWriters(*before));
+  // A shorter list, as a thief of the online key would sign it.
+  publish({other.id});
+  EXPECT_THAT(resolve(device), FailsBecause("revoked"));
+  EXPECT_THAT(resolve(other), FailsBecause("revoked"));
 }
 
 TEST_F(TrustKeeperTest, AForeignTimestampChangesNothing) {

@@ -1,7 +1,12 @@
+#include <set>
+
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "server/auth/access.h"
 #include "server/fleet/pairing_crypto.h"
+#include "server/fleet/revocations.h"
+#include "shoal/trust/v1/revocations.pb.h"
+#include "signing/verify/fleet_trust.h"
 #include "tests/unit/server/plane_fixture.h"
 
 namespace shoal::server {
@@ -418,6 +423,42 @@ TEST_F(DomainTest, T52_ADecommissionedDeviceIsRefused) {
       Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
                           ReleaseDigest(), 1)}));
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 0);
+}
+
+TEST_F(DomainTest, T52_TheFleetLearnsOfADecommissionedDevice) {
+  Revocations revocations(*store_, *trust_, *publisher_);
+  devices_->OnDecommissioned([&] { return revocations.Publish().status(); });
+  std::vector<TestDevice> devices;
+  ActiveRollout(2, devices);
+  EXPECT_FALSE(*revocations.Publish()) << "nothing to say yet";
+  const auto listed = [&]() -> std::set<std::string> {
+    trust::v1::DeviceRevocations list;
+    const auto tree = trust_->Tree();
+    EXPECT_OK(tree);
+    const auto target = trust_->FindTarget("director/gateway/revoked/devices");
+    EXPECT_OK(target);
+    if (!tree.ok() || !target.ok()) return {};
+    EXPECT_TRUE(
+        list.ParseFromString(tree->at(*signing::TargetFilePath(*target))));
+    EXPECT_EQ(list.device_type(), "gateway");
+    return {list.device_ids().begin(), list.device_ids().end()};
+  };
+  for (size_t i = 0; i < devices.size(); ++i) {
+    const std::string name = "devices/" + HexEncode(devices[i].id);
+    EmptyOutbox();
+    ASSERT_OK(devices_->Decommission(name, "lost", "operator:ann"));
+    EXPECT_EQ(listed().size(), i + 1);
+    EXPECT_TRUE(listed().contains(devices[i].id));
+    EXPECT_FALSE(Outbox(records::v1::RECORD_KIND_DOCUMENT).empty())
+        << "the list is a record";
+    EmptyOutbox();
+    ASSERT_OK(devices_->Decommission(name, "lost", "operator:ann"));
+    EXPECT_TRUE(Outbox(records::v1::RECORD_KIND_DOCUMENT).empty())
+        << "once is enough";
+  }
+  // After a start nothing is signed again.
+  Revocations restarted(*store_, *trust_, *publisher_);
+  EXPECT_FALSE(*restarted.Publish());
 }
 
 TEST_F(DomainTest, T55_UnknownKeysAndMissingRightsAreRefused) {

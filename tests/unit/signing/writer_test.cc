@@ -82,6 +82,14 @@ TEST_F(WriterTest, T52_RevokedOperatorsAndNodesAreNobody) {
   EXPECT_THAT(Resolve(), FailsBecause("revoked"));
 }
 
+TEST_F(WriterTest, T52_ADecommissionedDeviceIsNobodyUnderAnyKey) {
+  Credential(device_ca_, records::v1::WRITER_CLASS_DEVICE);
+  trust_.revoked_device_ids = {std::string(16, 't')};
+  EXPECT_OK(Resolve());
+  trust_.revoked_device_ids.insert(std::string(16, 's'));
+  EXPECT_THAT(Resolve(), FailsBecause("revoked"));
+}
+
 TEST_F(WriterTest, ThePolicyIsParsedOnceAndStrictly) {
   ASSERT_OK_AND_ASSIGN(const auto none, PolicyOf(trust_));
   EXPECT_EQ(none.operators_size(), 0);
