@@ -15,7 +15,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "dht/node/placement.h"
-#include "dht/node/pull_client.h"
+#include "dht/node_client/pull_client.h"
 
 namespace shoal::dht::node {
 namespace {

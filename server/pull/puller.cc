@@ -6,7 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/log.h"
-#include "dht/node/pull_client.h"
+#include "dht/node_client/pull_client.h"
 #include "server/store/state.pb.h"
 #include "shoal/node/v1/node_service.pb.h"
 
@@ -23,7 +23,7 @@ constexpr absl::Duration kMaxPause = absl::Seconds(10);
 struct Puller::Reader {
   records::v1::NodeEntry entry;
   std::string name;  // of its cursor row: the node's id in hex
-  std::unique_ptr<dht::node::PullClient> client;
+  std::unique_ptr<dht::PullClient> client;
   std::atomic<bool> stop{false};
   std::mutex mutex;
   std::condition_variable wake;
@@ -84,7 +84,7 @@ void Puller::SetDirectory(const records::v1::NodeDirectory& directory) {
     crypto::TlsKeyPair tls;
     tls.key_pem = keys_.tls_key_pem.Clone();
     tls.cert_pem = keys_.tls_cert_pem;
-    auto client = dht::node::PullClient::Open(
+    auto client = dht::PullClient::Open(
         {entry.grpc_address(), entry.tls_spki_sha256()}, tls);
     if (!client.ok()) {
       LogError("pull_client_failed",
@@ -113,7 +113,7 @@ void Puller::Read(Reader& reader) {
   absl::Duration pause = absl::Milliseconds(100);
   bool reported = false;
   while (!reader.stop) {
-    dht::node::PullPosition position;
+    dht::PullPosition position;
     auto row = store_.Get<store::CursorRow>(kCursors, reader.name);
     if (row.ok()) {
       position.store_id = row->store_id();
@@ -122,7 +122,7 @@ void Puller::Read(Reader& reader) {
     std::vector<std::string> batch;
     absl::Status taken;
     // The position is that of the last record in the batch.
-    const auto flush = [&](const dht::node::PullPosition& after) {
+    const auto flush = [&](const dht::PullPosition& after) {
       if (batch.empty()) return true;
       taken = intake_.Take(batch, {.node = reader.name,
                                    .store_id = after.store_id,
@@ -130,12 +130,12 @@ void Puller::Read(Reader& reader) {
       batch.clear();
       return taken.ok();
     };
-    dht::node::PullPosition last = position;
+    dht::PullPosition last = position;
     // First what is there already, in batches; then what arrives, at once.
     auto caught_up = reader.client->Pull(
         position, intake_.Kinds(), /*follow=*/false, kCallLength,
         [&](std::string record, const records::v1::Credential*,
-            const dht::node::PullPosition& after) {
+            const dht::PullPosition& after) {
           last = after;
           if (!record.empty()) batch.push_back(std::move(record));
           return batch.size() < kBatchRecords || flush(after);
@@ -149,7 +149,7 @@ void Puller::Read(Reader& reader) {
       caught_up = reader.client->Pull(
           last, intake_.Kinds(), /*follow=*/true, kCallLength,
           [&](std::string record, const records::v1::Credential*,
-              const dht::node::PullPosition& after) {
+              const dht::PullPosition& after) {
             if (record.empty()) return !reader.stop.load();
             batch.push_back(std::move(record));
             return flush(after) && !reader.stop;

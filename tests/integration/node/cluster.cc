@@ -129,9 +129,8 @@ absl::StatusOr<std::unique_ptr<dht::Network>> Cluster::Client() {
   return network;
 }
 
-absl::StatusOr<std::unique_ptr<dht::node::PullClient>> Cluster::Puller(
-    size_t i) {
-  return dht::node::PullClient::Open(
+absl::StatusOr<std::unique_ptr<dht::PullClient>> Cluster::Puller(size_t i) {
+  return dht::PullClient::Open(
       {nodes_[i].request.grpc_address(), nodes_[i].request.tls_spki_sha256()},
       fleet_->plane_tls());
 }
@@ -142,7 +141,7 @@ absl::StatusOr<std::set<std::string>> Cluster::Digests(size_t i) {
   SHOAL_RETURN_IF_ERROR(
       puller->Pull({}, {}, false, absl::Seconds(20),
                    [&](std::string record, const records::v1::Credential*,
-                       const dht::node::PullPosition&) {
+                       const dht::PullPosition&) {
                      if (!record.empty())
                        digests.insert(dht::RecordDigest(record));
                      return true;

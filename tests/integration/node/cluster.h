@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dht/node/pull_client.h"
+#include "dht/node_client/pull_client.h"
 #include "dht/records/network.h"
 #include "shoal/node/v1/node_service.pb.h"
 #include "tests/support/process_harness.h"
@@ -58,7 +58,7 @@ class Cluster {
   Cluster() = default;
   absl::Status MakeNode(const std::string& settings);
   absl::Status WriteBundle(const Node& node);
-  absl::StatusOr<std::unique_ptr<dht::node::PullClient>> Puller(size_t i);
+  absl::StatusOr<std::unique_ptr<dht::PullClient>> Puller(size_t i);
 
   TempDir dir_;
   std::string settings_;

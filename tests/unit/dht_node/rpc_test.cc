@@ -4,8 +4,8 @@
 #include <thread>
 
 #include "common/crypto/hash.h"
-#include "dht/node/pull_client.h"
 #include "dht/node/records_server.h"
+#include "dht/node_client/pull_client.h"
 #include "shoal/node/v1/node_service.pb.h"
 #include "tests/support/process_harness.h"
 #include "tests/support/status_matchers.h"

@@ -1,7 +1,8 @@
-// Reads another storage node's records over shoal.node.v1.Records. The server
-// is known by its key (SHA-256 of SubjectPublicKeyInfo), not by a CA or name.
-#ifndef SHOAL_DHT_NODE_PULL_CLIENT_H_
-#define SHOAL_DHT_NODE_PULL_CLIENT_H_
+// Reads a storage node's records over shoal.node.v1.Records: for other nodes'
+// repair, the management plane and the fleet tool. The server is known by its
+// key (SHA-256 of SubjectPublicKeyInfo), not by a CA or name.
+#ifndef SHOAL_DHT_NODE_CLIENT_PULL_CLIENT_H_
+#define SHOAL_DHT_NODE_CLIENT_PULL_CLIENT_H_
 
 #include <cstdint>
 #include <functional>
@@ -20,7 +21,7 @@ namespace shoal::node::v1 {
 class GetStatusResponse;
 }
 
-namespace shoal::dht::node {
+namespace shoal::dht {
 
 struct PullTarget {
   std::string address;      // "ip:port"
@@ -66,6 +67,6 @@ class PullClient {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace shoal::dht::node
+}  // namespace shoal::dht
 
-#endif  // SHOAL_DHT_NODE_PULL_CLIENT_H_
+#endif  // SHOAL_DHT_NODE_CLIENT_PULL_CLIENT_H_

@@ -1,4 +1,4 @@
-#include "dht/node/pull_client.h"
+#include "dht/node_client/pull_client.h"
 
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
@@ -6,17 +6,21 @@
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <utility>
 
+#include "common/crypto/hash.h"
+#include "common/crypto/secret.h"
 #include "common/status.h"
 #include "shoal/node/v1/node_service.grpc.pb.h"
 
-namespace shoal::dht::node {
+namespace shoal::dht {
 namespace {
 
-constexpr int kMaxMessageBytes = 256 << 10;
+// A record is 17 KiB at most; a status names every artifact that a node holds.
+constexpr int kMaxMessageBytes = 1 << 20;
 constexpr char kReasonKey[] = "shoal-reason";
 
 // Accepts the server whose certificate holds the pinned key, and no other.
@@ -31,7 +35,7 @@ class PinVerifier final
     const grpc::string_ref pem = request->peer_cert();
     const auto spki =
         crypto::SpkiSha256(std::string_view(pem.data(), pem.size()));
-    *sync_status = spki.ok() && *spki == spki_
+    *sync_status = spki.ok() && crypto::EqualConstantTime(*spki, spki_)
                        ? grpc::Status::OK
                        : grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
                                       "the server's key is not the pinned one");
@@ -102,7 +106,7 @@ PullClient::~PullClient() = default;
 
 absl::StatusOr<std::unique_ptr<PullClient>> PullClient::Open(
     const PullTarget& target, const crypto::TlsKeyPair& tls) {
-  if (target.spki_sha256.size() != 32) {
+  if (target.spki_sha256.size() != crypto::kSha256Size) {
     return InvalidArgument("bad_certificate", "the pin must have 32 bytes");
   }
   grpc::experimental::TlsChannelCredentialsOptions options;
@@ -118,6 +122,8 @@ absl::StatusOr<std::unique_ptr<PullClient>> PullClient::Open(
           target.spki_sha256));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // Straight to the pinned node, whatever the environment says.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -175,4 +181,4 @@ void PullClient::Cancel() {
   for (grpc::ClientContext* context : impl_->running) context->TryCancel();
 }
 
-}  // namespace shoal::dht::node
+}  // namespace shoal::dht
