@@ -1,6 +1,7 @@
 #include "server/trust/repository.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/bytes.h"
@@ -268,6 +269,7 @@ absl::StatusOr<TrustRepository::Candidate> TrustRepository::Build(
     if (targets->targets.erase(path) == 0) continue;
     candidate.edited_types.insert(DirectorType(path));
     candidate.documents.erase(path);
+    candidate.changed.documents.erase(path);
     candidate.removed_documents.push_back(path);
   }
   SHOAL_RETURN_IF_ERROR(SignOnline(candidate, new_timestamp));
@@ -462,6 +464,7 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
   if (updater->root().version != newest_root) {
     return FailedPrecondition("rollback", "not all root versions were taken");
   }
+  std::set<std::string> signed_documents;
   for (const auto& [role, pin] : updater->snapshot().meta) {
     view.versions[role] = pin.version;
     if (role == "targets") continue;
@@ -472,6 +475,16 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
     for (const signing::TargetFile& target : targets) {
       SHOAL_RETURN_IF_ERROR(
           updater->FetchTarget(&fetcher, target, kMaxDocumentBytes));
+      signed_documents.insert(target.path);
+    }
+  }
+  // Nothing unsigned is stored, published or served: nobody would have looked
+  // at its bytes, nor at the path that it asks for (T01, T34).
+  for (const auto& [path, bytes] : candidate.changed.documents) {
+    if (!signed_documents.contains(path)) {
+      return InvalidArgument(
+          "unsigned_document",
+          "no signed metadata names the document " + path.substr(0, 200));
     }
   }
   view.versions["root"] = newest_root;

@@ -61,6 +61,19 @@ TEST_F(TrustTest, NobodyUploadsAnOnlineRole) {
   EXPECT_THAT(trust_->Apply(change, nullptr), FailsBecause("online_role"));
 }
 
+TEST_F(TrustTest, T01_DocumentsThatNothingSignedNamesAreRefused) {
+  ASSERT_OK_AND_ASSIGN(const auto before, trust_->Tree());
+  for (const char* path : {"policy/other.json", "../../etc/x", "", "k"}) {
+    RepositoryChange change;
+    change.documents[path] = "unsigned";
+    EXPECT_THAT(trust_->Apply(change, nullptr),
+                Fails(absl::StatusCode::kInvalidArgument, "unsigned_document"))
+        << path;
+  }
+  ASSERT_OK_AND_ASSIGN(const auto after, trust_->Tree());
+  EXPECT_EQ(after, before);
+}
+
 TEST_F(TrustTest, ARefusedAdditionLeavesEverythingAsItWas) {
   const uint64_t before = trust_->View()->versions.at("snapshot");
   RepositoryChange change;
