@@ -76,23 +76,41 @@ absl::Status Updater::Impl::AdoptFirstRoot(std::string bytes) {
 }
 
 absl::Status Updater::Impl::LoadStore() {
-  if (fs.Exists(Path("fleet"))) {
-    SHOAL_ASSIGN_OR_RETURN(const std::string fleet,
-                           fs.Read(Path("fleet"), 128));
-    if (fleet != HexEncode(options.fleet_id) + "\n")
-      return PermissionDenied("wrong_fleet",
-                              Path("fleet") + " names another fleet");
+  // A root without the name of its fleet, or one that cannot be read, is as
+  // good as none: the chain is taken anew from root version 1, which the fleet
+  // id names. A damaged disk must not take a device out of its fleet for good.
+  const std::string expected = HexEncode(options.fleet_id) + "\n";
+  const auto fleet = fs.Read(Path("fleet"), 128);
+  const bool named = fleet.ok() && *fleet == expected;
+  if (fleet.ok() && !named && fleet->size() == expected.size() &&
+      HexDecode(std::string_view(*fleet).substr(0, 64)).ok()) {
+    return PermissionDenied(
+        "wrong_fleet",
+        fmt::format("{} names another fleet: to join this one, remove {}",
+                    Path("fleet"), options.directory));
   }
-  if (!fs.Exists(Path("root.json"))) {
+  absl::Status usable = fleet.status();
+  if (fleet.ok() && !named)
+    usable = DataLoss("bad_metadata", Path("fleet") + " is damaged");
+  if (usable.ok()) {
+    auto bytes = fs.Read(Path("root.json"), kMaxRootBytes);
+    usable = bytes.status();
+    if (bytes.ok()) {
+      auto root = ParseSelfSignedRoot(*bytes);
+      usable = root.status();
+      if (root.ok()) {
+        state.root = std::move(root->value);
+        state.root_bytes = *std::move(bytes);
+        has_root = true;
+      }
+    }
+  }
+  if (!has_root) {
+    if (fs.Exists(Path("root.json")) || fs.Exists(Path("fleet")))
+      LogWarn("stored_root_dropped", {{"error", usable}});
     if (options.root_v1.empty()) return absl::OkStatus();
     return AdoptFirstRoot(options.root_v1);
   }
-  SHOAL_ASSIGN_OR_RETURN(state.root_bytes,
-                         fs.Read(Path("root.json"), kMaxRootBytes));
-  auto root = ParseSelfSignedRoot(state.root_bytes);
-  if (!root.ok()) return Annotate(root.status(), Path("root.json"));
-  state.root = std::move(root->value);
-  has_root = true;
 
   // From here on a file that does not verify (its keys rotated, or it is
   // damaged) is as good as none.

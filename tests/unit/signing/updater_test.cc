@@ -65,6 +65,27 @@ TEST_F(Verify, AnotherFleetsRootIsRefused) {
               Fails(absl::StatusCode::kPermissionDenied, "wrong_fleet"));
 }
 
+TEST_F(Verify, T61_ADamagedRootIsTakenAnewFromTheFirst) {
+  repository_.PublishAll();
+  ASSERT_OK(Refresh());
+  for (const char* name : {"store/root.json", "store/fleet"}) {
+    ASSERT_OK_AND_ASSIGN(const std::string good,
+                         RealFileSystem().Read(dir_.File(name), 1 << 20));
+    for (const std::string& damage :
+         {std::string(), good.substr(0, good.size() / 2),
+          std::string(good.size(), 'z')}) {
+      ASSERT_OK(RealFileSystem().WriteAtomic(dir_.File(name), damage));
+      auto updater = Open();
+      ASSERT_TRUE(updater);
+      EXPECT_THAT(updater->UseStored(), FailsBecause("not_refreshed"));
+      ASSERT_OK(updater->Refresh(repository_));
+      ASSERT_OK_AND_ASSIGN(const std::string healed,
+                           RealFileSystem().Read(dir_.File(name), 1 << 20));
+      EXPECT_EQ(healed, good);
+    }
+  }
+}
+
 TEST_F(Verify, T01_UnsignedRolesAreRefused) {
   ASSERT_OK(Refresh());
   repository_.signer["timestamp"] = "snapshot";  // not the timestamp's key
