@@ -1,175 +1,42 @@
 #include "server/plane.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/crypto/x509.h"
 #include "common/kv/store.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "common/subprocess.h"
-#include "dht/records/network.h"
-#include "dht/swarm/fetch_process.h"
-#include "dht/swarm/origin_server.h"
-#include "server/api/api_server.h"
-#include "server/fleet/revocations.h"
-#include "server/pull/pair_listener.h"
-#include "server/pull/puller.h"
-#include "server/release/seeder.h"
-#include "server/rollout/driver.h"
+#include "server/plane_impl.h"
 #include "server/store/requests.h"
-#include "server/trust/file_names.h"
 
 namespace shoal::server {
 namespace {
-
-absl::StatusOr<std::unique_ptr<Store>> OpenStore(const PlaneConfig& config,
-                                                 FileSystem& fs, Clock& clock) {
-  SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(config.data_dir));
-  SHOAL_ASSIGN_OR_RETURN(
-      auto kv, kv::Store::Open(JoinPath(config.data_dir, "store"), {}));
-  return Store::Open(std::move(kv), clock);
-}
 
 std::string Advertised(const std::string& address, const std::string& host) {
   if (host.empty()) return address;
   return host + address.substr(address.rfind(':'));
 }
 
-// One thread that calls `work` about every `pause` until the store shuts down.
-class Periodic {
- public:
-  Periodic(Store& store, absl::Duration pause, std::function<void()> work)
-      : thread_([&store, pause, work = std::move(work)] {
-          absl::Duration next = absl::ZeroDuration();
-          while (!store.shut_down()) {
-            const absl::Duration now = store.clock().MonotonicNow();
-            if (now >= next) {
-              next = now + pause;
-              work();
-            }
-            store.WaitForChange(store.revision(),
-                                std::min(pause, absl::Seconds(1)));
-          }
-        }) {}
-  ~Periodic() { thread_.join(); }
-
- private:
-  std::thread thread_;
-};
-
 }  // namespace
 
-absl::Status ImportRepository(const PlaneConfig& config,
-                              const std::string& repository, FileSystem& fs,
-                              Clock& clock) {
-  SHOAL_ASSIGN_OR_RETURN(PlaneKeys keys, LoadPlaneKeys(config.data_dir, fs));
-  SHOAL_ASSIGN_OR_RETURN(auto store, OpenStore(config, fs, clock));
+absl::StatusOr<std::unique_ptr<Store>> OpenPlaneStore(const PlaneConfig& config,
+                                                      FileSystem& fs,
+                                                      Clock& clock) {
+  SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(config.data_dir));
   SHOAL_ASSIGN_OR_RETURN(
-      auto trust,
-      TrustRepository::Open(*store, keys, clock, config.timestamp_lifetime));
-  RepositoryChange change;
-  const std::string metadata_dir = JoinPath(repository, "metadata");
-  SHOAL_ASSIGN_OR_RETURN(auto names, fs.List(metadata_dir));
-  uint64_t newest_policy = 0;
-  std::string policy_bytes;
-  for (const std::string& name : names) {
-    const auto parsed = ParseMetadataFileName(name);
-    // timestamp.json and what another plane signed have no place here.
-    if (!parsed.ok() || IsOnlineRole(parsed->role)) continue;
-    SHOAL_ASSIGN_OR_RETURN(
-        std::string bytes,
-        fs.Read(JoinPath(metadata_dir, name), signing::kMaxTargetsBytes));
-    if (parsed->role == "policy" && parsed->version > newest_policy) {
-      newest_policy = parsed->version;
-      policy_bytes = bytes;
-    }
-    const auto view = trust->View();
-    const auto in_force = view ? view->versions.find(parsed->role)
-                               : decltype(view->versions.end()){};
-    // Versions below the one in force are history; the plane has them or not.
-    if (view && parsed->role != "root" && in_force != view->versions.end() &&
-        parsed->version < in_force->second) {
-      continue;
-    }
-    change.metadata[name] = std::move(bytes);
-  }
-  if (newest_policy > 0) {
-    SHOAL_ASSIGN_OR_RETURN(auto policy, signing::ParseTargets(policy_bytes));
-    for (const auto& [path, target] : policy.value.targets) {
-      SHOAL_ASSIGN_OR_RETURN(std::string file, signing::TargetFilePath(target));
-      SHOAL_ASSIGN_OR_RETURN(
-          change.documents[path],
-          fs.Read(JoinPath(repository, file), signing::kMaxPolicyBytes));
-    }
-  }
-  const absl::Status applied = trust->Apply(
-      change,
-      [&](Transaction& tx, const TrustRepository::Changed&,
-          const TrustView& view) -> absl::Status {
-        SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
-        plane.set_fleet_id(view.fleet.fleet_id);
-        tx.Put(kMeta, "identity", plane);
-        tx.Audit("local", "policy.publish", "trust", "ok", "import");
-        return absl::OkStatus();
-      });
-  SHOAL_RETURN_IF_ERROR(applied);
-  const auto view = trust->View();
-  LogInfo("imported", {{"fleet", HexEncode(view->fleet.fleet_id)},
-                       {"root", view->versions.at("root")},
-                       {"device_types", view->device_types.size()}});
-  return absl::OkStatus();
+      auto kv, kv::Store::Open(JoinPath(config.data_dir, "store"), {}));
+  return Store::Open(std::move(kv), clock);
 }
-
-// Members in the order of construction; destruction is explicit in ~Plane.
-struct Plane::Impl {
-  PlaneConfig config;
-  std::unique_ptr<PlaneKeys> keys;
-  std::unique_ptr<Store> store;
-  std::unique_ptr<TrustRepository> trust;
-  std::unique_ptr<Blobs> blobs;
-  std::unique_ptr<RecordWriter> writer;
-  std::unique_ptr<Writers> writers;
-  std::unique_ptr<Nodes> nodes;
-  std::unique_ptr<Devices> devices;
-  std::unique_ptr<Revocations> revocations;
-  std::unique_ptr<Pairing> pairing;
-  std::unique_ptr<dht::Network> network;
-  std::unique_ptr<Publisher> publisher;
-  std::unique_ptr<Releases> releases;
-  std::unique_ptr<Deltas> deltas;
-  std::unique_ptr<Rollouts> rollouts;
-  std::unique_ptr<Telemetry> telemetry;
-  std::unique_ptr<Intake> intake;
-  std::unique_ptr<Puller> puller;
-  std::unique_ptr<PairListener> pair_listener;
-  std::unique_ptr<dht::OriginServer> origin;
-  std::unique_ptr<dht::FetchProcess> fetch;
-  std::unique_ptr<Seeder> seeder;
-  std::unique_ptr<RolloutDriver> driver;
-  std::unique_ptr<Access> access;
-  std::unique_ptr<Periodic> renewal;
-  std::unique_ptr<Periodic> housekeeping;
-  std::unique_ptr<ApiServer> api;
-
-  absl::Status BuildDomain(FileSystem& fs, Clock& clock);
-  absl::Status BuildNetwork(Clock& clock);
-  absl::Status BuildBulk();
-  absl::Status StartWorkers(FileSystem& fs);
-  absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
-  void Wire();
-  absl::Status PublishRevocations();
-};
 
 Plane::Plane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(PlaneKeys loaded, LoadPlaneKeys(config.data_dir, fs));
   keys = std::make_unique<PlaneKeys>(std::move(loaded));
-  SHOAL_ASSIGN_OR_RETURN(store, OpenStore(config, fs, clock));
+  SHOAL_ASSIGN_OR_RETURN(store, OpenPlaneStore(config, fs, clock));
   SHOAL_ASSIGN_OR_RETURN(
       trust,
       TrustRepository::Open(*store, *keys, clock, config.timestamp_lifetime));
@@ -240,69 +107,6 @@ absl::Status Plane::Impl::BuildBulk() {
 absl::Status Plane::Impl::PublishRevocations() {
   SHOAL_ASSIGN_OR_RETURN(const bool changed, revocations->Publish());
   return changed ? releases->SyncTree() : absl::OkStatus();
-}
-
-void Plane::Impl::Wire() {
-  using records::v1::RecordKind;
-  intake->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
-                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   return devices->OnReport(tx, record);
-                 });
-  intake->Handle(records::v1::RECORD_KIND_OUTCOME,
-                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   return rollouts->OnOutcome(tx, record);
-                 });
-  intake->Handle(records::v1::RECORD_KIND_HALT,
-                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   return rollouts->OnHalt(tx, record);
-                 });
-  intake->Handle(records::v1::RECORD_KIND_TELEMETRY,
-                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   return telemetry->OnRecord(tx, record);
-                 });
-  intake->Handle(records::v1::RECORD_KIND_PAIR_ANSWER,
-                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   return pairing->OnAnswer(tx, record);
-                 });
-  intake->Handle(records::v1::RECORD_KIND_COMMAND_RESULT,
-                 [](Transaction& tx, const dht::VerifiedRecord& record) {
-                   // Sealed to the operator's reply key: kept, not read.
-                   store::CommandResultRow row;
-                   row.set_record(record.bytes);
-                   tx.Put(kResults, HexEncode(record.digest), row);
-                   return absl::OkStatus();
-                 });
-  devices->OnDecommissioned([this] { return PublishRevocations(); });
-  nodes->OnChange([this](const records::v1::NodeDirectory& directory) {
-    network->SetDirectory(directory);
-    puller->SetDirectory(directory);
-  });
-  releases->OnCreated([this](const store::ReleaseRow& row) {
-    auto artifact = ArtifactOfRelease(row);
-    const absl::Status offered =
-        artifact.ok() ? seeder->Offer(*artifact) : artifact.status();
-    if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
-  });
-  deltas->OnMade([this](const dht::Artifact& artifact) {
-    const absl::Status offered = seeder->Offer(artifact);
-    if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
-  });
-  deltas->SetDemand([this] {
-    std::vector<store::ReleaseRow> wanted;
-    auto live = rollouts->Live();
-    if (!live.ok()) {
-      LogError("deltas_failed", {{"error", live.status()}});
-      return wanted;
-    }
-    for (const store::RolloutRow& row : *live) {
-      if (row.document_signed()) continue;
-      const auto& document = row.rollout().document();
-      auto release = releases->Row("releases/" + document.device_type() + "/" +
-                                   document.release().version());
-      if (release.ok()) wanted.push_back(*std::move(release));
-    }
-    return wanted;
-  });
 }
 
 // A port that the system chose is kept over restarts where it can be, so that

@@ -1,0 +1,94 @@
+// The inside of Plane: what it is made of (plane.cc), who tells whom
+// (plane_wiring.cc). plane_import.cc shares the store's opening.
+#ifndef SHOAL_SERVER_PLANE_IMPL_H_
+#define SHOAL_SERVER_PLANE_IMPL_H_
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "dht/records/network.h"
+#include "dht/swarm/fetch_process.h"
+#include "dht/swarm/origin_server.h"
+#include "server/api/api_server.h"
+#include "server/fleet/revocations.h"
+#include "server/plane.h"
+#include "server/pull/pair_listener.h"
+#include "server/pull/puller.h"
+#include "server/release/seeder.h"
+#include "server/rollout/driver.h"
+
+namespace shoal::server {
+
+// DATA/store, made if it is missing; "kv_busy" while another process has it.
+absl::StatusOr<std::unique_ptr<Store>> OpenPlaneStore(const PlaneConfig& config,
+                                                      FileSystem& fs,
+                                                      Clock& clock);
+
+// One thread that calls `work` about every `pause` until the store shuts down.
+class Periodic {
+ public:
+  Periodic(Store& store, absl::Duration pause, std::function<void()> work)
+      : thread_([&store, pause, work = std::move(work)] {
+          absl::Duration next = absl::ZeroDuration();
+          while (!store.shut_down()) {
+            const absl::Duration now = store.clock().MonotonicNow();
+            if (now >= next) {
+              next = now + pause;
+              work();
+            }
+            store.WaitForChange(store.revision(),
+                                std::min(pause, absl::Seconds(1)));
+          }
+        }) {}
+  ~Periodic() { thread_.join(); }
+
+ private:
+  std::thread thread_;
+};
+
+// Members in the order of construction; destruction is explicit in ~Plane.
+struct Plane::Impl {
+  PlaneConfig config;
+  std::unique_ptr<PlaneKeys> keys;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<TrustRepository> trust;
+  std::unique_ptr<Blobs> blobs;
+  std::unique_ptr<RecordWriter> writer;
+  std::unique_ptr<Writers> writers;
+  std::unique_ptr<Nodes> nodes;
+  std::unique_ptr<Devices> devices;
+  std::unique_ptr<Revocations> revocations;
+  std::unique_ptr<Pairing> pairing;
+  std::unique_ptr<dht::Network> network;
+  std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<Releases> releases;
+  std::unique_ptr<Deltas> deltas;
+  std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<Telemetry> telemetry;
+  std::unique_ptr<Intake> intake;
+  std::unique_ptr<Puller> puller;
+  std::unique_ptr<PairListener> pair_listener;
+  std::unique_ptr<dht::OriginServer> origin;
+  std::unique_ptr<dht::FetchProcess> fetch;
+  std::unique_ptr<Seeder> seeder;
+  std::unique_ptr<RolloutDriver> driver;
+  std::unique_ptr<Access> access;
+  std::unique_ptr<Periodic> renewal;
+  std::unique_ptr<Periodic> housekeeping;
+  std::unique_ptr<ApiServer> api;
+
+  absl::Status BuildDomain(FileSystem& fs, Clock& clock);
+  absl::Status BuildNetwork(Clock& clock);
+  absl::Status BuildBulk();
+  absl::Status StartWorkers(FileSystem& fs);
+  absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
+  void Wire();
+  absl::Status PublishRevocations();
+};
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_PLANE_IMPL_H_

@@ -1,0 +1,70 @@
+#include "common/bytes.h"
+#include "common/log.h"
+#include "server/plane_impl.h"
+
+namespace shoal::server {
+
+void Plane::Impl::Wire() {
+  using records::v1::RecordKind;
+  intake->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return devices->OnReport(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_OUTCOME,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return rollouts->OnOutcome(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_HALT,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return rollouts->OnHalt(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_TELEMETRY,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return telemetry->OnRecord(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_PAIR_ANSWER,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return pairing->OnAnswer(tx, record);
+                 });
+  intake->Handle(records::v1::RECORD_KIND_COMMAND_RESULT,
+                 [](Transaction& tx, const dht::VerifiedRecord& record) {
+                   // Sealed to the operator's reply key: kept, not read.
+                   store::CommandResultRow row;
+                   row.set_record(record.bytes);
+                   tx.Put(kResults, HexEncode(record.digest), row);
+                   return absl::OkStatus();
+                 });
+  devices->OnDecommissioned([this] { return PublishRevocations(); });
+  nodes->OnChange([this](const records::v1::NodeDirectory& directory) {
+    network->SetDirectory(directory);
+    puller->SetDirectory(directory);
+  });
+  releases->OnCreated([this](const store::ReleaseRow& row) {
+    auto artifact = ArtifactOfRelease(row);
+    const absl::Status offered =
+        artifact.ok() ? seeder->Offer(*artifact) : artifact.status();
+    if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
+  });
+  deltas->OnMade([this](const dht::Artifact& artifact) {
+    const absl::Status offered = seeder->Offer(artifact);
+    if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
+  });
+  deltas->SetDemand([this] {
+    std::vector<store::ReleaseRow> wanted;
+    auto live = rollouts->Live();
+    if (!live.ok()) {
+      LogError("deltas_failed", {{"error", live.status()}});
+      return wanted;
+    }
+    for (const store::RolloutRow& row : *live) {
+      if (row.document_signed()) continue;
+      const auto& document = row.rollout().document();
+      auto release = releases->Row("releases/" + document.device_type() + "/" +
+                                   document.release().version());
+      if (release.ok()) wanted.push_back(*std::move(release));
+    }
+    return wanted;
+  });
+}
+
+}  // namespace shoal::server
