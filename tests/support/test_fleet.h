@@ -148,6 +148,9 @@ class TestFleet {
 
  private:
   explicit TestFleet(TestFleetOptions options);
+  // A self-issued certificate for servers and clients on this machine.
+  static absl::StatusOr<crypto::TlsKeyPair> MakeTls(const std::string& name,
+                                                    absl::Time now);
   absl::Status Build(const std::string& directory);
   absl::Status WriteRole(const std::string& role, uint64_t version,
                          std::string_view bytes);
