@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/boot/boot_env.h"
+#include "agent/boot/boot_pace.h"
 #include "agent/engine/health.h"
 #include "agent/install/slots.h"
 #include "agent/state/agent_config.h"
@@ -25,11 +26,6 @@ namespace {
 
 std::atomic<int> stop_signal{0};
 void OnSignal(int signal) { stop_signal = signal; }
-
-absl::Duration ResetPause(int resets_in_a_row) {
-  return std::min(absl::Seconds(30), absl::Milliseconds(200) *
-                                         (1 << std::min(resets_in_a_row, 8)));
-}
 
 // Sleeps, but not past a signal.
 void Pause(absl::Duration time) {
@@ -78,7 +74,7 @@ absl::Status Loop(const AgentConfig& config) {
   FileSystem& fs = RealFileSystem();
   const std::string directory = JoinPath(config.data_directory, "boot");
   FileSlots slots(fs, config.data_directory);
-  int resets = 0;
+  BootPace pace;
   while (stop_signal == 0) {
     SHOAL_ASSIGN_OR_RETURN(const RunningSlot slot, BootOnce(fs, directory));
     LogInfo("boot", {{"slot", slot.slot},
@@ -89,15 +85,23 @@ absl::Status Loop(const AgentConfig& config) {
       // image the agent is started all the same: it is what can still help.
       if (slot.trial) continue;
     }
-    SHOAL_ASSIGN_OR_RETURN(const ExitStatus end, RunAgent(config, slot));
-    if (end.ok() || stop_signal != 0) return absl::OkStatus();
-    if (end.exited && end.code == kRebootExitCode) {
-      LogInfo("reboot", {{"slot", slot.slot}});
-      resets = 0;
-      continue;
-    }
-    LogWarn("reset", {{"slot", slot.slot}, {"agent", end.ToString()}});
-    Pause(ResetPause(resets++));
+    const absl::Time began = absl::Now();
+    const auto end = RunAgent(config, slot);
+    if ((end.ok() && end->ok()) || stop_signal != 0) return absl::OkStatus();
+    const bool asked = end.ok() && end->exited && end->code == kRebootExitCode;
+    const absl::Duration pause = pace.After(absl::Now() - began, asked);
+    if (asked)
+      LogInfo("reboot",
+              {{"slot", slot.slot}, {"pause", absl::FormatDuration(pause)}});
+    else if (end.ok())
+      LogWarn("reset", {{"slot", slot.slot},
+                        {"agent", end->ToString()},
+                        {"pause", absl::FormatDuration(pause)}});
+    else  // It can't even be started; a trial's tries are used up all the same.
+      LogError("reset", {{"slot", slot.slot},
+                         {"error", end.status()},
+                         {"pause", absl::FormatDuration(pause)}});
+    Pause(pause);
   }
   return absl::OkStatus();
 }

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_split.h"
 #include "common/bytes.h"
@@ -174,9 +176,16 @@ bool InWindows(const std::vector<policy::v1::TimeWindow>& windows,
 }
 
 absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
-  SHOAL_ASSIGN_OR_RETURN(Config config, Config::Load(path));
+  // All paths of the configuration are relative to its file, and every program
+  // that the agent starts has a working directory of its own.
+  std::error_code error;
+  const std::string absolute = std::filesystem::absolute(path, error).string();
+  if (error)
+    return InvalidArgument("bad_config",
+                           fmt::format("{}: {}", path, error.message()));
+  SHOAL_ASSIGN_OR_RETURN(Config config, Config::Load(absolute));
   AgentConfig c;
-  c.path = path;
+  c.path = absolute;
   c.data_directory = config.Path("data", ".");
   c.log_level = config.String("log.level", "info");
   c.device_type = config.RequiredString("device.type");

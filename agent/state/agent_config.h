@@ -36,7 +36,7 @@ struct CommandDefinition {
 };
 
 struct AgentConfig {
-  std::string path;            // of the file itself
+  std::string path;            // of the file itself, absolute
   std::string data_directory;  // everything the agent writes is below it
   std::string device_type;
   std::string fleet_id;  // 32 bytes, or empty: known from pairing only

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "agent/state/agent_config.h"
 #include "tests/unit/agent/engine_rig.h"
 
@@ -7,6 +9,20 @@ namespace {
 using shoal::testing::FailsBecause;
 using shoal::testing::TempDir;
 using testing::WriteFile;
+
+TEST(AgentConfig, ARelativePathGivesAbsoluteDirectories) {
+  TempDir dir;
+  WriteFile(dir.File("agent.toml"), "[device]\ntype = \"gateway\"\n");
+  const std::string before = std::filesystem::current_path();
+  std::filesystem::current_path(dir.path());
+  const auto config = AgentConfig::Load("agent.toml");
+  std::filesystem::current_path(before);
+  ASSERT_OK(config);
+  EXPECT_EQ(config->path, dir.File("agent.toml"));
+  EXPECT_TRUE(config->data_directory.starts_with(dir.path()))
+      << config->data_directory;
+  EXPECT_EQ(config->StateDirectory()[0], '/');
+}
 
 TEST(AgentConfig, ReadsEveryPart) {
   TempDir dir;
