@@ -34,7 +34,11 @@ absl::Status DeviceState::Change(
   std::lock_guard lock(mutex_);
   StateData next = data_;
   change(next);
-  SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(path_, EncodeState(next), 0600));
+  const std::string text = EncodeState(next);
+  // What is remembered is what a restart would read, so that a report which is
+  // signed again after power loss is the same to the bit.
+  SHOAL_ASSIGN_OR_RETURN(next, DecodeState(text));
+  SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(path_, text, 0600));
   data_ = std::move(next);
   return absl::OkStatus();
 }

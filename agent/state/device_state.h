@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct RolloutMemory {
   int64_t last_attempt_ms = 0;
   bool finished = false;  // committed: it never starts again
   uint64_t order = 0;
+  std::set<std::string> refusals;  // reasons that an outcome told already
 };
 
 struct HaltMemory {
@@ -67,7 +69,8 @@ class DeviceState {
 
   StateData Get() const;
   // Applies `change` to a copy and writes it. After OK it is on disk; after an
-  // error nothing has changed, neither here nor there.
+  // error nothing has changed, neither here nor there. Texts that are not
+  // UTF-8 come back with their bad bytes replaced, as after a restart.
   absl::Status Change(const std::function<void(StateData&)>& change);
 
  private:

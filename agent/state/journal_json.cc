@@ -1,4 +1,5 @@
-// The journal's text form. Bytes are hex. Fields that are missing get their
+// The journal's text form. Digests and the like are hex; texts are texts, bytes
+// in them that are no UTF-8 being replaced. Fields that are missing get their
 // defaults, so that a newer agent reads an older journal.
 #include <nlohmann/json.hpp>
 
@@ -72,8 +73,8 @@ json ToJson(const UpdateRecord& u) {
             {"bytes_from_origin", u.bytes_from_origin},
             {"result", static_cast<int>(u.result)},
             {"reason", u.reason},
-            {"message", HexEncode(u.message)},
-            {"health_output", HexEncode(u.health_output)},
+            {"message", u.message},
+            {"health_output", u.health_output},
             {"started_ms", u.started_ms},
             {"finished_ms", u.finished_ms},
             {"outcome_counter", u.outcome_counter}};
@@ -117,8 +118,8 @@ UpdateRecord UpdateFrom(const json& j) {
     throw std::runtime_error("update.result: unknown");
   u.result = static_cast<UpdateResult>(result);
   u.reason = j.value("reason", "");
-  u.message = Bytes(j, "message");
-  u.health_output = Bytes(j, "health_output");
+  u.message = j.value("message", "");
+  u.health_output = j.value("health_output", "");
   u.started_ms = j.value("started_ms", int64_t{0});
   u.finished_ms = j.value("finished_ms", int64_t{0});
   u.outcome_counter = j.value("outcome_counter", uint64_t{0});
@@ -145,20 +146,20 @@ std::string EncodeState(const StateData& d) {
                          {"attempts", r.attempts},
                          {"last_attempt_ms", r.last_attempt_ms},
                          {"finished", r.finished},
-                         {"order", r.order}};
+                         {"order", r.order},
+                         {"refusals", r.refusals}};
   for (const auto& [digest, h] : d.halts)
     j["halts"][digest] = {{"rollout_id", h.rollout_id},
                           {"counter", h.counter},
-                          {"reason", HexEncode(h.reason)}};
-  // Texts from elsewhere are kept as hex: they may not be UTF-8.
+                          {"reason", h.reason}};
   if (d.last_refusal)
     j["last_refusal"] = {{"case", d.last_refusal->what},
                          {"reason", d.last_refusal->reason},
-                         {"message", HexEncode(d.last_refusal->message)},
+                         {"message", d.last_refusal->message},
                          {"time_ms", d.last_refusal->time_ms}};
   if (d.update) j["update"] = ToJson(*d.update);
   if (d.last_update) j["last_update"] = ToJson(*d.last_update);
-  return j.dump(1) + "\n";
+  return j.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 absl::StatusOr<StateData> DecodeState(std::string_view text) {
@@ -182,17 +183,18 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
           .attempts = r.value("attempts", uint32_t{0}),
           .last_attempt_ms = r.value("last_attempt_ms", int64_t{0}),
           .finished = r.value("finished", false),
-          .order = r.value("order", uint64_t{0})};
+          .order = r.value("order", uint64_t{0}),
+          .refusals = r.value("refusals", std::set<std::string>())};
     const json halts = j.value("halts", json::object());
     for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),
                          .counter = h.value("counter", uint64_t{0}),
-                         .reason = Bytes(h, "reason")};
+                         .reason = h.value("reason", "")};
     if (j.contains("last_refusal")) {
       const json& r = j["last_refusal"];
       d.last_refusal = Refusal{.what = r.value("case", ""),
                                .reason = r.value("reason", ""),
-                               .message = Bytes(r, "message"),
+                               .message = r.value("message", ""),
                                .time_ms = r.value("time_ms", int64_t{0})};
     }
     if (j.contains("update")) d.update = UpdateFrom(j["update"]);

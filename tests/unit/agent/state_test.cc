@@ -11,19 +11,35 @@ using shoal::testing::FailsBecause;
 using shoal::testing::TempDir;
 using testing::WriteFile;
 
+TEST(DeviceState, TextsAreReadableAndBadBytesAreReplacedAtOnce) {
+  TempDir dir;
+  const std::string path = dir.File("journal.json");
+  ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
+  ASSERT_OK(state->Change([](StateData& d) {
+    d.last_refusal = Refusal{"update", "below_floor", "too old: 3 \xff", 5};
+  }));
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       RealFileSystem().Read(path, 1 << 20));
+  EXPECT_NE(text.find("too old: 3 "), std::string::npos) << text;
+  ASSERT_OK_AND_ASSIGN(auto again, DeviceState::Open(RealFileSystem(), path));
+  EXPECT_EQ(state->Get().last_refusal->message,
+            again->Get().last_refusal->message);
+  EXPECT_EQ(again->Get().last_refusal->message, "too old: 3 \xef\xbf\xbd");
+}
+
 TEST(DeviceState, SurvivesARestartWhole) {
   TempDir dir;
   const std::string path = dir.File("journal.json");
   UpdateRecord update = testing::Rig().NewUpdate(true);
   update.state = UpdateState::kInstalling;
-  update.message = "bytes \xff\x00 of any kind";
+  update.message = "two\nlines, \"quoted\", \xc3\xa9";
   update.resume_state = std::string("\0\1\2", 3);
   {
     ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
     ASSERT_OK(state->Change([&](StateData& d) {
       d.floor = 7;
       d.update = update;
-      d.halts["ab"] = {"r1", 2, "smoke\xff"};
+      d.halts["ab"] = {"r1", 2, "smoke"};
       d.seen_commands["cc"] = 123;
       d.last_refusal = Refusal{"update", "below_floor", "…", 5};
       d.rollouts["r1"].digest = std::string(32, '\xee');
@@ -37,7 +53,7 @@ TEST(DeviceState, SurvivesARestartWhole) {
   EXPECT_EQ(data.update->message, update.message);
   EXPECT_EQ(data.update->resume_state, update.resume_state);
   EXPECT_EQ(data.update->delta->from_sha256, update.delta->from_sha256);
-  EXPECT_EQ(data.halts.at("ab").reason, "smoke\xff");
+  EXPECT_EQ(data.halts.at("ab").reason, "smoke");
   EXPECT_EQ(data.last_refusal->reason, "below_floor");
   EXPECT_EQ(data.rollouts.at("r1").digest, std::string(32, '\xee'));
   EXPECT_EQ(EncodeState(data), EncodeState(*DecodeState(EncodeState(data))));
