@@ -21,6 +21,8 @@ const char* ResultName(UpdateResult result) {
       return "success";
     case UpdateResult::kRolledBack:
       return "rolled_back";
+    case UpdateResult::kRefused:
+      return "refused";
     case UpdateResult::kFailed:
       return "failed";
     case UpdateResult::kNone:

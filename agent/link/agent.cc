@@ -18,7 +18,6 @@
 namespace shoal::agent {
 namespace {
 
-constexpr size_t kMaxQueued = 256;
 constexpr absl::Duration kRetryRefresh = absl::Seconds(5);
 constexpr absl::Duration kHeartbeat = absl::Minutes(1);
 
@@ -84,201 +83,13 @@ absl::Status Agent::Prepare() {
   fetch.limits.upload_bytes_per_second = config_.upload_limit;
   fetch.limits.download_bytes_per_second = config_.download_limit;
   fetch.limits.allow_upload = config_.seed_time > absl::ZeroDuration();
-  SHOAL_ASSIGN_OR_RETURN(fetch_, dht::FetchProcess::Open(std::move(fetch)));
+  if (!fs_.Exists(fetch.program))
+    return NotFound("io_not_found", fetch.program + " is missing");
+  fetch_ = std::make_unique<LazyFetch>(std::move(fetch), clock_);
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
   last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
       last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
   return absl::OkStatus();
-}
-
-EngineOptions Agent::MakeEngineOptions() {
-  EngineOptions o;
-  o.fs = &fs_;
-  o.clock = &clock_;
-  o.state = state_.get();
-  o.slots = slots_.get();
-  o.download_directory = config_.DownloadDirectory();
-  o.patch_program = JoinPath(config_.program_directory, "shoal-patch");
-  o.boot_tries = config_.boot_tries;
-  o.fetch = [this](
-                const ArtifactSource& source, const std::string& path,
-                const std::atomic<bool>& cancel) -> absl::StatusOr<FetchStats> {
-    std::shared_ptr<FleetLink> link;
-    {
-      std::lock_guard lock(link_mutex_);
-      link = shared_link_;
-    }
-    if (!link) return Unavailable("no_network", "this device is not paired");
-    return link->artifacts().Fetch(source, path, cancel);
-  };
-  o.patch = [](const PatchJob& job, const PatchProgress& progress) {
-    return RunPatch(job, progress);
-  };
-  o.health = [this](const RunningImage& running) {
-    return RunHealthCheck(config_.health_command, config_.health_timeout,
-                          running);
-  };
-  o.report = [this](const UpdateRecord& update, const RunningImage& running) {
-    return ReportOutcome(update, running);
-  };
-  o.may_restart = [this] {
-    return InWindows(config_.windows, LocalTimeAt(clock_.WallNow()));
-  };
-  return o;
-}
-
-absl::Status Agent::ReportOutcome(const UpdateRecord& update,
-                                  const RunningImage& running) {
-  std::shared_ptr<FleetLink> link;
-  {
-    std::lock_guard lock(link_mutex_);
-    link = shared_link_;
-  }
-  if (!link) {
-    const auto membership = LoadMembership(fs_, config_.StateDirectory());
-    SHOAL_RETURN_IF_ERROR(membership);
-    // An unpaired device has nobody to tell. A paired one tells later.
-    if (!membership->has_value()) return absl::OkStatus();
-    return Unavailable("no_network", "the link is not up yet");
-  }
-  return link->spool().Add(
-      MakeOutcomeRecord(link->out(), link->places(), update, running));
-}
-
-void Agent::EngineLoop() {
-  bool told = false;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      engine_wake_.wait_for(lock, std::chrono::seconds(1),
-                            [this] { return engine_stop_ || engine_work_; });
-      if (engine_stop_) return;
-      engine_work_ = false;
-    }
-    const auto next = engine_->Run();
-    if (!next.ok()) {
-      LogWarn("update_waits", {{"error", next.status()}});
-      std::unique_lock lock(mutex_);
-      engine_wake_.wait_for(lock, std::chrono::seconds(2),
-                            [this] { return engine_stop_; });
-      continue;
-    }
-    if (*next != Engine::Next::kReboot) {
-      std::lock_guard lock(mutex_);
-      wake_.notify_all();  // it may have become idle
-      continue;
-    }
-    const auto update = state_->Get().update;
-    // Rolling back never waits for anybody.
-    if (!config_.reboot_automatically && update &&
-        update->state == UpdateState::kRebooting) {
-      if (!told)
-        LogInfo("restart_needed", {{"version", update->image.version}});
-      told = true;
-      continue;
-    }
-    std::lock_guard lock(mutex_);
-    reboot_ = true;
-    wake_.notify_all();
-    return;
-  }
-}
-
-void Agent::WakeEngine() {
-  {
-    std::lock_guard lock(mutex_);
-    engine_work_ = true;
-  }
-  engine_wake_.notify_all();
-}
-
-absl::Status Agent::GoOnline(Membership membership) {
-  FleetLinkOptions options;
-  options.config = &config_;
-  options.fs = &fs_;
-  options.clock = &clock_;
-  options.keys = &*keys_;
-  options.state = state_.get();
-  options.fetch = fetch_.get();
-  options.membership = std::move(membership);
-  options.on_record = [this](const dht::VerifiedRecord& record) {
-    std::lock_guard lock(mutex_);
-    if (records_.size() >= kMaxQueued) records_.pop_front();
-    records_.push_back(record);
-    wake_.notify_all();
-  };
-  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<FleetLink> opened,
-                         FleetLink::Open(std::move(options)));
-  std::shared_ptr<FleetLink> link = std::move(opened);
-  SHOAL_ASSIGN_OR_RETURN(
-      telemetry_, TelemetrySender::Open(
-                      fs_, JoinPath(config_.StateDirectory(), "telemetry"),
-                      &link->places(), &link->out()));
-  commands_ = std::make_unique<CommandRunner>(&config_, &*keys_, state_.get(),
-                                              &link->holder(), &link->places(),
-                                              &link->out());
-  decider_ = std::make_unique<Decider>(&config_, &fs_, state_.get(),
-                                       engine_.get(), link.get());
-  link_ = link.get();
-  {
-    std::lock_guard lock(link_mutex_);
-    shared_link_ = std::move(link);
-  }
-  LogInfo("online",
-          {{"device", HexEncode(link_->out().membership().device_id())},
-           {"dht", link_->network().bound_address()},
-           {"swarm", fetch_->swarm_address()}});
-  refresh_now_ = true;
-  WakeEngine();
-  return absl::OkStatus();
-}
-
-void Agent::StepPairing() {
-  if (pairing_over_) return;
-  const auto trouble = [this](const absl::Status& status) {
-    if (last_trouble_ == ReasonOf(status)) return;
-    last_trouble_ = ReasonOf(status);
-    NoteRefusal(*state_, clock_, "pairing", status);
-  };
-  if (!pairing_) {
-    const auto text = fs_.Read(config_.ticket_file, 8192);
-    const auto ticket =
-        text.ok() ? ParseTicket(*text)
-                  : absl::StatusOr<pairing::v1::ClaimTicket>(text.status());
-    if (!ticket.ok()) {
-      trouble(ticket.status());
-      return;
-    }
-    PairingOptions options;
-    options.fs = &fs_;
-    options.clock = &clock_;
-    options.config = &config_;
-    options.keys = &*keys_;
-    options.fetch = fetch_.get();
-    options.ticket = *ticket;
-    options.inventory = Inventory();
-    auto opened = Pairing::Open(std::move(options));
-    if (!opened.ok()) {
-      trouble(opened.status());
-      pairing_over_ = ReasonOf(opened.status()) == "ticket_expired";
-      return;
-    }
-    pairing_ = *std::move(opened);
-    LogInfo("pairing", {{"fleet", HexEncode(ticket->fleet_id())}});
-  }
-  auto paired = pairing_->Step();
-  if (!paired.ok()) {
-    trouble(paired.status());
-    const std::string reason = ReasonOf(paired.status());
-    pairing_over_ = reason == "ticket_expired" || reason == "wrong_device_type";
-    return;
-  }
-  if (!*paired) return;
-  pairing_.reset();
-  LogInfo("paired", {{"device", HexEncode((*paired)->device_id())},
-                     {"fleet", HexEncode((*paired)->fleet_id)}});
-  if (const absl::Status status = GoOnline(**std::move(paired)); !status.ok())
-    LogError("link_failed", {{"error", status}});
 }
 
 bool Agent::Due(absl::Duration& last, absl::Duration period) {
@@ -338,6 +149,7 @@ void Agent::Refresh() {
 
 void Agent::Turn() {
   ServeInstallRequest();
+  fetch_->EndIfIdle();
   if (link_ == nullptr) {
     if (!config_.ticket_file.empty()) StepPairing();
     WriteLive(link_ == nullptr ? "not_paired" : "");
@@ -353,6 +165,10 @@ void Agent::Turn() {
   const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
   if (refresh_now_ || since >= config_.poll_interval ||
       (refresh_again_ && since >= kRetryRefresh)) {
+    // Without listening this is when halts, commands and the rest are seen.
+    if (!config_.listen)
+      for (const dht::VerifiedRecord& record : link_->LookUp())
+        TakeRecord(record);
     Refresh();
     look = true;
   }

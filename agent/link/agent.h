@@ -17,6 +17,7 @@
 #include "agent/link/commands.h"
 #include "agent/link/decide.h"
 #include "agent/link/fleet_link.h"
+#include "agent/link/lazy_fetch.h"
 #include "agent/link/pairing.h"
 #include "agent/link/telemetry.h"
 
@@ -65,7 +66,7 @@ class Agent {
   std::unique_ptr<FileSlots> slots_;
   std::optional<DeviceKeys> keys_;
   RunningImage running_;  // with the digest of its real bytes
-  std::unique_ptr<dht::FetchProcess> fetch_;
+  std::unique_ptr<LazyFetch> fetch_;
 
   // What the engine thread needs of the link; set once, when paired.
   std::mutex link_mutex_;

@@ -21,15 +21,53 @@ absl::Status Wait(const std::string& reason, std::string_view message = "") {
 
 }  // namespace
 
-void Decider::Refuse(const std::string& rollout, const absl::Status& status) {
-  const std::string key = rollout + "/" + ReasonOf(status);
+void Decider::Refuse(const RolloutEntry& entry, const absl::Status& status) {
+  const std::string key = entry.document.id() + "/" + ReasonOf(status);
   if (key == last_refusal_) return;
   last_refusal_ = key;
   NoteRefusal(*state_, *link_->out().clock(), "update", status);
+  const absl::Status reported = ReportRefusal(entry.document, status);
+  if (!reported.ok()) LogWarn("refusal_unreported", {{"error", reported}});
+}
+
+absl::Status Decider::ReportRefusal(
+    const rollout::v1::RolloutDocument& document, const absl::Status& why) {
+  const std::string reason = ReasonOf(why);
+  // Metadata that ran out says nothing of this rollout.
+  if (reason == "expired_metadata") return absl::OkStatus();
+  const int phase = rules::PhaseOf(document, link_->AssignedFacts());
+  if (phase < 0) return absl::OkStatus();
+  const std::string& id = document.id();
+  UpdateRecord update;
+  bool told = false;
+  // The number is durable before anything is signed with it (T27). What was
+  // installed once is not called refused afterwards.
+  SHOAL_RETURN_IF_ERROR(state_->Change([&](StateData& d) {
+    const RolloutMemory& memory = d.rollouts[id];
+    told = memory.finished || memory.refusals.contains(reason);
+    if (!told) update.outcome_counter = ++d.outcome_counter;
+  }));
+  if (told) return absl::OkStatus();
+  update.rollout_id = id;
+  update.rollout_version = document.version();
+  update.phase = static_cast<uint32_t>(phase);
+  update.outcome_shard = std::to_string(
+      dht::OutcomeShardOf(link_->out().membership().device_id(),
+                          rules::OutcomeShards(document, phase)));
+  update.result = UpdateResult::kRefused;
+  update.reason = reason;
+  update.message = std::string(why.message());
+  update.started_ms = update.finished_ms =
+      absl::ToUnixMillis(link_->out().clock()->WallNow());
+  SHOAL_RETURN_IF_ERROR(link_->spool().Add(
+      MakeOutcomeRecord(link_->out(), link_->places(), update, *running_)));
+  return state_->Change(
+      [&](StateData& d) { d.rollouts[id].refusals.insert(reason); });
 }
 
 bool Decider::Decide(const RunningImage& running) {
   waiting_.clear();
+  running_ = &running;
   if (state_->Get().update) return false;
   // All documents are noted, also those that are not for this device now:
   // versions only grow (T22).
@@ -49,7 +87,7 @@ bool Decider::Decide(const RunningImage& running) {
       }
     }
     if (!noted.ok()) {
-      Refuse(id, noted);
+      Refuse(entry, noted);
       waiting_ = ReasonOf(noted);
       return false;
     }
@@ -64,7 +102,7 @@ bool Decider::Decide(const RunningImage& running) {
     if (status.ok()) return began;
     waiting_ = ReasonOf(status);
     // Waiting is no refusal.
-    if (!absl::IsUnavailable(status)) Refuse(entry.document.id(), status);
+    if (!absl::IsUnavailable(status)) Refuse(entry, status);
     return false;
   }
   return false;

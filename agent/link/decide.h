@@ -29,13 +29,17 @@ class Decider {
   absl::StatusOr<rules::StartDecision> Turn(const RolloutEntry& entry,
                                             const StateData& state);
   absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document) const;
-  void Refuse(const std::string& rollout, const absl::Status& status);
+  void Refuse(const RolloutEntry& entry, const absl::Status& status);
+  // Tells the operator, once for each rollout and reason, restarts included.
+  absl::Status ReportRefusal(const rollout::v1::RolloutDocument& document,
+                             const absl::Status& why);
 
   const AgentConfig* config_;
   FileSystem* fs_;
   DeviceState* state_;
   Engine* engine_;
   FleetLink* link_;
+  const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
   std::string last_refusal_;  // rollout and reason: each is noted once
   absl::Time last_sample_ = absl::InfinitePast();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -15,6 +16,7 @@
 namespace shoal::agent {
 namespace {
 
+constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
 constexpr uint32_t kSampleWanted = 20;
@@ -111,13 +113,39 @@ absl::Status FleetLink::Start() {
   return absl::OkStatus();
 }
 
+std::vector<std::string> FleetLink::Places() const {
+  return {places_.Assignment(o_.membership.device_id()),
+          places_.Command(o_.membership.device_id()),
+          places_.Halt(o_.config->device_type), places_.NodeDirectory()};
+}
+
 void FleetLink::ListenForAll() {
-  for (const std::string& place :
-       {places_.Head(o_.config->device_type),
-        places_.Assignment(o_.membership.device_id()),
-        places_.Command(o_.membership.device_id()),
-        places_.Halt(o_.config->device_type), places_.NodeDirectory()})
+  network_->Listen(places_.Head(o_.config->device_type), o_.on_record);
+  for (const std::string& place : Places())
     network_->Listen(place, o_.on_record);
+}
+
+std::vector<dht::VerifiedRecord> FleetLink::LookUp() {
+  using Found = std::vector<dht::VerifiedRecord>;
+  std::vector<std::future<Found>> answers;
+  for (const std::string& place : Places()) {
+    auto answer = std::make_shared<std::promise<Found>>();
+    answers.push_back(answer->get_future());
+    network_->Get(place, kLookUp, [answer](Found found) {
+      answer->set_value(std::move(found));
+    });
+  }
+  std::set<std::string> digests;
+  Found fresh;
+  for (std::future<Found>& answer : answers)
+    for (dht::VerifiedRecord& record : answer.get()) {
+      digests.insert(record.digest);
+      if (!looked_up_.contains(record.digest))
+        fresh.push_back(std::move(record));
+    }
+  looked_up_ = std::move(digests);
+  LogDebug("looked_up", {{"fresh", fresh.size()}});
+  return fresh;
 }
 
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct FleetLinkOptions {
   Clock* clock = nullptr;
   const DeviceKeys* keys = nullptr;
   DeviceState* state = nullptr;
-  dht::FetchProcess* fetch = nullptr;
+  LazyFetch* fetch = nullptr;
   Membership membership;
   // HEAD, ASSIGNMENT, HALT, NODE_DIRECTORY and COMMAND records as they come,
   // verified; called on the network's thread, must not block.
@@ -67,6 +68,11 @@ class FleetLink {
   std::vector<rules::OutcomeCount> ReadSamples(
       const rollout::v1::RolloutDocument& document, int last_phase);
 
+  // What lies now at the places that are listened at otherwise, HEAD apart,
+  // which Refresh() looks up; what the last call gave is left out. For
+  // configurations without listening. Blocks some seconds at most.
+  std::vector<dht::VerifiedRecord> LookUp();
+
   // A record of on_record. OK, or why it is ignored.
   void TakeHead(const dht::VerifiedRecord& record) {
     source_->OfferHead(record);
@@ -96,6 +102,7 @@ class FleetLink {
       : o_(std::move(options)),
         places_(o_.membership.grant.network().place_key()) {}
   absl::Status Start();
+  std::vector<std::string> Places() const;  // to listen at, without HEAD
   void ListenForAll();
   absl::Status RebuildTrust(signing::Fetcher* source);
   absl::Status LoadRollouts(signing::Fetcher* source);
@@ -111,7 +118,8 @@ class FleetLink {
   std::unique_ptr<signing::Updater> updater_;
   std::unique_ptr<DhtFetcher> source_;
   std::vector<RolloutEntry> rollouts_;
-  std::string trust_key_;  // of what the resolver was last told
+  std::set<std::string> looked_up_;  // digests
+  std::string trust_key_;            // of what the resolver was last told
 };
 
 // How often each device of `phase` succeeded or failed, by its latest outcome.

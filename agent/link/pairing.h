@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "agent/link/lazy_fetch.h"
 #include "agent/link/trust.h"
 #include "agent/state/agent_config.h"
 #include "agent/state/identity.h"
@@ -29,7 +30,7 @@ struct PairingOptions {
   Clock* clock = nullptr;
   const AgentConfig* config = nullptr;
   const DeviceKeys* keys = nullptr;
-  dht::FetchProcess* fetch = nullptr;  // may be null: records only
+  LazyFetch* fetch = nullptr;  // may be null: records only
   pairing::v1::ClaimTicket ticket;
   std::map<std::string, std::string> inventory;
 };

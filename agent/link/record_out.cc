@@ -15,6 +15,8 @@ records::v1::OutcomeResult ResultOf(UpdateResult result) {
       return records::v1::OUTCOME_RESULT_ROLLED_BACK;
     case UpdateResult::kFailed:
       return records::v1::OUTCOME_RESULT_FAILED;
+    case UpdateResult::kRefused:
+      return records::v1::OUTCOME_RESULT_REFUSED;
     case UpdateResult::kNone:
       break;
   }

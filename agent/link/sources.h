@@ -12,9 +12,9 @@
 
 #include "absl/status/statusor.h"
 #include "agent/engine/engine.h"
+#include "agent/link/lazy_fetch.h"
 #include "dht/records/network.h"
 #include "dht/records/place.h"
-#include "dht/swarm/fetch_process.h"
 #include "signing/verify/fetcher.h"
 
 namespace shoal::agent {
@@ -38,7 +38,7 @@ class DhtFetcher final : public signing::Fetcher {
  public:
   // None is owned; all outlive it. `fetch` may be null: records only.
   DhtFetcher(dht::Network* network, const dht::PlaceNamer* places,
-             dht::FetchProcess* fetch, const NodeAddresses* nodes,
+             LazyFetch* fetch, const NodeAddresses* nodes,
              std::string device_type)
       : network_(network),
         places_(places),
@@ -64,7 +64,7 @@ class DhtFetcher final : public signing::Fetcher {
                                           std::optional<std::string> sha256);
   dht::Network* network_;
   const dht::PlaceNamer* places_;
-  dht::FetchProcess* fetch_;
+  LazyFetch* fetch_;
   const NodeAddresses* nodes_;
   const std::string device_type_;
   std::optional<dht::VerifiedRecord> pushed_;
@@ -74,7 +74,7 @@ class DhtFetcher final : public signing::Fetcher {
 class ArtifactFetcher {
  public:
   ArtifactFetcher(dht::Network* network, const dht::PlaceNamer* places,
-                  dht::FetchProcess* fetch, const NodeAddresses* nodes,
+                  LazyFetch* fetch, const NodeAddresses* nodes,
                   bool seed_afterwards)
       : network_(network),
         places_(places),
@@ -83,7 +83,7 @@ class ArtifactFetcher {
         seed_afterwards_(seed_afterwards) {}
 
   // Peers come from provider records, as they are now and as they arrive, and
-  // from the node directory. "cancelled", or FetchProcess's reasons.
+  // from the node directory. "cancelled", or LazyFetch's reasons.
   absl::StatusOr<FetchStats> Fetch(const ArtifactSource& source,
                                    const std::string& path,
                                    const std::atomic<bool>& cancel);
@@ -91,7 +91,7 @@ class ArtifactFetcher {
  private:
   dht::Network* network_;
   const dht::PlaceNamer* places_;
-  dht::FetchProcess* fetch_;
+  LazyFetch* fetch_;
   const NodeAddresses* nodes_;
   const bool seed_afterwards_;
 };

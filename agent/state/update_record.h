@@ -46,7 +46,8 @@ struct DeltaSource {
   uint64_t memory = 0;
 };
 
-enum class UpdateResult { kNone, kSuccess, kRolledBack, kFailed };
+// kRefused is never an update's in the journal: refused is what never began.
+enum class UpdateResult { kNone, kSuccess, kRolledBack, kFailed, kRefused };
 
 struct UpdateRecord {
   UpdateState state = UpdateState::kIdle;

@@ -188,6 +188,18 @@ TEST_F(PairedTest,
       "event=update_refused reason=policy_denied"));
   EXPECT_EQ(device_->RunningVersion(), "factory");
   EXPECT_EQ(device_->Status()["last_refusal"]["reason"], "policy_denied");
+  // The operator learns why, once, a restart of the device included.
+  ASSERT_OK(WaitFor("the refusal", [&] { return !Outcomes().empty(); }));
+  EXPECT_EQ(Outcomes()[0].result(), records::v1::OUTCOME_RESULT_REFUSED);
+  EXPECT_EQ(Outcomes()[0].reason(), "policy_denied");
+  EXPECT_EQ(Outcomes()[0].rollout_id(), "r1");
+  EXPECT_EQ(Outcomes()[0].running_version(), "factory");
+  device_->PowerOff();
+  device_->PowerOn();
+  ASSERT_OK(WaitFor("the device refuses again", [&] {
+    return device_->Status()["live"].value("waiting_reason", "") ==
+           "policy_denied";
+  }));
   // A new policy takes effect at once.
   ASSERT_OK(plane_->AllowInstall());
   ASSERT_OK(plane_->Publish());
@@ -257,6 +269,41 @@ TEST_F(PairedTest, T28_AHaltEndsNewStartsAcrossRestarts) {
   document.set_version(2);
   document.add_lifted_halts(dht::RecordDigest(record));
   ASSERT_OK(plane_->AddRollout(document));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor(
+      "the update",
+      [&] { return device_->RunningVersion() == "2.0.0" && device_->Idle(); },
+      absl::Seconds(40)));
+}
+
+TEST_F(PairedTest, T28_WithoutListeningAHaltIsSeenAtThePoll) {
+  policy::v1::Rule rule;
+  rule.set_name("halt");
+  rule.add_principals("operator:" + plane_->fleet().admin().name);
+  rule.add_actions("rollout.halt");
+  ASSERT_OK(plane_->AllowInstall({rule}));
+  ASSERT_OK(plane_->Publish());
+  Pair();
+  device_->PowerOff();
+  device_->Replace("[network]\n",
+                   "[network]\nlisten = false\npoll_interval = \"500ms\"\n");
+  device_->PowerOn();
+  ASSERT_OK(device_->process().WaitForLog("event=online"));
+  records::v1::Halt halt;
+  halt.set_rollout_id("r1");
+  halt.set_counter(1);
+  ASSERT_OK_AND_ASSIGN(
+      const std::string record,
+      plane_->fleet().OperatorRecord(
+          plane_->fleet().admin(), records::v1::RECORD_KIND_HALT, "gateway", 1,
+          halt.SerializeAsString(), absl::Hours(1)));
+  ASSERT_OK(plane_->Store(record));
+  ASSERT_OK(WaitFor("the halt is noted",
+                    [&] { return !device_->Status()["halts"].empty(); }));
+  // What is not halted goes on, by polling alone.
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(60'000, 'n')));
+  ASSERT_OK(plane_->AddRollout(plane_->Rollout("r2", image)));
   ASSERT_OK(plane_->Publish());
   ASSERT_OK(WaitFor(
       "the update",

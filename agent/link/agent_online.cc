@@ -1,0 +1,107 @@
+// How the agent comes into its fleet: pairing, then the link.
+#include <utility>
+
+#include "agent/link/agent.h"
+#include "agent/link/inventory.h"
+#include "agent/link/requests.h"
+#include "common/bytes.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace shoal::agent {
+namespace {
+
+constexpr size_t kMaxQueued = 256;  // records; the oldest go first
+
+}  // namespace
+
+absl::Status Agent::GoOnline(Membership membership) {
+  FleetLinkOptions options;
+  options.config = &config_;
+  options.fs = &fs_;
+  options.clock = &clock_;
+  options.keys = &*keys_;
+  options.state = state_.get();
+  options.fetch = fetch_.get();
+  options.membership = std::move(membership);
+  options.on_record = [this](const dht::VerifiedRecord& record) {
+    std::lock_guard lock(mutex_);
+    if (records_.size() >= kMaxQueued) records_.pop_front();
+    records_.push_back(record);
+    wake_.notify_all();
+  };
+  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<FleetLink> opened,
+                         FleetLink::Open(std::move(options)));
+  std::shared_ptr<FleetLink> link = std::move(opened);
+  SHOAL_ASSIGN_OR_RETURN(
+      telemetry_, TelemetrySender::Open(
+                      fs_, JoinPath(config_.StateDirectory(), "telemetry"),
+                      &link->places(), &link->out()));
+  commands_ = std::make_unique<CommandRunner>(&config_, &*keys_, state_.get(),
+                                              &link->holder(), &link->places(),
+                                              &link->out());
+  decider_ = std::make_unique<Decider>(&config_, &fs_, state_.get(),
+                                       engine_.get(), link.get());
+  link_ = link.get();
+  {
+    std::lock_guard lock(link_mutex_);
+    shared_link_ = std::move(link);
+  }
+  LogInfo("online",
+          {{"device", HexEncode(link_->out().membership().device_id())},
+           {"dht", link_->network().bound_address()},
+           {"swarm", config_.swarm_listen}});
+  refresh_now_ = true;
+  WakeEngine();
+  return absl::OkStatus();
+}
+
+void Agent::StepPairing() {
+  if (pairing_over_) return;
+  const auto trouble = [this](const absl::Status& status) {
+    if (last_trouble_ == ReasonOf(status)) return;
+    last_trouble_ = ReasonOf(status);
+    NoteRefusal(*state_, clock_, "pairing", status);
+  };
+  if (!pairing_) {
+    const auto text = fs_.Read(config_.ticket_file, 8192);
+    const auto ticket =
+        text.ok() ? ParseTicket(*text)
+                  : absl::StatusOr<pairing::v1::ClaimTicket>(text.status());
+    if (!ticket.ok()) {
+      trouble(ticket.status());
+      return;
+    }
+    PairingOptions options;
+    options.fs = &fs_;
+    options.clock = &clock_;
+    options.config = &config_;
+    options.keys = &*keys_;
+    options.fetch = fetch_.get();
+    options.ticket = *ticket;
+    options.inventory = Inventory();
+    auto opened = Pairing::Open(std::move(options));
+    if (!opened.ok()) {
+      trouble(opened.status());
+      pairing_over_ = ReasonOf(opened.status()) == "ticket_expired";
+      return;
+    }
+    pairing_ = *std::move(opened);
+    LogInfo("pairing", {{"fleet", HexEncode(ticket->fleet_id())}});
+  }
+  auto paired = pairing_->Step();
+  if (!paired.ok()) {
+    trouble(paired.status());
+    const std::string reason = ReasonOf(paired.status());
+    pairing_over_ = reason == "ticket_expired" || reason == "wrong_device_type";
+    return;
+  }
+  if (!*paired) return;
+  pairing_.reset();
+  LogInfo("paired", {{"device", HexEncode((*paired)->device_id())},
+                     {"fleet", HexEncode((*paired)->fleet_id)}});
+  if (const absl::Status status = GoOnline(**std::move(paired)); !status.ok())
+    LogError("link_failed", {{"error", status}});
+}
+
+}  // namespace shoal::agent
