@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/log.h"
 #include "common/status.h"
 
 namespace shoal::agent {
@@ -11,6 +12,8 @@ namespace {
 
 using nlohmann::json;
 constexpr uint64_t kMaxBytes = 4096;
+constexpr char kEnv[] = "env";
+constexpr char kEnvCopy[] = "env.copy";
 
 bool IsSlot(const std::string& name) { return name == "a" || name == "b"; }
 
@@ -18,15 +21,7 @@ absl::Status Bad(const std::string& path, std::string_view what) {
   return DataLoss("bad_boot_env", fmt::format("{}: {}", path, what));
 }
 
-}  // namespace
-
-std::string OtherSlot(const std::string& slot) {
-  return slot == "a" ? "b" : "a";
-}
-
-absl::StatusOr<BootEnv> LoadBootEnv(FileSystem& fs,
-                                    const std::string& directory) {
-  const std::string path = JoinPath(directory, "env");
+absl::StatusOr<BootEnv> ReadEnv(FileSystem& fs, const std::string& path) {
   SHOAL_ASSIGN_OR_RETURN(const std::string text, fs.Read(path, kMaxBytes));
   try {
     const json j = json::parse(text);
@@ -44,6 +39,27 @@ absl::StatusOr<BootEnv> LoadBootEnv(FileSystem& fs,
   }
 }
 
+}  // namespace
+
+std::string OtherSlot(const std::string& slot) {
+  return slot == "a" ? "b" : "a";
+}
+
+absl::StatusOr<BootEnv> LoadBootEnv(FileSystem& fs,
+                                    const std::string& directory) {
+  absl::StatusOr<BootEnv> env = ReadEnv(fs, JoinPath(directory, kEnv));
+  if (env.ok()) return env;
+  // A damaged environment must not keep the device from booting.
+  absl::StatusOr<BootEnv> copy = ReadEnv(fs, JoinPath(directory, kEnvCopy));
+  if (!copy.ok()) return env.status();
+  LogWarn("boot_env_damaged", {{"error", env.status()}, {"used", kEnvCopy}});
+  // Whether the trial's tries were used up is not known: the good slot boots.
+  if (!copy->trial.empty()) copy->fell_back = copy->trial;
+  copy->trial.clear();
+  copy->tries_left = 0;
+  return copy;
+}
+
 absl::Status SaveBootEnv(FileSystem& fs, const std::string& directory,
                          const BootEnv& env) {
   const json j = {{"committed", env.committed},
@@ -51,7 +67,9 @@ absl::Status SaveBootEnv(FileSystem& fs, const std::string& directory,
                   {"tries_left", env.tries_left},
                   {"boots", env.boots},
                   {"fell_back", env.fell_back}};
-  return fs.WriteAtomic(JoinPath(directory, "env"), j.dump() + "\n");
+  const std::string text = j.dump() + "\n";
+  SHOAL_RETURN_IF_ERROR(fs.WriteAtomic(JoinPath(directory, kEnv), text));
+  return fs.WriteAtomic(JoinPath(directory, kEnvCopy), text);
 }
 
 absl::StatusOr<RunningSlot> LoadRunning(FileSystem& fs,

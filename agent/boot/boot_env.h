@@ -7,6 +7,9 @@
 //              only by the agent's Commit()
 //   tries_left boots that the trial still has. At 0 the loader forgets the
 //              trial and boots the committed slot, without anybody's help.
+//
+// DIR/boot/env.copy holds the same. Where env is lost or damaged, the committed
+// slot of the copy boots and a trial counts as given up.
 #ifndef SHOAL_AGENT_BOOT_BOOT_ENV_H_
 #define SHOAL_AGENT_BOOT_BOOT_ENV_H_
 
@@ -40,7 +43,8 @@ struct RunningSlot {
 // "a" ↔ "b".
 std::string OtherSlot(const std::string& slot);
 
-// The files below `directory` (DIR/boot). kDataLoss "bad_boot_env".
+// The files below `directory` (DIR/boot). kDataLoss "bad_boot_env" when the
+// copy is of no help either.
 absl::StatusOr<BootEnv> LoadBootEnv(FileSystem& fs,
                                     const std::string& directory);
 absl::Status SaveBootEnv(FileSystem& fs, const std::string& directory,

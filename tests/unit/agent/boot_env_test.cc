@@ -41,6 +41,26 @@ TEST(BootEnv, DamageIsNamed) {
               FailsBecause("bad_boot_env"));
 }
 
+TEST(BootEnv, T61_ADamagedFileDoesNotKeepTheDeviceFromBooting) {
+  for (const char* damage : {"", "{\"committed\":", "nonsense"}) {
+    TempDir dir;
+    BootEnv env;
+    env.committed = "b";
+    env.trial = "a";
+    env.tries_left = 3;
+    env.boots = 7;
+    ASSERT_OK(SaveBootEnv(RealFileSystem(), dir.path(), env));
+    WriteFile(dir.File("env"), damage);
+    ASSERT_OK_AND_ASSIGN(const RunningSlot slot,
+                         BootOnce(RealFileSystem(), dir.path()));
+    EXPECT_EQ(slot.slot, "b") << "never the trial: its tries are not known";
+    EXPECT_EQ(slot.boot_count, 8u);
+    ASSERT_OK_AND_ASSIGN(env, LoadBootEnv(RealFileSystem(), dir.path()));
+    EXPECT_EQ(env.fell_back, "a");
+    EXPECT_EQ(env.committed, "b");
+  }
+}
+
 TEST(FileSlots, NeverTouchesTheActiveSlot) {
   testing::Rig rig;
   rig.PowerOn();
