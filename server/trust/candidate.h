@@ -1,0 +1,62 @@
+// What the parts of TrustRepository share: a change on its way from being
+// built (repository_build.cc) over its signatures (online_roles.cc) to its
+// check (repository_verify.cc).
+#ifndef SHOAL_SERVER_TRUST_CANDIDATE_H_
+#define SHOAL_SERVER_TRUST_CANDIDATE_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/trust/memory_files.h"
+#include "server/trust/repository.h"
+#include "signing/metadata/metadata.h"
+#include "signing/verify/fetcher.h"
+
+namespace shoal::server {
+
+inline constexpr char kClientDirectory[] = "/client";
+inline constexpr char kTimestampFile[] = "timestamp.json";
+
+inline bool PastHalf(absl::Time expires, absl::Duration lifetime,
+                     absl::Time now) {
+  return expires - now < lifetime / 2;
+}
+
+// Serves a candidate's files to the client code; both maps must outlive it.
+class MapFetcher final : public signing::Fetcher {
+ public:
+  MapFetcher(const std::map<std::string, std::string>& files,
+             const std::map<std::string, std::string>& documents)
+      : files_(files), documents_(documents) {}
+
+  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
+                                            std::optional<uint64_t> version,
+                                            uint64_t) override;
+  absl::StatusOr<std::string> FetchTarget(
+      const signing::TargetFile& target) override;
+
+ private:
+  const std::map<std::string, std::string>& files_;
+  const std::map<std::string, std::string>& documents_;
+};
+
+struct TrustRepository::Candidate {
+  std::map<std::string, std::string> files;
+  std::map<std::string, std::string> documents;
+  std::map<std::string, signing::Targets> director_roles;  // edited, unsigned
+  std::set<std::string> edited_types;
+  std::shared_ptr<MemoryFiles> client;
+  std::shared_ptr<TrustView> view;
+  Changed changed;
+  std::vector<std::string> removed_documents;
+};
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_TRUST_CANDIDATE_H_
