@@ -1,4 +1,4 @@
-// gRPC's status as the tool's. Included by the two files that speak gRPC.
+// gRPC's status as the tool's. Included where the tool speaks gRPC.
 #ifndef SHOAL_SERVER_CLI_GRPC_STATUS_H_
 #define SHOAL_SERVER_CLI_GRPC_STATUS_H_
 

@@ -1,68 +1,33 @@
 #include "server/cli/node_client.h"
 
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_certificate_verifier.h>
-#include <grpcpp/security/tls_credentials_options.h>
-
-#include <chrono>
 #include <utility>
 
 #include "common/crypto/hash.h"
 #include "common/crypto/secret.h"
-#include "common/crypto/x509.h"
 #include "common/status.h"
-#include "server/cli/grpc_status.h"
-#include "shoal/node/v1/node_service.grpc.pb.h"
+#include "dht/node_client/pull_client.h"
 
 namespace shoal::cli {
 namespace {
 
-namespace tls = grpc::experimental;
-
-// A record is 17 KiB at most.
-constexpr int kMaxMessage = 1 << 20;
-
-// Accepts one key, whoever signed its certificate and whatever it names.
-class PinnedKey final : public tls::ExternalCertificateVerifier {
- public:
-  explicit PinnedKey(std::string spki_sha256)
-      : spki_sha256_(std::move(spki_sha256)) {}
-
-  bool Verify(tls::TlsCustomVerificationCheckRequest* request,
-              std::function<void(grpc::Status)>,
-              grpc::Status* sync_status) override {
-    const grpc::string_ref pem = request->peer_cert();
-    const auto digest =
-        crypto::SpkiSha256(std::string_view(pem.data(), pem.size()));
-    const bool same = digest.ok() && !spki_sha256_.empty() &&
-                      crypto::EqualConstantTime(*digest, spki_sha256_);
-    *sync_status =
-        same ? grpc::Status::OK
-             : grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
-                            "not the key that the node directory names");
-    return true;  // answered at once
+// The transport's own errors have the same reasons as those on the way to
+// shoald, which decide the tool's exit code.
+absl::Status AsTools(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  if (reason == "peer_unreachable") {
+    return Unavailable("unreachable", std::string(status.message()));
   }
-  void Cancel(tls::TlsCustomVerificationCheckRequest*) override {}
-
- private:
-  const std::string spki_sha256_;
-};
+  if (reason != "peer_error") return status;
+  const bool late = status.code() == absl::StatusCode::kDeadlineExceeded;
+  return MakeError(status.code(), late ? "timeout" : "unspecified",
+                   std::string(status.message()));
+}
 
 }  // namespace
 
-struct NodeClient::Impl {
-  NodeClientOptions options;
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<node::v1::Records::Stub> records;
-
-  void SetDeadline(grpc::ClientContext& context) const {
-    context.set_deadline(std::chrono::system_clock::now() +
-                         absl::ToChronoMilliseconds(options.timeout));
-  }
-};
-
-NodeClient::NodeClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+NodeClient::NodeClient(std::unique_ptr<dht::PullClient> client,
+                       absl::Duration timeout)
+    : client_(std::move(client)), timeout_(timeout) {}
 NodeClient::~NodeClient() = default;
 
 absl::StatusOr<std::unique_ptr<NodeClient>> NodeClient::Open(
@@ -72,58 +37,35 @@ absl::StatusOr<std::unique_ptr<NodeClient>> NodeClient::Open(
     return FailedPrecondition("no_node_api",
                               "the node directory names no API of this node");
   }
-  auto provider = std::make_shared<tls::StaticDataCertificateProvider>(
-      std::vector<tls::IdentityKeyCertPair>{
-          {options.client_key_pem, options.client_cert_pem}});
-  tls::TlsChannelCredentialsOptions credentials;
-  credentials.set_certificate_provider(provider);
-  credentials.watch_identity_key_cert_pairs();
-  credentials.set_identity_cert_name("");
-  credentials.set_certificate_verifier(
-      tls::ExternalCertificateVerifier::Create<PinnedKey>(
-          options.node.tls_spki_sha256()));
-  // The pin stands for the chain and the name.
-  credentials.set_verify_server_certs(false);
-  credentials.set_check_call_host(false);
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessage);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  auto impl = std::make_unique<Impl>();
-  impl->channel = grpc::CreateCustomChannel(
-      options.node.grpc_address(), tls::TlsCredentials(credentials), arguments);
-  impl->records = node::v1::Records::NewStub(impl->channel);
-  crypto::Wipe(options.client_key_pem);
-  impl->options = std::move(options);
-  return std::unique_ptr<NodeClient>(new NodeClient(std::move(impl)));
+  crypto::TlsKeyPair tls;
+  tls.cert_pem = options.client_cert_pem;
+  tls.key_pem = crypto::SecretBytes::TakeFrom(options.client_key_pem);
+  SHOAL_ASSIGN_OR_RETURN(
+      auto client,
+      dht::PullClient::Open(
+          {options.node.grpc_address(), options.node.tls_spki_sha256()}, tls));
+  return std::unique_ptr<NodeClient>(
+      new NodeClient(std::move(client), options.timeout));
 }
 
 absl::StatusOr<node::v1::GetStatusResponse> NodeClient::GetStatus() {
-  grpc::ClientContext context;
-  impl_->SetDeadline(context);
   node::v1::GetStatusResponse response;
-  const grpc::Status status = impl_->records->GetStatus(
-      &context, node::v1::GetStatusRequest(), &response);
-  SHOAL_RETURN_IF_ERROR(
-      FromGrpc(status, context, impl_->options.node.grpc_address()));
+  SHOAL_RETURN_IF_ERROR(AsTools(client_->GetStatus(timeout_, &response)));
   return response;
 }
 
 absl::Status NodeClient::Pull(
-    const node::v1::PullRequest& request,
-    const std::function<absl::Status(const node::v1::PullResponse&)>& each) {
-  grpc::ClientContext context;
-  impl_->SetDeadline(context);
-  auto reader = impl_->records->Pull(&context, request);
-  node::v1::PullResponse response;
-  absl::Status stopped;
-  while (stopped.ok() && reader->Read(&response)) stopped = each(response);
-  if (!stopped.ok()) context.TryCancel();
-  while (reader->Read(&response)) {
-    // What was on its way when the stream was cancelled.
-  }
-  const grpc::Status status = reader->Finish();
-  SHOAL_RETURN_IF_ERROR(stopped);
-  return FromGrpc(status, context, impl_->options.node.grpc_address());
+    records::v1::RecordKind kind,
+    const std::function<void(
+        std::string record, const records::v1::Credential* credential)>& each) {
+  const auto pulled = client_->Pull(
+      {}, {kind}, /*follow=*/false, timeout_,
+      [&](std::string record, const records::v1::Credential* credential,
+          const dht::PullPosition&) {
+        each(std::move(record), credential);
+        return true;
+      });
+  return AsTools(pulled.status());
 }
 
 }  // namespace shoal::cli

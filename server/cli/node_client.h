@@ -11,7 +11,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "shoal/node/v1/node_service.pb.h"
+#include "shoal/records/v1/credential.pb.h"
 #include "shoal/records/v1/payloads.pb.h"
+#include "shoal/records/v1/record.pb.h"
+
+namespace shoal::dht {
+class PullClient;
+}
 
 namespace shoal::cli {
 
@@ -31,15 +37,18 @@ class NodeClient {
   ~NodeClient();
 
   absl::StatusOr<node::v1::GetStatusResponse> GetStatus();
-  // Until the node has sent all it has (or an error of `each`).
+  // Every record of `kind` that the node has; `credential` is its writer's
+  // when the record names that by digest only.
   absl::Status Pull(
-      const node::v1::PullRequest& request,
-      const std::function<absl::Status(const node::v1::PullResponse&)>& each);
+      records::v1::RecordKind kind,
+      const std::function<void(std::string record,
+                               const records::v1::Credential* credential)>&
+          each);
 
  private:
-  struct Impl;
-  explicit NodeClient(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  NodeClient(std::unique_ptr<dht::PullClient> client, absl::Duration timeout);
+  const std::unique_ptr<dht::PullClient> client_;
+  const absl::Duration timeout_;
 };
 
 }  // namespace shoal::cli

@@ -99,8 +99,6 @@ absl::StatusOr<std::vector<dht::VerifiedRecord>> RecordsSession::PullAll(
   std::vector<dht::VerifiedRecord> found;
   absl::Status last = NotFound("no_record", "no storage node was asked");
   bool asked = false;
-  node::v1::PullRequest request;
-  request.add_kinds(kind);
   for (const auto& node : directory_.nodes()) {
     const auto client = program_.ConnectNode(node, timeout);
     if (!client.ok()) {
@@ -110,19 +108,19 @@ absl::StatusOr<std::vector<dht::VerifiedRecord>> RecordsSession::PullAll(
     const dht::VerifyContext verify{fleet_id_, &places_, resolver_,
                                     program_.clock().WallNow()};
     const absl::Status pulled =
-        (*client)->Pull(request, [&](const node::v1::PullResponse& response) {
-          if (response.has_credential()) {
+        (*client)->Pull(kind, [&](const std::string& bytes,
+                                  const records::v1::Credential* credential) {
+          if (credential != nullptr) {
             // The resolver remembers it when it is good; the record behind it
             // says whether it was.
             dht::RecordBody introduction;
-            *introduction.mutable_credential() = response.credential();
+            *introduction.mutable_credential() = *credential;
             (void)resolver_(introduction, verify.now);
           }
-          const auto record = dht::VerifyRecord(response.record(), verify);
+          const auto record = dht::VerifyRecord(bytes, verify);
           if (record.ok() && record->body.place() == place) {
             found.push_back(*record);
           }
-          return absl::OkStatus();
         });
     asked |= pulled.ok();
     if (!pulled.ok()) last = pulled;
