@@ -3,9 +3,12 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/support/server_interceptor.h>
 
 #include <chrono>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "common/status.h"
 #include "fmt/format.h"
@@ -17,6 +20,40 @@ namespace {
 // The largest request is Trust/Publish: 5 MB of metadata.
 constexpr int kMaxRequestBytes = 6'000'000;
 constexpr int kMaxThreads = 256;
+// A caller that vanished without a word frees its thread within a minute.
+constexpr int kKeepaliveMillis = 40'000;
+constexpr int kKeepaliveTimeoutMillis = 20'000;
+
+// gRPC calls a request that is no protobuf message of its type INTERNAL, and
+// no service ever sees it. It is the caller's mistake and gets a reason like
+// every other; all that our services answer has one already.
+class MalformedRequests final : public grpc::experimental::Interceptor {
+ public:
+  void Intercept(grpc::experimental::InterceptorBatchMethods* call) override {
+    using grpc::experimental::InterceptionHookPoints;
+    if (call->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_STATUS) &&
+        call->GetSendStatus().error_code() == grpc::StatusCode::INTERNAL) {
+      auto* metadata = call->GetSendTrailingMetadata();
+      if (metadata && !metadata->contains("shoal-reason")) {
+        metadata->emplace("shoal-reason", "malformed_request");
+        call->ModifySendStatus(
+            grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                         "the request is no message of this method's type"));
+      }
+    }
+    call->Proceed();
+  }
+};
+
+class MalformedRequestsFactory final
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo*) override {
+    return new MalformedRequests;  // gRPC deletes it
+  }
+};
 
 }  // namespace
 
@@ -48,6 +85,15 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(
   builder.AddListeningPort(listen, grpc::SslServerCredentials(tls), &port);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             kKeepaliveTimeoutMillis);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.push_back(std::make_unique<MalformedRequestsFactory>());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   grpc::ResourceQuota quota;
   quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);

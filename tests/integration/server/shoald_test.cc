@@ -1,6 +1,9 @@
 // The real shoald with real storage nodes, driven as operators do.
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
 #include <signal.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -152,6 +155,42 @@ TEST_F(ShoaldTest, T55_RightsAreCheckedBeforeAnyWork) {
   EXPECT_THAT(Client("mallory")->ListDevices({}),
               Fails(absl::StatusCode::kUnauthenticated, "unknown_operator"));
   EXPECT_THAT(ann_->GetDevice({}), FailsBecause("bad_name"));
+}
+
+TEST_F(ShoaldTest, T55_WhatIsNoMessageAtAllGetsAReasonToo) {
+  grpc::SslCredentialsOptions tls;
+  ASSERT_OK_AND_ASSIGN(tls.pem_root_certs, Read("plane/server.crt"));
+  ASSERT_OK_AND_ASSIGN(tls.pem_cert_chain, Read("ann/tls.crt"));
+  ASSERT_OK_AND_ASSIGN(tls.pem_private_key, Read("ann/tls.key"));
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride("localhost");
+  grpc::GenericStub stub(grpc::CreateCustomChannel(
+      AddressOfPlane(), grpc::SslCredentials(tls), arguments));
+  // A field of nine bytes that says it has 127, and text that is not UTF-8.
+  for (const std::string bytes : {"\x0a\x7fxxxxxxx", "\x0a\x02\xff\xfe"}) {
+    const grpc::Slice slice(bytes);
+    const grpc::ByteBuffer request(&slice, 1);
+    grpc::ByteBuffer response;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::seconds(20));
+    grpc::CompletionQueue queue;
+    auto call = stub.PrepareUnaryCall(
+        &context, "/shoal.fleet.v1.Devices/GetDevice", request, &queue);
+    call->StartCall();
+    grpc::Status status;
+    call->Finish(&response, &status, &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << status.error_message();
+    const auto& trailing = context.GetServerTrailingMetadata();
+    const auto reason = trailing.find("shoal-reason");
+    ASSERT_NE(reason, trailing.end());
+    EXPECT_EQ(reason->second, "malformed_request");
+  }
+  EXPECT_OK(ann_->ListDevices({}));
 }
 
 TEST_F(ShoaldTest, AReleaseIsPublishedMirroredAndSurvivesKill) {
