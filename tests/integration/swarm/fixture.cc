@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "common/crypto/hash.h"
+#include "common/status.h"
 #include "signing/metadata/file_root.h"
 
 namespace shoal::dht {
@@ -140,6 +141,15 @@ FetchJob SwarmTest::Job(const std::string& name) {
   job.output_path = dir_.File("out-" + name);
   job.deadline = absl::Seconds(60);
   return job;
+}
+
+absl::StatusOr<FetchResult> SwarmTest::FetchWhole(FetchProcess& process,
+                                                  const FetchJob& job) {
+  Outcome outcome;
+  SHOAL_RETURN_IF_ERROR(process.Fetch(job, nullptr, outcome.Callback()));
+  SHOAL_ASSIGN_OR_RETURN(const FetchResult result, outcome.Wait());
+  EXPECT_EQ(Content(job.output_path), content_);
+  return result;
 }
 
 std::string SwarmTest::Content(const std::string& path) {

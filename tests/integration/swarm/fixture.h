@@ -73,6 +73,9 @@ class SwarmTest : public ::testing::Test {
   // Serves the artifact's bytes by range requests; `url()` + "artifact".
   std::unique_ptr<OriginServer> StartOrigin();
   FetchJob Job(const std::string& name);
+  // Runs `job` to its end and expects the artifact's bytes in its file.
+  absl::StatusOr<FetchResult> FetchWhole(FetchProcess& process,
+                                         const FetchJob& job);
   std::string Content(const std::string& path);
 
   shoal::testing::TempDir dir_;

@@ -159,10 +159,7 @@ TEST_F(SwarmTest, ALyingOriginIsLeftForAnHonestOne) {
   });
   FetchJob job = Job("j");
   job.origin_urls = {liar.url(), origin->base_url() + "artifact"};
-  Outcome outcome;
-  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*fetch, job));
   EXPECT_EQ(result.bytes_discarded, artifact_.length);
   EXPECT_EQ(result.bytes_from_origin, 2 * artifact_.length);
   EXPECT_EQ(liar.requests(), 1);
@@ -197,10 +194,7 @@ TEST_F(SwarmTest, T02_AnEndlessOriginIsCut) {
   });
   FetchJob job = Job("j");
   job.origin_urls = {endless.url(), origin->base_url() + "artifact"};
-  Outcome outcome;
-  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*fetch, job));
   EXPECT_EQ(result.bytes_from_origin, 2 * artifact_.length);
   // What the sockets' buffers hold, beside the megabyte that was taken.
   EXPECT_LT(sent, 32u * kMiB);
@@ -235,10 +229,7 @@ TEST_F(SwarmTest, T10_ASilentOriginIsLeft) {
   });
   FetchJob job = Job("j");
   job.origin_urls = {silent.url(), origin->base_url() + "artifact"};
-  Outcome outcome;
-  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*fetch, job));
   // The second origin was asked for the rest only.
   EXPECT_LT(result.bytes_from_origin, artifact_.length + 65536 + 1);
 }

@@ -135,10 +135,7 @@ TEST_F(SwarmTest, ResumesFromAPartialFile) {
   job.peers = {seed->swarm_address()};
   std::ofstream(job.output_path, std::ios::binary)
       << content_.substr(0, 3 * kMiB + 77);
-  Outcome outcome;
-  ASSERT_OK(leech->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*leech, job));
   EXPECT_LT(result.bytes_from_peers, 2u * kMiB);
   EXPECT_GE(result.bytes_resumed, 2u * kMiB);
 }
@@ -154,10 +151,7 @@ TEST_F(SwarmTest, ADamagedPartIsFetchedAgain) {
   damaged[kMiB] ^= 1;
   std::fill_n(damaged.begin() + 2 * kMiB, kMiB, '\0');
   std::ofstream(job.output_path, std::ios::binary) << damaged;
-  Outcome outcome;
-  ASSERT_OK(leech->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*leech, job));
   EXPECT_LT(result.bytes_from_peers, 3u * kMiB);
 }
 
@@ -181,10 +175,7 @@ TEST_F(SwarmTest, T44_APoisonedSeedIsDroppedAndTheOriginServes) {
   FetchJob job = Job("j");
   job.peers = {seed->swarm_address()};
   job.origin_urls = {origin->base_url() + "artifact"};
-  Outcome outcome;
-  ASSERT_OK(leech->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*leech, job));
   EXPECT_GT(result.bytes_discarded, 0u);
   EXPECT_GE(result.bytes_from_origin, artifact_.length);
 }
@@ -209,10 +200,7 @@ TEST_F(SwarmTest, T44_AGoodPeerBesideAPoisonedOneStillServes) {
   ASSERT_TRUE(bad != nullptr && good != nullptr && leech != nullptr);
   FetchJob job = Job("j");
   job.peers = {bad->swarm_address(), good->swarm_address()};
-  Outcome outcome;
-  ASSERT_OK(leech->Fetch(job, nullptr, outcome.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, outcome.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*leech, job));
   // The bad one was dropped before it could send the file over and over.
   EXPECT_LT(result.bytes_discarded, artifact_.length);
   EXPECT_LT(bad->Status().uploaded, 2 * artifact_.length);
@@ -259,10 +247,7 @@ TEST_F(SwarmTest, NothingIsUploadedOnAMeteredLink) {
   // The link changes: the next try works.
   seed->SetLimits({});
   job.deadline = absl::Seconds(60);
-  Outcome again;
-  ASSERT_OK(leech->Fetch(job, nullptr, again.Callback()));
-  ASSERT_OK(again.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK(FetchWhole(*leech, job));
 }
 
 TEST_F(SwarmTest, PeersMayComeLater) {
@@ -346,10 +331,7 @@ TEST_F(SwarmTest, CancelLeavesThePartialFile) {
   EXPECT_THAT(outcome.Wait(), Fails(absl::StatusCode::kCancelled, "cancelled"));
   EXPECT_GT(Content(job.output_path).size(), 0u);
   seed->SetLimits({});
-  Outcome again;
-  ASSERT_OK(leech->Fetch(job, nullptr, again.Callback()));
-  ASSERT_OK_AND_ASSIGN(const FetchResult result, again.Wait());
-  EXPECT_EQ(Content(job.output_path), content_);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*leech, job));
   EXPECT_LT(result.bytes_from_peers, artifact_.length);
 }
 
