@@ -16,15 +16,20 @@ OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
 void OutcomeTally::Add(std::string_view device, uint64_t counter, int phase,
                        OutcomeVerdict verdict) {
   if (phase < 0 || static_cast<size_t>(phase) >= phases_) return;
+  if (counter == 0) return;
   Latest& latest = latest_[std::string(device)];
-  if (counter <= latest.counter) return;
+  if (latest.counter != 0) {
+    // What a device tried says more than what it refused before or after.
+    const bool tried = verdict != OutcomeVerdict::kRefused;
+    const bool had_tried = latest.verdict != OutcomeVerdict::kRefused;
+    if (tried == had_tried ? counter <= latest.counter : had_tried) return;
+  }
   latest = {counter, static_cast<size_t>(phase), verdict};
 }
 
 std::vector<OutcomeCount> OutcomeTally::ByPhase() const {
   std::vector<OutcomeCount> counts(phases_);
   for (const auto& [device, latest] : latest_) {
-    if (latest.counter == 0) continue;
     OutcomeCount& count = counts[latest.phase];
     switch (latest.verdict) {
       case OutcomeVerdict::kSucceeded:

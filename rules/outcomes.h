@@ -24,7 +24,8 @@ OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
                             records::v1::OutcomeResult result,
                             std::string_view running_sha256);
 
-// Counts each device once, by its latest outcome.
+// Counts each device once, by the latest outcome of a try; by a refusal only
+// when it never tried, so that a refusal does not hide a failure before it.
 class OutcomeTally {
  public:
   explicit OutcomeTally(int phases)

@@ -69,6 +69,18 @@ TEST(Outcomes, RefusalsAreShownAndMoveNoGate) {
   EXPECT_TRUE(TooManyFailures(d, tally.ByPhase()[0]));
 }
 
+TEST(Outcomes, ARefusalHidesNoFailure) {
+  for (const bool refusal_first : {true, false}) {
+    OutcomeTally tally(1);
+    if (refusal_first) tally.Add("a", 2, 0, OutcomeVerdict::kRefused);
+    tally.Add("a", 1, 0, OutcomeVerdict::kFailed);
+    if (!refusal_first) tally.Add("a", 2, 0, OutcomeVerdict::kRefused);
+    const OutcomeCount count = tally.ByPhase()[0];
+    EXPECT_EQ(count.failed, 1u);
+    EXPECT_EQ(count.refused, 0u);
+  }
+}
+
 TEST(OutcomeShards, OnePlaceForFewAPowerOfTwoForMany) {
   const auto d = Document();
   EXPECT_EQ(OutcomeShards(d, 0), 1u);
