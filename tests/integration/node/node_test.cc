@@ -151,12 +151,16 @@ TEST(StorageNodes, T43_AFloodingDeviceIsStoppedAndOthersGoOn) {
 
 TEST(StorageNodes, T64_TwoOfFiveDisksDestroyedThenTwoMore) {
   ASSERT_OK_AND_ASSIGN(auto cluster, Cluster::Start(5));
-  ASSERT_OK_AND_ASSIGN(const auto device, cluster->fleet().IssueDevice());
   std::set<std::string> digests;
   {
     ASSERT_OK_AND_ASSIGN(auto client, cluster->Client());
-    digests = PutTelemetry(*cluster, *client, device, 30);
-    ASSERT_EQ(digests.size(), 30u);
+    // Three of five nodes hold a place. Twenty places: that one node has no
+    // share in any of them happens once in 10^8 runs.
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_OK_AND_ASSIGN(const auto device, cluster->fleet().IssueDevice());
+      digests.merge(PutTelemetry(*cluster, *client, device, 2));
+    }
+    ASSERT_EQ(digests.size(), 40u);
   }
   EXPECT_OK(WaitFor("three copies of every record",
                     [&] { return cluster->FewestCopies(digests) >= 3; }));
@@ -174,7 +178,7 @@ TEST(StorageNodes, T64_TwoOfFiveDisksDestroyedThenTwoMore) {
     EXPECT_OK(WaitFor("records on the new disks", [&] {
       const auto one = cluster->Status(a);
       const auto two = cluster->Status(b);
-      return one.ok() && two.ok() && one->repaired() + two->repaired() > 0;
+      return one.ok() && two.ok() && one->repaired() > 0 && two->repaired() > 0;
     }));
     RecordProperty(
         fmt::format("repair_ms_{}", a),
