@@ -25,6 +25,12 @@ absl::StatusOr<std::string> TargetFilePath(const TargetFile& target) {
   }
 }
 
+std::string MetadataFileName(std::string_view role,
+                             std::optional<uint64_t> version) {
+  return version ? fmt::format("{}.{}.json", *version, role)
+                 : fmt::format("{}.json", role);
+}
+
 DirectoryFetcher::DirectoryFetcher(FileSystem& fs, std::string repository)
     : fs_(fs), repository_(std::move(repository)) {}
 
@@ -33,9 +39,8 @@ absl::StatusOr<std::string> DirectoryFetcher::FetchMetadata(
     uint64_t max_bytes) {
   if (!IsIdentifier(role, 128))
     return InvalidArgument("bad_name", "a role's name is an identifier");
-  const std::string name = version ? fmt::format("{}.{}.json", *version, role)
-                                   : fmt::format("{}.json", role);
-  const std::string path = JoinPath(JoinPath(repository_, "metadata"), name);
+  const std::string path = JoinPath(JoinPath(repository_, "metadata"),
+                                    MetadataFileName(role, version));
   if (!fs_.Exists(path))
     return NotFound("metadata_missing", path + " does not exist");
   return fs_.Read(path, max_bytes);

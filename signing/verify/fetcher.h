@@ -33,6 +33,10 @@ class Fetcher {
   virtual absl::StatusOr<std::string> FetchTarget(const TargetFile& target) = 0;
 };
 
+// "3.targets.json", "timestamp.json": a file's name in a repository's tree.
+std::string MetadataFileName(std::string_view role,
+                             std::optional<uint64_t> version);
+
 // A repository tree on disk (USB stick, export, origin's directory):
 //   metadata/timestamp.json, metadata/N.ROLE.json,
 //   targets/DIRECTORY/HEXSHA256.NAME for the target DIRECTORY/NAME.
