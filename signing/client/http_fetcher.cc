@@ -27,6 +27,7 @@ struct Transfer {
   const ByteSink& sink;
   uint64_t max_bytes;
   uint64_t received = 0;
+  bool no_content = false;  // an error's page, which nobody reads
   absl::Status status;
 };
 
@@ -34,7 +35,10 @@ size_t Receive(char* data, size_t, size_t size, void* user) {
   Transfer& transfer = *static_cast<Transfer*>(user);
   long code = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &code);
-  if (code != 200) return size;  // an error page, or a redirect's body
+  if (code != 200) {
+    transfer.no_content = true;
+    return 0;
+  }
   transfer.received += size;
   if (transfer.received > transfer.max_bytes) {
     transfer.status = ResourceExhausted(
@@ -84,7 +88,7 @@ absl::Status HttpFetcher::Impl::Get(const std::string& url, uint64_t max_bytes,
                                     absl::Duration deadline,
                                     const ByteSink& sink) {
   curl_easy_reset(easy);  // keeps connections
-  Transfer transfer{easy, sink, max_bytes, 0, absl::OkStatus()};
+  Transfer transfer{easy, sink, max_bytes, 0, false, absl::OkStatus()};
   const auto set = [this](CURLoption option, auto value) {
     curl_easy_setopt(easy, option, value);
   };
@@ -110,7 +114,7 @@ absl::Status HttpFetcher::Impl::Get(const std::string& url, uint64_t max_bytes,
   set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
   const CURLcode result = curl_easy_perform(easy);
   if (!transfer.status.ok()) return Annotate(transfer.status, url);
-  if (result != CURLE_OK)
+  if (result != CURLE_OK && !transfer.no_content)
     return Unavailable("http_failed",
                        fmt::format("{}: {}", url, curl_easy_strerror(result)));
   long code = 0;

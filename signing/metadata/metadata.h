@@ -116,7 +116,7 @@ struct DelegatedRole {
 };
 
 // TAP 15: 2^bit_length roles of one key set, NAME_PREFIX-HEX, each for the
-// paths whose SHA-256 begins with its number.
+// paths whose SHA-256 begins with its number, all of them terminating.
 struct SuccinctRoles {
   RoleKeys keys;
   uint32_t bit_length = 0;  // 1 to 32

@@ -94,6 +94,8 @@ DelegatedRole SuccinctBin(const SuccinctRoles& roles, uint32_t index) {
   DelegatedRole bin;
   bin.name = roles.name_prefix + "-" + SuffixOf(roles, index);
   bin.keys = roles.keys;
+  // TAP 15 leaves no path to anybody after its bins.
+  bin.terminating = true;
   // The bits of the hash in whole hex digits: up to eight prefixes, when the
   // bins are not counted in fours of bits.
   const uint32_t digits = (roles.bit_length + 3) / 4;

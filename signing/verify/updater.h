@@ -70,7 +70,7 @@ struct UpdaterOptions {
   std::string root_v1;
   uint32_t max_root_rotations = 256;  // per refresh
   uint32_t max_delegations = 32;      // roles visited per look-up
-  VerifierPolicy policy;              // a device's is the default
+  VerifierPolicy policy = {};         // a device's is the default
 };
 
 // One thread at a time.

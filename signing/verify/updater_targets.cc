@@ -64,7 +64,8 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
   SHOAL_RETURN_IF_ERROR(impl_->RequireReady());
   struct Visit {
     DelegatedRole role;
-    std::map<std::string, Key> keys;
+    // The delegator's, in `view`: it is visited once, and so stays as it is.
+    const std::map<std::string, Key>* keys;
   };
   const std::string wanted(path);
   std::vector<Visit> stack;  // next to visit at the back
@@ -78,7 +79,7 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
       std::vector<Visit> children;
       for (DelegatedRole& role : RolesFor(*targets->delegations, path)) {
         const bool terminating = role.terminating;
-        children.push_back({std::move(role), targets->delegations->keys});
+        children.push_back({std::move(role), &targets->delegations->keys});
         if (terminating) {
           // Nothing after it, nor after any of its ancestors, is asked.
           stack.clear();
@@ -87,21 +88,20 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
       }
       std::move(children.rbegin(), children.rend(), std::back_inserter(stack));
     }
-    do {
-      if (stack.empty()) return UnknownTarget(path);
-      if (visited.size() >= impl_->options.max_delegations)
-        return ResourceExhausted(
-            "too_many_delegations",
-            fmt::format("'{:.80}' is not found in {} roles, and no more are "
-                        "asked",
-                        path, visited.size()));
-      if (visited.insert(stack.back().role.name).second) break;
+    while (!stack.empty() && visited.contains(stack.back().role.name))
       stack.pop_back();
-    } while (true);
+    if (stack.empty()) return UnknownTarget(path);
+    if (visited.size() >= impl_->options.max_delegations)
+      return ResourceExhausted(
+          "too_many_delegations",
+          fmt::format(
+              "'{:.80}' is not found in {} roles, and no more are asked", path,
+              visited.size()));
     const Visit next = std::move(stack.back());
     stack.pop_back();
+    visited.insert(next.role.name);
     SHOAL_ASSIGN_OR_RETURN(targets,
-                           impl_->LoadRole(source, next.role, next.keys));
+                           impl_->LoadRole(source, next.role, *next.keys));
   }
 }
 
