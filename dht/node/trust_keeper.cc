@@ -7,9 +7,9 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "dht/node/record_fetcher.h"
 #include "shoal/release/v1/delta_index.pb.h"
 #include "signing/metadata/image_info.h"
+#include "signing/verify/memory_fetcher.h"
 
 namespace shoal::dht::node {
 namespace {
@@ -41,7 +41,11 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
                          signing::Updater::Open(std::move(options), fs, clock));
   std::unique_ptr<TrustKeeper> keeper(
       new TrustKeeper(std::move(updater), public_dir, fs));
-  BundleFetcher source(bundle);
+  // The metadata that came with the node's enrolment.
+  signing::MemoryFetcher source;
+  source.AddRoots(bundle.roots());
+  source.AddMetadataFiles(bundle.metadata());
+  source.AddDocument(signing::kPolicyPath, bundle.policy());
   const absl::Status stored = keeper->updater_->UseStored();
   // Enrolled again, the bundle is the newer one.
   const auto bundled = bundle.metadata().find("timestamp.json");

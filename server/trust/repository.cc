@@ -104,7 +104,7 @@ absl::StatusOr<signing::TargetFile> TrustRepository::FindTargetWith(
   RepositoryChange change;
   change.metadata = metadata;
   SHOAL_ASSIGN_OR_RETURN(Candidate candidate, Build(change, false));
-  MapFetcher fetcher(candidate.files, candidate.documents);
+  signing::MemoryFetcher fetcher = candidate.Source();
   SHOAL_ASSIGN_OR_RETURN(
       auto updater,
       signing::Updater::Open({.directory = kClientDirectory,
