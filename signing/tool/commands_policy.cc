@@ -14,10 +14,21 @@ namespace shoal::signing {
 absl::Status RunPolicySet(const Options& options, const std::string& file) {
   SHOAL_ASSIGN_OR_RETURN(const std::string json,
                          RealFileSystem().Read(file, kMaxPolicyBytes));
-  SHOAL_RETURN_IF_ERROR(ParseAccessPolicy(json));
+  SHOAL_ASSIGN_OR_RETURN(const policy::v1::AccessPolicy policy,
+                         ParseAccessPolicy(json));
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
                          Workspace::Open(options));
   SHOAL_ASSIGN_OR_RETURN(Targets targets, work->NewestTargets("policy"));
+  SHOAL_ASSIGN_OR_RETURN(const std::string old_json,
+                         ReadPolicyOf(work->tree(), targets));
+  if (!old_json.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const auto old, ParseAccessPolicy(old_json));
+    if (policy.version() <= old.version())
+      return FailedPrecondition(
+          "rollback", fmt::format("the newest policy has version {}, this one "
+                                  "{}: raise 'version'",
+                                  old.version(), policy.version()));
+  }
   TargetFile target;
   target.path = kPolicyPath;
   target.length = json.size();
