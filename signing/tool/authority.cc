@@ -51,6 +51,8 @@ absl::Status CheckRoot(const RoleFiles& files, const RoleFiles& before) {
                           "the root, by the keys in force,");
 }
 
+}  // namespace
+
 absl::Status CheckRole(const RoleFiles& files, const std::string& role) {
   SHOAL_ASSIGN_OR_RETURN(const Authority authority, AuthorityOf(files, role));
   SHOAL_ASSIGN_OR_RETURN(const ParsedTargets targets, TargetsOf(files, role));
@@ -60,8 +62,6 @@ absl::Status CheckRole(const RoleFiles& files, const std::string& role) {
   return VerifySignatures(targets.envelope, authority.keys, authority.role,
                           role);
 }
-
-}  // namespace
 
 absl::StatusOr<Authority> AuthorityOf(const RoleFiles& files,
                                       std::string_view role) {
@@ -83,10 +83,14 @@ std::map<std::string, absl::Status> Failing(const RoleFiles& files,
   for (const auto& [role, file] : files) {
     const absl::Status status =
         role == "root" ? CheckRoot(files, before) : CheckRole(files, role);
-    // A role that nobody delegates to any more is history.
-    if (!status.ok() &&
-        (ReasonOf(status) != "no_such_role" || !before.contains(role)))
-      failing[role] = status;
+    if (status.ok()) continue;
+    // A role that nobody delegates to any more is history, and a director.json
+    // that was in force is the plane's to sign again.
+    if (before.contains(role) &&
+        (ReasonOf(status) == "no_such_role" ||
+         (role == "director" && file.bytes == before.at(role).bytes)))
+      continue;
+    failing[role] = status;
   }
   if (const auto top = TargetsOf(files, "targets");
       top.ok() && top->value.delegations)

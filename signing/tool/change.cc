@@ -95,6 +95,18 @@ absl::Status Change::ProposeDependents() {
       SHOAL_RETURN_IF_ERROR(Propose(role, same));
     }
   }
+  // A fleet without a plane signs for the director here, if it has the key.
+  RoleFiles files = work_.tree().With(work_.tree().drafts());
+  for (const auto& [role, file] : proposed_) files[role] = file;
+  if (files.contains("director") && !proposed_.contains("director") &&
+      !CheckRole(files, "director").ok()) {
+    const auto authority = AuthorityOf(files, "director");
+    if (authority.ok() && work_.RequireSigners("director", *authority).ok()) {
+      SHOAL_ASSIGN_OR_RETURN(const Targets same,
+                             work_.NewestTargets("director"));
+      SHOAL_RETURN_IF_ERROR(Propose("director", same));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -176,6 +188,10 @@ absl::Status ReportDrafts(const Tree& tree) {
                        SignaturesOf(envelope, old), old.role.threshold);
     }
   }
+  // What keeps signed drafts waiting, where it is none of them.
+  for (const auto& [role, why] : Failing(files, tree.in_force()))
+    if (!tree.drafts().contains(role))
+      fmt::print("{}: {}\n", role, std::string(why.message()));
   if (!tree.drafts().empty())
     fmt::print(
         "next: carry {} to the next custodian, who runs\n"

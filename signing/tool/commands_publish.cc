@@ -56,6 +56,8 @@ absl::Status RunPublish(const Options& options, const PublishOptions& publish) {
   const RoleFiles& in_force = work->tree().in_force();
   for (const auto& [role, why] : Failing(in_force, in_force))
     return Annotate(why, role);
+  if (in_force.contains("director"))
+    SHOAL_RETURN_IF_ERROR(CheckRole(in_force, "director"));
   const auto root_file = in_force.find("root");
   if (root_file == in_force.end())
     return NotFound("no_such_role", "no root is in force");

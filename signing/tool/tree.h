@@ -44,9 +44,13 @@ absl::StatusOr<Authority> AuthorityOf(const RoleFiles& files,
 // A new root needs the root in force (`before`, if any) too, and version 1 all
 // of its keys: its bytes are the fleet's id, and so they are the same wherever
 // they are put together. A role that targets.json delegates to and that has no
-// file fails with "metadata_missing" (the director's excepted).
+// file fails with "metadata_missing". The director's is the plane's affair and
+// never fails here.
 std::map<std::string, absl::Status> Failing(const RoleFiles& files,
                                             const RoleFiles& before);
+
+// Whether `role`, which is not root, is signed as its delegator asks.
+absl::Status CheckRole(const RoleFiles& files, const std::string& role);
 
 // One thread.
 class Tree {

@@ -168,6 +168,26 @@ absl::Status StolenPlane::Send(dht::RecordFields fields,
   return **done;
 }
 
+absl::Status StolenPlane::OfferToNodes(records::v1::RecordKind kind,
+                                       const std::string& name,
+                                       uint64_t version,
+                                       const std::string& payload) {
+  dht::RecordFields fields;
+  fields.kind = kind;
+  fields.place = places_->Place(kind, name);
+  fields.version = version;
+  fields.issued = absl::Now();
+  fields.expires = fields.issued + absl::Hours(24);
+  fields.payload = payload;
+  dht::PutOptions options;
+  options.wanted_receipts = 1;
+  options.deadline = absl::Seconds(10);
+  return network_
+      ->PutBlocking(dht::SignRecord(fields, keys_->director, fleet_id_),
+                    options)
+      .status();
+}
+
 absl::Status StolenPlane::SendAsDirector(records::v1::RecordKind kind,
                                          const std::string& name,
                                          uint64_t version,

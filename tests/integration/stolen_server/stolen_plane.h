@@ -70,6 +70,11 @@ class StolenPlane {
                               const std::string& payload);
   // The same by any other writer.
   absl::Status Send(dht::RecordFields fields, const crypto::SigningKey& key);
+  // The same director's record, to the fleet's own storage nodes alone:
+  // "no_receipt" when none of them keeps it.
+  absl::Status OfferToNodes(records::v1::RecordKind kind,
+                            const std::string& name, uint64_t version,
+                            const std::string& payload);
   // A credential over `key` by the stolen device or node CA, of any kind.
   records::v1::Credential Certify(const crypto::SigningKey& ca,
                                   const std::string& key,

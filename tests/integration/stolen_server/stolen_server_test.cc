@@ -16,6 +16,7 @@
 #include "common/crypto/hash.h"
 #include "delta/make/make.h"
 #include "shoal/trust/v1/revocations.pb.h"
+#include "signing/metadata/image_info.h"
 #include "signing/verify/fleet_trust.h"
 #include "tests/integration/stolen_server/real_fleet.h"
 #include "tests/integration/stolen_server/stolen_plane.h"
@@ -28,6 +29,11 @@ using records::v1::RECORD_KIND_COMMAND;
 using records::v1::RECORD_KIND_HALT;
 using records::v1::RECORD_KIND_METADATA;
 using records::v1::RECORD_KIND_PAIR_GRANT;
+
+// How a device logs a record that it refuses before anything looks at it.
+std::string RecordRefused(const std::string& reason) {
+  return "event=record_refused error=\"" + reason + ":";
+}
 
 class StolenServer : public ::testing::Test {
  protected:
@@ -55,7 +61,7 @@ class StolenServer : public ::testing::Test {
     SCOPED_TRACE(attack);
     const size_t before = TimesLogged(refusal);
     carry_out();
-    ASSERT_FALSE(HasFatalFailure());
+    if (HasFatalFailure()) return;
     ASSERT_OK(WaitFor(
         attack + " to be refused: " + refusal,
         [&] { return TimesLogged(refusal) > before; }, absl::Seconds(30)));
@@ -177,17 +183,20 @@ TEST_F(StolenServer, T20_T23_T24_T35_NoDeviceRunsOneUnsignedByte) {
     ASSERT_OK(WaitFor(
         "the signed image to run",
         [&] { return device().RunningVersion() == "4.0" && device().Idle(); },
-        absl::Seconds(60)));
+        absl::Seconds(90)));
     NothingHappened("4.0");
   }
   {
     SCOPED_TRACE("a well-formed delta to the attacker's own image");
     WriteText(dir_.File("running"), device().RunningBytes());
     WriteText(dir_.File("evil"), std::string(39'000, '!') + "evil");
-    ASSERT_OK(delta::MakeDelta({}, dir_.File("running"), dir_.File("evil"),
-                               dir_.File("evil.delta")));
-    ASSERT_OK_AND_ASSIGN(const auto evil,
+    ASSERT_OK_AND_ASSIGN(
+        const delta::MakeStats made,
+        delta::MakeDelta({}, dir_.File("running"), dir_.File("evil"),
+                         dir_.File("evil.delta")));
+    ASSERT_OK_AND_ASSIGN(auto evil,
                          thief_->Serve(ReadText(dir_.File("evil.delta"))));
+    evil.set_memory(made.reader_memory);
     const size_t before = TimesLogged("event=delta_unusable");
     Roll(RolloutByDelta("fw/gateway/5.0/image", evil));
     ASSERT_OK(WaitFor("the delta to be refused", [&] {
@@ -196,7 +205,7 @@ TEST_F(StolenServer, T20_T23_T24_T35_NoDeviceRunsOneUnsignedByte) {
     ASSERT_OK(WaitFor(
         "the signed image to run",
         [&] { return device().RunningVersion() == "5.0" && device().Idle(); },
-        absl::Seconds(60)));
+        absl::Seconds(90)));
     NothingHappened("5.0");
   }
 
@@ -206,7 +215,7 @@ TEST_F(StolenServer, T20_T23_T24_T35_NoDeviceRunsOneUnsignedByte) {
   ASSERT_OK(WaitFor(
       "one more move",
       [&] { return device().RunningVersion() == "4.0" && device().Idle(); },
-      absl::Seconds(60)));
+      absl::Seconds(90)));
   Roll(thief_->Rollout("fw/gateway/5.0/image"));
   ASSERT_OK(WaitFor("the device to have had enough", [&] {
     return device().Status()["live"].value("waiting_reason", "") ==
@@ -218,7 +227,12 @@ TEST_F(StolenServer, T20_T23_T24_T35_NoDeviceRunsOneUnsignedByte) {
   // firmware metadata by the stolen key.
   signing::Targets forged = thief_->Content("fw-gateway");
   signing::TargetFile image = forged.targets.begin()->second;
-  image.path = "fw/gateway/6.6.6/image";
+  ASSERT_OK_AND_ASSIGN(signing::ImageInfo info, signing::ParseImageInfo(image));
+  info.version = "6.6.6";
+  info.counter = 666;
+  image.path = signing::ImagePath("gateway", "6.6.6", "image");
+  image.sha256 = crypto::Sha256Digest("the attacker's own image");
+  image.custom = signing::FormatImageInfo(info);
   forged.targets[image.path] = image;
   ASSERT_OK(thief_->Forge("fw-gateway", forged));
   Roll(thief_->Rollout("fw/gateway/6.6.6/image"));
@@ -232,41 +246,38 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
   const auto stranger = crypto::SigningKey::Generate();
 
   Refused("a command with an operator's credential that the stolen CA minted",
-          "event=record_refused reason=wrong_credential_kind", [&] {
+          RecordRefused("wrong_credential_kind"), [&] {
             Command(
                 stranger,
                 thief_->Certify(thief_->keys().device_ca, stranger.public_key(),
                                 records::v1::WRITER_CLASS_OPERATOR,
                                 std::string(16, 'o')));
           });
-  Refused("the same by the node CA",
-          "event=record_refused reason=wrong_credential_kind", [&] {
-            Command(stranger, thief_->Certify(
-                                  thief_->keys().node_ca, stranger.public_key(),
-                                  records::v1::WRITER_CLASS_OPERATOR,
-                                  std::string(16, 'p')));
-          });
+  Refused(
+      "the same by the node CA", RecordRefused("wrong_credential_kind"), [&] {
+        Command(stranger,
+                thief_->Certify(thief_->keys().node_ca, stranger.public_key(),
+                                records::v1::WRITER_CLASS_OPERATOR,
+                                std::string(16, 'p')));
+      });
   Refused("a command of an operator whom no policy names",
-          "event=record_refused reason=unknown_writer",
-          [&] { Command(stranger); });
-  Refused("a command by the director itself",
-          "event=record_refused reason=wrong_writer",
+          RecordRefused("unknown_writer"), [&] { Command(stranger); });
+  Refused("a command by the director itself", RecordRefused("wrong_writer"),
           [&] { Command(thief_->keys().director); });
   Refused("a command by a device that the stolen CA minted",
-          "event=record_refused reason=wrong_writer", [&] {
+          RecordRefused("wrong_writer"), [&] {
             Command(stranger, thief_->Certify(thief_->keys().device_ca,
                                               stranger.public_key(),
                                               records::v1::WRITER_CLASS_DEVICE,
                                               crypto::RandomBytes(16)));
           });
-  Refused("a halt by the director", "event=record_refused reason=wrong_writer",
-          [&] {
-            records::v1::Halt halt;
-            halt.set_rollout_id("honest");
-            halt.set_counter(1);
-            ASSERT_OK(thief_->SendAsDirector(RECORD_KIND_HALT, "gateway", 1,
-                                             halt.SerializeAsString()));
-          });
+  Refused("a halt by the director", RecordRefused("wrong_writer"), [&] {
+    records::v1::Halt halt;
+    halt.set_rollout_id("honest");
+    halt.set_counter(1);
+    ASSERT_OK(thief_->SendAsDirector(RECORD_KIND_HALT, "gateway", 1,
+                                     halt.SerializeAsString()));
+  });
 
   // Labels in access rules are the policy's. The thief gives the device the
   // one that "helper" may command; it is believed for rollouts, and for
@@ -282,7 +293,9 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
   ASSERT_OK(
       device().process().WaitForLog("event=assignment_changed version=1000"));
   Refused("a label that would give an operator more rights",
-          "reason=permission_denied", [&] { Command(fleet_->helper()); });
+          "name=greet error=\"permission_denied:", [&] {
+            Command(fleet_->helper());
+          });
 
   Refused("a credential for the attacker's key in the device's name",
           "event=record_refused reason=bad_grant", [&] {
@@ -353,7 +366,7 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
         ASSERT_OK(thief_->Forge("policy", forged));
         ASSERT_OK(thief_->Publish());
       });
-  Refused("a command under it", "event=record_refused reason=unknown_writer",
+  Refused("a command under it", RecordRefused("unknown_writer"),
           [&] { Command(stranger); });
 }
 
@@ -370,6 +383,10 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
                                    HexEncode(thief_->device_id()), kFar,
                                    assignment.SerializeAsString()));
   ASSERT_OK(device().process().WaitForLog("event=assignment_changed"));
+  // which the storage nodes keep for it, since its key is in force;
+  ASSERT_OK(thief_->OfferToNodes(RECORD_KIND_ASSIGNMENT,
+                                 HexEncode(thief_->device_id()), kFar + 1,
+                                 assignment.SerializeAsString()));
   // rubbish where the next root will be looked for;
   ASSERT_OK(thief_->SendAsDirector(RECORD_KIND_METADATA, "root/2", kFar,
                                    "{\"signed\":{},\"signatures\":[]}"));
@@ -414,24 +431,24 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   // Nobody goes near the device. It finds the new root, forgets what the old
   // keys said, and is given a credential for the key that it always had.
   ASSERT_OK(device().process().WaitForLog("event=credential_renewed",
-                                          absl::Seconds(60)));
+                                          absl::Seconds(90)));
   // It is a member of the fleet again, to nodes and plane alike.
   ASSERT_OK(fleet_->Shoal({"rollout", "create", "--id", "after", "--release",
                            "gateway/4.0", "--phase", "all:percent=100"}));
   ASSERT_OK(WaitFor(
       "the honest update",
       [&] { return device().RunningVersion() == "4.0" && device().Idle(); },
-      absl::Seconds(60)));
+      absl::Seconds(90)));
   ASSERT_OK(fleet_->Shoal({"rollout", "watch", "after", "--timeout", "60s"}));
   NothingHappened("4.0");
 
-  // The thief's keys are worth nothing now.
-  const std::string refusal = "event=metadata_refused reason=bad_signature";
-  const size_t before = TimesLogged(refusal);
+  // The thief's keys are worth nothing now: no storage node keeps a word of
+  // what it says, and no device hears it.
+  EXPECT_THAT(thief_->OfferToNodes(RECORD_KIND_ASSIGNMENT,
+                                   HexEncode(thief_->device_id()), kFar + 2,
+                                   assignment.SerializeAsString()),
+              FailsBecause("no_receipt"));
   Roll(thief_->Rollout("fw/gateway/5.0/image"));
-  ASSERT_OK(WaitFor(
-      "the old timestamp key to be refused",
-      [&] { return TimesLogged(refusal) > before; }, absl::Seconds(40)));
   NothingHappened("4.0");
 }
 
