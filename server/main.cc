@@ -74,6 +74,11 @@ int main(int argc, char** argv) {
   import->add_option("--data", data, "data directory")->required();
   import->add_option("repository", repository, "as shoal-sign wrote it")
       ->required();
+  CLI::App* rotate = app.add_subcommand(
+      "rotate-keys",
+      "after a theft: make new online keys in place of the old ones "
+      "(docs/operations/stolen-server.md)");
+  rotate->add_option("--data", data, "data directory")->required();
   app.require_subcommand(0, 1);
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
@@ -85,6 +90,17 @@ int main(int argc, char** argv) {
         shoal::server::InitPlane(init_options, fs, clock);
     if (!status.ok()) return Fail(status);
     std::cout << shoal::JoinPath(init_options.directory, "online-public.json")
+              << "\n";
+    return 0;
+  }
+  if (*rotate) {
+    auto config =
+        shoal::server::LoadPlaneConfig(shoal::JoinPath(data, "shoald.toml"));
+    if (!config.ok()) return Fail(config.status());
+    const absl::Status status = shoal::server::RotatePlaneKeys(
+        config->data_dir, config->fleet, fs, clock);
+    if (!status.ok()) return Fail(status);
+    std::cout << shoal::JoinPath(config->data_dir, "online-public.json")
               << "\n";
     return 0;
   }

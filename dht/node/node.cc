@@ -85,9 +85,12 @@ absl::Status StorageNode::Impl::OpenStores() {
     }
   };
   if (const auto saved =
-          fs_.Read(config_.File("directory.pb"), kMaxDirectoryBytes);
+          fs_.Read(config_.File("directory.record"), kMaxDirectoryBytes);
       saved.ok()) {
-    take(*saved);
+    // Whose key is no director's any more has no say, however high the version.
+    if (const auto record = Verify(*saved); record.ok()) {
+      take(record->body.payload());
+    }
   }
   const auto stored = store_->AtPlace(
       places_.NodeDirectory(), records::v1::RECORD_KIND_NODE_DIRECTORY, 4);

@@ -20,6 +20,7 @@ std::optional<std::string> RecordFetcher::FromRecords(
     for (const std::string& bytes : *local) {
       records::v1::Record record;
       records::v1::RecordBody body;
+      if (options_.verify && !options_.verify(bytes).ok()) continue;
       if (record.ParseFromString(bytes) &&
           body.ParseFromString(record.body()) &&
           body.payload().size() <= max_bytes) {

@@ -27,6 +27,10 @@ struct RecordFetcherOptions {
   Network* network = nullptr;
   FetchProcess* fetch = nullptr;
   const PlaceNamer* places = nullptr;
+  // Of this node's own records only those that verify now count: what a former
+  // director left behind must not hide what its successor wrote.
+  std::function<absl::StatusOr<VerifiedRecord>(const std::string& bytes)>
+      verify;
   // Base URLs ("http://host:port/") of other nodes' origins.
   std::vector<std::string> origins;
   absl::Duration network_timeout = absl::Seconds(3);

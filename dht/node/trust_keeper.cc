@@ -54,7 +54,10 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
           ? absl::StatusOr<signing::ParsedTimestamp>(
                 NotFound("metadata_missing", "no timestamp in the bundle"))
           : signing::ParseTimestamp(bundled->second);
+  // Another root means other keys, under which versions may begin lower.
   if (!stored.ok() ||
+      static_cast<uint64_t>(bundle.roots_size()) >
+          keeper->updater_->root().version ||
       (timestamp.ok() &&
        timestamp->value.version > keeper->updater_->timestamp().version)) {
     const absl::Status refreshed = keeper->updater_->Refresh(source);
@@ -129,7 +132,10 @@ absl::Status TrustKeeper::Take(signing::Fetcher* source) {
 // online key made shorter, brings no device back.
 void TrustKeeper::AddRevokedDevices(signing::Fetcher* source,
                                     signing::FleetTrust* trust) {
-  if (const auto before = view(); before != nullptr) {
+  // Unless it came from a director whose key has been rotated away since.
+  if (const auto before = view();
+      before != nullptr &&
+      before->fleet().director_keys == trust->director_keys) {
     trust->revoked_device_ids = before->fleet().revoked_device_ids;
   }
   constexpr std::string_view kPrefix = "director-";
