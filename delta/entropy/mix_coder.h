@@ -104,6 +104,8 @@ class MixEncoder {
   void Insert(const OldBytes& old, uint64_t new_at,
               std::span<const uint8_t> fresh);
 
+  // Bytes of the open window so far; EndWindow adds 4 at most.
+  size_t WindowSize() const;
   // The window's bytes since the last EndWindow or construction.
   std::string EndWindow();
 
