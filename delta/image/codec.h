@@ -28,7 +28,7 @@
 
 namespace shoal::delta {
 
-enum class Codec : uint8_t {
+enum class ImageCodec : uint8_t {
   kDeflate = 1,
   kXz = 2,
   kZstd = 3,
@@ -41,12 +41,13 @@ inline constexpr int kCodecs = 5;
 //   kDeflate  level 1..9 · window 9..15 (log2 bytes) · memory 1..9 ·
 //             strategy 0..4 (zlib's numbers) · wrapper 0 = raw, 1 = zlib
 //   kXz       level 0..9, +16 = extreme · dictionary in bytes · check 0, 1, 4
-//             or 10 (.xz's numbers) · filter 0 or a BCJ filter's id (4..9)
-//   kZstd     level 1..22
+//             or 10 (.xz's numbers) · filter 0 or a BCJ filter's id (4..9) ·
+//             wrapper 0 = lzma_stream_buffer_encode, 1 = lzma_stream_encoder
+//   kZstd     level 1..22 · check 0, 1 = frame checksum
 //   kLz4      nothing
 //   kLz4Hc    level 3..12
 struct CodecSetting {
-  Codec codec = Codec::kDeflate;
+  ImageCodec codec = ImageCodec::kDeflate;
   uint8_t level = 0;
   uint8_t window = 0;
   uint8_t memory = 0;
@@ -64,6 +65,10 @@ struct CodecSetting {
 inline constexpr uint32_t kMaxBufferedBlock = 1u << 20;
 inline constexpr uint32_t kMaxLz4Block = 8u << 20;  // LZ4 legacy frames
 inline constexpr uint32_t kMaxStreamedBlock = 1u << 30;
+// Raw bytes that a streamed block is compressed by; part of what decides about
+// the stored bytes.
+inline constexpr size_t kStreamChunk = 64u << 10;
+inline constexpr uint32_t kMaxXzDictionary = 8u << 20;
 uint32_t MaxRawLength(const CodecSetting& setting);
 
 // "image_map" unless every number is in its range.
@@ -72,9 +77,8 @@ absl::Status CheckSetting(const CodecSetting& setting);
 // "deflate level 9, window 15, memory 8, strategy 0, zlib wrapper".
 std::string Describe(const CodecSetting& setting);
 
-// Expands and compresses whole blocks. Keeps its libraries' state between
-// calls, so that a device allocates once; the state is that of the setting
-// used last.
+// Expands and compresses whole blocks. Keeps buffers and its libraries' state
+// between calls, so that a device allocates once.
 class BlockCodec {
  public:
   BlockCodec();
@@ -82,15 +86,22 @@ class BlockCodec {
   BlockCodec(const BlockCodec&) = delete;
   BlockCodec& operator=(const BlockCodec&) = delete;
 
-  // Replaces `raw` by exactly `raw_length` bytes, ≤ MaxRawLength(setting).
-  // `stored` must be used up. Without a setting's compression parameters: only
-  // the codec and its wrapper matter.
+  // Expands all of `stored` into `raw`; the expanded length, ≤ `capacity`. Of
+  // the setting matter codec, wrapper and, as the most that is taken, the
+  // dictionary.
+  absl::StatusOr<size_t> ExpandUpTo(const CodecSetting& setting,
+                                    std::string_view stored, char* raw,
+                                    size_t capacity);
+  // The same where the length is known.
   absl::Status Expand(const CodecSetting& setting, std::string_view stored,
-                      uint32_t raw_length, std::string* raw);
+                      char* raw, size_t raw_length);
 
-  // Replaces `stored`. More than `limit` bytes: "image_block".
-  absl::Status Compress(const CodecSetting& setting, std::string_view raw,
-                        uint32_t limit, std::string* stored);
+  // Room for the raw bytes of the block that Compress() takes next, valid
+  // until then.
+  absl::StatusOr<char*> Prepare(const CodecSetting& setting, size_t raw_length);
+  // The stored bytes, valid until the next call; at most `limit`, else
+  // "image_block". The raw bytes are gone.
+  absl::StatusOr<std::string_view> Compress(size_t limit);
 
  private:
   class Impl;
@@ -101,6 +112,22 @@ class BlockCodec {
 // its stored bytes included. Declared in patches; a test holds it against
 // what is allocated.
 uint64_t CompressMemory(const CodecSetting& setting, uint32_t raw_length);
+
+// Bytes that expanding one block takes at most beside its raw and stored bytes.
+inline constexpr uint64_t kXzDecoderState = 128u << 10;
+uint64_t ExpandMemory(const CodecSetting& setting);
+
+// A block may be this much longer than its raw bytes; longer ones stay raw.
+constexpr uint64_t MaxStoredLength(uint64_t raw_length) {
+  return raw_length + raw_length / 64 + 1024;
+}
+
+// LZ4 blocks are compressed in place: a block's output starts this far before
+// its input, so that no byte is overwritten that a match may still refer to
+// (64 KiB back; n bytes never make more than n + n/255 + 16).
+constexpr size_t Lz4InPlaceMargin(size_t raw_length) {
+  return (64u << 10) + raw_length / 255 + 64;
+}
 
 }  // namespace shoal::delta
 

@@ -15,13 +15,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "delta/image/block_stream.h"
 #include "delta/image/image_map.h"
 
 namespace shoal::delta {
-
-// Exactly `size` bytes at `offset`.
-using ReadAt =
-    std::function<absl::Status(uint64_t offset, char* buffer, size_t size)>;
 
 // Bytes that an ExpandedReader takes at most with `cache` bytes per layer of
 // cache; the map itself not included. 0 without layers.
@@ -32,8 +29,8 @@ class ExpandedReader {
   // Default of `cache`: four squashfs blocks of the usual size.
   static constexpr uint64_t kDefaultCache = 512u << 10;
 
-  // `map` must outlive the reader and have no verbatim segments;
-  // `read_image` reads the image that the map describes.
+  // `map` must outlive the reader; `read_image` reads the image that the map
+  // describes.
   static absl::StatusOr<std::unique_ptr<ExpandedReader>> Create(
       const ImageMap& map, ReadAt read_image, uint64_t cache = kDefaultCache);
   ~ExpandedReader();

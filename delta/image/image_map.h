@@ -97,7 +97,7 @@ absl::StatusOr<std::string> DescribeCodecs(const ImageMap& map);
 absl::Status CheckCodecs(const ImageMap& map, std::string_view& bytes);
 
 // "zlib 1.2.13", "liblzma 5.4.1", "zstd 1.5.4", "lz4 1.9.4".
-std::string LibraryOf(Codec codec);
+std::string LibraryOf(ImageCodec codec);
 
 }  // namespace shoal::delta
 
