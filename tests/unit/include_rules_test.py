@@ -32,9 +32,11 @@ ALLOWED_IN = {
     "signing/verify": ["common/", "shoal/", "rules/", "signing/metadata/"],
     "signing/sign": ["common/", "shoal/", "rules/", "signing/metadata/",
                      "signing/verify/"],
-    "delta/apply": ["common/", "delta/format/"],
+    "delta/apply": ["common/", "delta/format/", "delta/entropy/",
+                    "delta/image/"],
     # The maker applies its own patch before anybody sees it.
-    "delta/make": ["common/", "delta/format/", "delta/apply/"],
+    "delta/make": ["common/", "delta/format/", "delta/apply/",
+                   "delta/entropy/", "delta/image/"],
     "agent/patch": ["common/", "delta/apply/", "delta/format/"],
 }
 FORBIDDEN_IN = {
@@ -54,6 +56,7 @@ ENGINES = {
     r"openssl/": ["common/crypto"],
     r"grpcpp/|.*\.grpc\.pb\.h": ["server", "dht/node", "dht/node_client"],
     r"divsufsort": ["delta/make"],
+    r"bzlib\.h": ["delta/apply", "delta/make"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
