@@ -83,13 +83,16 @@ void MixModel<Coder>::Moved(uint64_t old_at, uint64_t new_at, uint64_t size) {
 template <class Coder>
 void MixModel<Coder>::LoadOld(const OldBytes& old, size_t offset, size_t size) {
   const size_t have = old.bytes.size();
-  const size_t begin = old.begin + offset;  // of the block in old.bytes
   const size_t want = size + 2 * kMixMargin;
-  // old_[i] is old.bytes[begin - kMixMargin + i].
+  // old_[i] is old.bytes[begin + offset - kMixMargin + i].
+  if (old.begin > have || offset > have - old.begin + kMixMargin) {
+    memset(old_.data(), 0, want);
+    return;
+  }
+  const size_t begin = old.begin + offset;
   const size_t missing = begin < kMixMargin ? kMixMargin - begin : 0;
-  const size_t from = begin - kMixMargin + missing;
-  const size_t n =
-      from < have ? std::min(want - missing, have - from) : size_t{0};
+  const size_t from = begin + missing - kMixMargin;
+  const size_t n = std::min(want - missing, have - from);
   memset(old_.data(), 0, missing);
   if (n > 0) memcpy(old_.data() + missing, old.bytes.data() + from, n);
   memset(old_.data() + missing + n, 0, want - missing - n);
