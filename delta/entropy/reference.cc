@@ -323,7 +323,7 @@ uint32_t OpcodeClass(Content content, const Unit& unit, const uint8_t* p) {
 }
 
 Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at) {
-  size_t arm = 0, thumb = 0, x86 = 0, words = 0;
+  size_t arm = 0, thumb = 0, x86 = 0, words = 0, printable = 0;
   for (size_t i = (4 - (old_at & 3)) & 3; i + 4 <= size; i += 4) {
     const uint32_t w = Load32(p + i);
     ++words;
@@ -338,6 +338,7 @@ Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at) {
       ++arm;
   }
   for (size_t i = 0; i + 4 <= size; ++i) {
+    if (p[i] >= 0x20 && p[i] < 0x7f) ++printable;
     if (i >= 2 && IsX86Field(p + i)) ++x86;
     if (((old_at + i) & 1) == 0) {
       const uint32_t h = Load16(p + i);
@@ -348,7 +349,7 @@ Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at) {
         ++thumb;
     }
   }
-  if (words == 0) return Content::kData;
+  if (words == 0 || printable * 5 > size * 4) return Content::kData;
   if (arm * 2 > words) return Content::kArm64;
   if (thumb * 4 > words * 2) return Content::kThumb;
   if (x86 * 24 > words) return Content::kX86;

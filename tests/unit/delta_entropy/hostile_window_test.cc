@@ -19,7 +19,7 @@ void ExpectNoOtherOutcome(const Decoded& decoded) {
   EXPECT_EQ(ReasonOf(decoded.status), "delta_corrupt");
 }
 
-TEST(HostileWindow, T30_EveryTruncationIsAnErrorOrEndsTheSame) {
+TEST(HostileWindow, T31_EveryTruncationIsAnErrorOrEndsTheSame) {
   const Script script = SmallScript();
   const std::vector<std::string> windows = Encode(script, 1);
   const std::string& last = windows.back();
@@ -35,7 +35,7 @@ TEST(HostileWindow, T30_EveryTruncationIsAnErrorOrEndsTheSame) {
   }
 }
 
-TEST(HostileWindow, T30_BytesBehindTheEndAreAnError) {
+TEST(HostileWindow, T31_BytesBehindTheEndAreAnError) {
   const Script script = SmallScript();
   std::vector<std::string> windows = Encode(script, 1);
   windows.back() += std::string(9, '\x01');
@@ -43,7 +43,7 @@ TEST(HostileWindow, T30_BytesBehindTheEndAreAnError) {
   EXPECT_EQ(ReasonOf(decoded.status), "delta_corrupt");
 }
 
-TEST(HostileWindow, T30_EveryFlippedByteEnds) {
+TEST(HostileWindow, T31_EveryFlippedByteEnds) {
   const Script script = SmallScript();
   const std::vector<std::string> windows = Encode(script, 1);
   for (size_t w = 0; w < windows.size(); ++w) {
@@ -55,7 +55,7 @@ TEST(HostileWindow, T30_EveryFlippedByteEnds) {
   }
 }
 
-TEST(HostileWindow, T30_AnyBytesEnd) {
+TEST(HostileWindow, T31_AnyBytesEnd) {
   for (const Shape shape : kShapes) {
     Numbers numbers(31);
     for (int i = 0; i < 6; ++i) {
@@ -70,7 +70,7 @@ TEST(HostileWindow, T30_AnyBytesEnd) {
   }
 }
 
-TEST(HostileWindow, T30_AnEmptyWindowMakesTheWholeRegionAndThenFails) {
+TEST(HostileWindow, T31_AnEmptyWindowMakesTheWholeRegionAndThenFails) {
   auto d = MixDecoder::Create(1);
   (*d)->BeginWindow({});
   std::vector<uint8_t> fresh(100000);
@@ -81,7 +81,7 @@ TEST(HostileWindow, T30_AnEmptyWindowMakesTheWholeRegionAndThenFails) {
   EXPECT_EQ(ReasonOf(status), "delta_corrupt");
 }
 
-TEST(HostileWindow, T30_PlacesOutsideTheBaseAreZeros) {
+TEST(HostileWindow, T31_PlacesOutsideTheBaseAreZeros) {
   auto e = MixEncoder::Create(1);
   auto d = MixDecoder::Create(1);
   const std::string old_image(100, 'x');
