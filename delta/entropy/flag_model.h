@@ -16,7 +16,7 @@ namespace shoal::delta::mix {
 class FlagModel {
  public:
   static constexpr size_t kContexts = 8;
-  static constexpr size_t kMixSets = 64;
+  static constexpr size_t kMixSets = 80;
   using Contexts = std::array<uint32_t, kContexts>;
 
   // Entries of one byte for each context.
@@ -40,7 +40,6 @@ class FlagModel {
       states[i] = &states_[i].At(contexts[i]);
       x[i] = histories_[i].At(*states[i]).Logistic();
     }
-    x[kContexts] = 256;
     const int32_t logistic = mixer_.Mix(set_a, set_b);
     const uint32_t p = std::clamp<uint32_t>(Squash(logistic), 2, 65534);
     const bool bit = coder.Code(flag, p);
@@ -56,7 +55,7 @@ class FlagModel {
   static constexpr int32_t kRate = 3;
   std::array<Table<BitHistory>, kContexts> states_;
   std::array<HistoryMap, kContexts> histories_;
-  Mixer<kContexts + 1, kMixSets, kMixSets> mixer_;
+  Mixer<kContexts, kMixSets, kMixSets> mixer_;
 };
 
 }  // namespace shoal::delta::mix

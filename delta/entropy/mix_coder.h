@@ -93,7 +93,8 @@ class MixEncoder {
 
   // Says that `size` bytes of the base from `old_at` on are at `new_at` in the
   // result (an exact copy; or ahead of an Add that comes later). Codes
-  // nothing; helps to predict references to there. Add does it by itself.
+  // nothing; helps to predict references to there. Add does it by itself. Takes
+  // time in proportion to `size`, which a reader bounds before.
   void Moved(uint64_t old_at, uint64_t new_at, uint64_t size);
   // `fresh`, which is to be at `new_at`, beside `old`, which is similar.
   void Add(const OldBytes& old, uint64_t new_at,

@@ -10,24 +10,6 @@ namespace {
 
 constexpr size_t kQuarterSize = 256;
 constexpr size_t kLineSize = 32;
-// Words differ by more than this only when they are no addresses.
-constexpr int32_t kFarthestShift = 1 << 24;
-
-uint32_t Load32(const uint8_t* p) {
-  return static_cast<uint32_t>(p[0] | p[1] << 8 | p[2] << 16) |
-         static_cast<uint32_t>(p[3]) << 24;
-}
-
-AddressSpace SpaceOf(const Unit& unit) {
-  if (unit.kind == ReferenceKind::kPointer) return AddressSpace::kPointers;
-  return unit.kind == ReferenceKind::kNone ? AddressSpace::kWords
-                                           : AddressSpace::kPlaces;
-}
-uint64_t KeyOf(const Unit& unit) {
-  return unit.kind == ReferenceKind::kNone
-             ? unit.word | uint64_t{unit.size} << 32
-             : unit.target;
-}
 
 }  // namespace
 
@@ -69,6 +51,10 @@ void MixModel<Coder>::Reset() {
   deltas_.fill(0);
   previous_word_ = 0;
   missed_ = 0;
+  older_ = 0;
+  base_scores_.fill(0);
+  base_ = 0;
+  above_ = 0;
   last_shift_.fill(0);
   for (PageRegister& page : pages_) page = PageRegister();
 }
@@ -83,13 +69,16 @@ void MixModel<Coder>::Moved(uint64_t old_at, uint64_t new_at, uint64_t size) {
 template <class Coder>
 void MixModel<Coder>::LoadOld(const OldBytes& old, size_t offset, size_t size) {
   const size_t have = old.bytes.size();
-  const size_t begin = old.begin + offset;  // of the block in old.bytes
   const size_t want = size + 2 * kMixMargin;
-  // old_[i] is old.bytes[begin - kMixMargin + i].
+  // old_[i] is old.bytes[begin + offset - kMixMargin + i].
+  if (old.begin > have || offset > have - old.begin + kMixMargin) {
+    memset(old_.data(), 0, want);
+    return;
+  }
+  const size_t begin = old.begin + offset;
   const size_t missing = begin < kMixMargin ? kMixMargin - begin : 0;
-  const size_t from = begin - kMixMargin + missing;
-  const size_t n =
-      from < have ? std::min(want - missing, have - from) : size_t{0};
+  const size_t from = begin + missing - kMixMargin;
+  const size_t n = std::min(want - missing, have - from);
   memset(old_.data(), 0, missing);
   if (n > 0) memcpy(old_.data() + missing, old.bytes.data() + from, n);
   memset(old_.data() + missing + n, 0, want - missing - n);
@@ -97,6 +86,7 @@ void MixModel<Coder>::LoadOld(const OldBytes& old, size_t offset, size_t size) {
 
 template <class Coder>
 void MixModel<Coder>::PushByte(uint8_t byte, uint8_t old) {
+  older_ = older_ << 8 | history_ >> 56;
   history_ = history_ << 8 | byte;
   differences_ = differences_ << 8 | static_cast<uint8_t>(byte - old);
 }
@@ -139,9 +129,9 @@ bool MixModel<Coder>::StretchFlag(FlagKind kind, const Block& block, size_t at,
       Hash(k, 7, h & 0xffff),
       Hash(k, 8, Load32(old + 4), h & 3),
   };
-  equal =
-      flags_.Code(coder_, contexts, kind * 4 + static_cast<size_t>(content_),
-                  kind << 4 | (h & 15), equal);
+  equal = flags_.Code(coder_, contexts,
+                      kind * kContents + static_cast<size_t>(content_),
+                      kind << 4 | (h & 15), equal);
   flag_history_[kind] = h << 1 | (equal ? 1 : 0);
   return equal;
 }
@@ -158,20 +148,39 @@ void MixModel<Coder>::Add(const OldBytes& old, uint64_t new_at, uint8_t* fresh,
   }
 }
 
+// Encoding: where words are data, what they are is tried out.
+template <class Coder>
+Content MixModel<Coder>::ChooseContent(const Block& block) {
+  const Content guess = GuessContent(Old(0), block.size, block.old_at);
+  if (guess != Content::kData) return guess;
+  int offsets = 0;  // words that these explain, less those that pointers do
+  for (size_t i = (4 - (block.old_at & 3)) & 3; i + 4 <= block.size; i += 4) {
+    if (memcmp(block.fresh + i, Old(i), 4) == 0) continue;
+    const uint32_t fresh = Load32(block.fresh + i);
+    const auto explains = [&](Content content) {
+      const Unit unit = UnitAt(content, Old(i), 4, block.old_at + i,
+                               block.new_at + i, pages_);
+      return Predict(unit).words[0] == fresh ? 1 : 0;
+    };
+    offsets += explains(Content::kOffsets) - explains(Content::kData);
+  }
+  return offsets > 0 ? Content::kOffsets : Content::kData;
+}
+
 template <class Coder>
 void MixModel<Coder>::CodeContent(const Block& block) {
   size_t content = 0;
   if constexpr (!Coder::kDecodes)
-    content =
-        static_cast<size_t>(GuessContent(Old(0), block.size, block.old_at));
+    content = static_cast<size_t>(ChooseContent(block));
   auto& row = contents_[static_cast<size_t>(content_)];
   size_t node = 1;
-  for (int i = 1; i >= 0; --i) {
+  for (int i = 2; i >= 0; --i) {
     const bool bit = coder_.Code((content >> i & 1) != 0, row[node].CodingP());
     row[node].Update(bit, 60);
     node = node << 1 | (bit ? 1 : 0);
   }
-  content_ = static_cast<Content>(node & 3);
+  // Damaged input may say what does not exist.
+  content_ = static_cast<Content>(std::min<size_t>(node & 7, kContents - 1));
 }
 
 template <class Coder>
@@ -225,194 +234,6 @@ size_t MixModel<Coder>::CodeLine(const Block& block, size_t at, size_t end) {
 }
 
 template <class Coder>
-void MixModel<Coder>::Candidates::Offer(uint32_t word, size_t source,
-                                        size_t hits) {
-  for (size_t i = 0; i < count; ++i)
-    if (words[i] == word) return;
-  if (count == kMost) return;
-  words[count] = word;
-  sources[count] = static_cast<uint8_t>(source * 4 + hits);
-  ++count;
-}
-
-template <class Coder>
-typename MixModel<Coder>::Candidates MixModel<Coder>::Predict(
-    const Unit& unit) {
-  constexpr size_t kFromLast = TargetMap::kLevels, kFromOld = kFromLast + 1;
-  Candidates result;
-  const uint32_t mask =
-      unit.size == 4 ? ~uint32_t{0} : (1u << (8 * unit.size)) - 1;
-  const auto offer_shift = [&](int32_t shift, size_t source, size_t hits) {
-    const auto word =
-        Redirect(unit, static_cast<uint64_t>(static_cast<int64_t>(shift)));
-    if (word) result.Offer(*word & mask, source, hits);
-  };
-  const AddressSpace space = SpaceOf(unit);
-  const uint64_t key = KeyOf(unit);
-  const size_t levels = space == AddressSpace::kWords ? 1 : TargetMap::kLevels;
-  for (size_t level = 0; level < levels; ++level) {
-    // Pointers stay more often than they follow a far neighbour.
-    if (level == 3 && space == AddressSpace::kPointers)
-      result.Offer(unit.word, kFromOld, 0);
-    const TargetMap::Entry* e = targets_.Find(level, space, key);
-    if (e != nullptr) offer_shift(e->shift, level, e->hits);
-  }
-  if (space != AddressSpace::kWords)
-    offer_shift(last_shift_[static_cast<size_t>(unit.kind)], kFromLast, 0);
-  result.Offer(unit.word, kFromOld, 0);
-  return result;
-}
-
-template <class Coder>
-void MixModel<Coder>::Learn(const Unit& unit, const Candidates& candidates,
-                            uint32_t new_word) {
-  const auto shift = ShiftOf(unit, new_word);
-  if (!shift) return;
-  const int64_t wide = static_cast<int64_t>(*shift);
-  if (wide != static_cast<int32_t>(wide)) return;
-  const int32_t narrow = static_cast<int32_t>(wide);
-  const AddressSpace space = SpaceOf(unit);
-  // What is no address for sure is worth a place only when it changed.
-  if (space != AddressSpace::kPlaces && new_word == unit.word &&
-      candidates.words[0] == unit.word)
-    return;
-  const bool near = narrow > -kFarthestShift && narrow < kFarthestShift;
-  targets_.Learn(space, KeyOf(unit), narrow,
-                 space != AddressSpace::kWords && near);
-  last_shift_[static_cast<size_t>(unit.kind)] = narrow;
-}
-
-template <class Coder>
-void MixModel<Coder>::CodeUnit(const Block& block, size_t at,
-                               const Unit& unit) {
-  const uint8_t* old = Old(at);
-  uint8_t* fresh = block.fresh + at;
-  uint32_t new_word = 0;
-  if constexpr (!Coder::kDecodes)
-    for (size_t i = 0; i < unit.size; ++i)
-      new_word |= uint32_t{fresh[i]} << (8 * i);
-  const Candidates candidates = Predict(unit);
-  const uint32_t opcode = OpcodeClass(content_, unit, old);
-  const uint32_t before = Load32(old - 4), after = Load32(old + unit.size);
-  const uint32_t run = static_cast<uint32_t>(std::bit_width(flag_run_));
-  bool hit = false;
-  size_t k = 0;
-  for (; k < candidates.count && !hit; ++k) {
-    const uint32_t h = flag_history_[kUnit];
-    const uint64_t what = static_cast<uint64_t>(content_) |
-                          static_cast<uint64_t>(unit.kind) << 2 |
-                          uint64_t{unit.size} << 6 | k << 10 |
-                          (candidates.words[k] == unit.word ? 1u : 0u) << 12 |
-                          kUnit << 14;
-    const uint64_t worth =
-        candidates.sources[k] |
-        (k + 1 < candidates.count ? candidates.sources[k + 1] + 1u : 0u) << 8;
-    const FlagModel::Contexts contexts = {
-        Hash(what, 11, worth, h & 3),
-        Hash(what, 12, unit.word),
-        Hash(what, 13, opcode, h & 15),
-        Hash(what, 14, KeyOf(unit), previous_word_),
-        Hash(what, 15, run, candidates.sources[k]),
-        Hash(what, 16, h & 0xfff),
-        Hash(what, 17, after, opcode),
-        Hash(what, 18, before, opcode),
-    };
-    hit = flags_.Code(
-        coder_, contexts, 16 + k * 16 + static_cast<size_t>(unit.kind),
-        (k == 0 ? 0u : 32u) + std::min<size_t>(candidates.sources[k], 31),
-        new_word == candidates.words[k]);
-    flag_history_[kUnit] = h << 1 | (hit ? 1 : 0);
-    if (hit) new_word = candidates.words[k];
-  }
-  if (hit) {
-    for (size_t i = 0; i < unit.size; ++i) {
-      const uint8_t byte = static_cast<uint8_t>(new_word >> (8 * i));
-      if constexpr (Coder::kDecodes) fresh[i] = byte;
-      PushByte(byte, old[i]);
-    }
-    if (k == 1) ++flag_run_;
-  } else {
-    CodeUnitBytes(unit, candidates, opcode, old, fresh);
-    new_word = 0;
-    for (size_t i = 0; i < unit.size; ++i)
-      new_word |= uint32_t{fresh[i]} << (8 * i);
-    deltas_[1] = deltas_[0];
-    deltas_[0] = new_word - unit.word;
-  }
-  if (!(hit && k == 1)) flag_run_ = 0;
-  Learn(unit, candidates, new_word);
-  if (content_ == Content::kArm64 && unit.size == 4)
-    NotePage(unit.word, new_word, unit.old_at, unit.new_at, pages_);
-  previous_word_ = unit.word;
-}
-
-template <class Coder>
-void MixModel<Coder>::CodeUnitBytes(const Unit& unit,
-                                    const Candidates& candidates,
-                                    uint32_t opcode, const uint8_t* old,
-                                    uint8_t* fresh) {
-  const uint32_t kind = static_cast<uint32_t>(unit.kind);
-  const std::array<uint32_t, 3> guessed_words = {
-      candidates.words[0], unit.word + deltas_[0], unit.word + deltas_[1]};
-  uint32_t so_far = 0;  // bytes of the new word
-  uint32_t agreeing = 7;
-  for (size_t i = 0; i < unit.size; ++i) {
-    const uint64_t place = i | uint64_t{unit.size} << 2 | uint64_t{kind} << 5 |
-                           static_cast<uint64_t>(content_) << 9;
-    const uint64_t h = history_;
-    const uint64_t d = differences_;
-    const uint32_t o = old[i], o1 = old[static_cast<ptrdiff_t>(i) - 1],
-                   o2 = old[i + 1];
-    const uint32_t difference = so_far - (unit.word & ((1u << (8 * i)) - 1));
-    ByteModel::Input in;
-    in.contexts = {
-        Hash(1, place, o),
-        Hash(2, o, h & 0xff, o1),
-        Hash(3, place, unit.word, so_far),
-        Hash(4, o | o1 << 8 | o2 << 16, d & 0xff),
-        Hash(5, h & 0xffff, o),
-        Hash(6, h & 0xffffffff),
-        Hash(7, d & 0xffffffff, place),
-        Hash(8, place, candidates.words[0] >> (8 * i) & 0xff, agreeing & 1),
-        Hash(9, deltas_[0], difference, place),
-        Hash(10, opcode, so_far, place),
-        Hash(11, previous_word_, unit.word, so_far | place << 32),
-        Hash(12, uint64_t{deltas_[0]} << 32 | deltas_[1], difference, i),
-        Hash(13, h & 0xffff, place),
-        Hash(14, h & 0xffffff, o),
-    };
-    for (size_t g = 0; g < 3; ++g) {
-      auto& guess = in.guesses[g];
-      guess.byte = static_cast<uint8_t>(guessed_words[g] >> (8 * i));
-      guess.valid = true;
-      guess.context = static_cast<uint32_t>(i) | (agreeing >> g & 1) << 2 |
-                      (kind == 0 ? 0u : 1u) << 3 |
-                      (missed_ >> (3 * g) & 7) << 4 |
-                      (unit.size == 4 ? 1u : 0u) << 7;
-    }
-    auto& same = in.guesses[3];
-    same.byte = static_cast<uint8_t>(o);
-    same.valid = true;
-    same.context = static_cast<uint32_t>(i) | static_cast<uint32_t>(unit.kind)
-                                                  << 2;
-    in.mix_set = i | (unit.kind == ReferenceKind::kNone ? 0u : 4u) |
-                 static_cast<size_t>(content_) << 3;
-    const uint8_t byte = bytes_.Code(coder_, in, fresh[i]);
-    if constexpr (Coder::kDecodes) fresh[i] = byte;
-    for (uint32_t g = 0; g < 3; ++g)
-      if (static_cast<uint8_t>(guessed_words[g] >> (8 * i)) != byte)
-        agreeing &= ~(1u << g);
-    so_far |= uint32_t{byte} << (8 * i);
-    PushByte(byte, static_cast<uint8_t>(o));
-  }
-  for (uint32_t g = 0; g < 3; ++g) {
-    const uint32_t m = missed_ >> (3 * g) & 7;
-    missed_ = (missed_ & ~(7u << (3 * g))) |
-              ((m << 1 | (agreeing >> g & 1)) & 7) << (3 * g);
-  }
-}
-
-template <class Coder>
 void MixModel<Coder>::Insert(const OldBytes& old, uint64_t new_at,
                              uint8_t* fresh, size_t size) {
   for (size_t start = 0; start < size; start += kMixBlock) {
@@ -432,24 +253,27 @@ void MixModel<Coder>::Insert(const OldBytes& old, uint64_t new_at,
           Hash(25, h & 0xffffffffff),
           Hash(26, h & 0xffffffffffff),
           Hash(27, h & 0xffffffffffffff, place),
-          Hash(28, place),
-          Hash(29, h >> 24 & 0xff, h >> 56, place),
+          Hash(28, place, Back(12), Back(16)),
+          Hash(29, Back(4), Back(8), place),
           Hash(30, h & 0xff00ff00, place),
-          Hash(31, h & 0xffff00),
+          Hash(31, Back(12), h & 0xff, place),
           Hash(32, h >> 24 & 0xffff, place),
           Hash(33, o, h & 0xff),
           Hash(34, h & 0xff, h >> 24 & 0xff, place),
       };
-      auto& same = in.guesses[3];
-      same.byte = static_cast<uint8_t>(o);
-      same.valid = true;
-      same.context =
-          64 + std::min<uint32_t>(static_cast<uint32_t>(missed_ >> 16), 15);
-      in.mix_set = 32 + place;
+      // Records repeat at 4, 8 and 12 bytes.
+      const std::array<uint8_t, 4> guesses = {Back(12), Back(8), Back(4),
+                                              static_cast<uint8_t>(o)};
+      for (size_t g = 0; g < guesses.size(); ++g)
+        in.guesses[g] = {
+            guesses[g], true,
+            static_cast<uint32_t>(place) | (above_ >> (3 * g) & 7) << 2 | 128};
+      in.mix_set = 40 + place;
       const uint8_t byte = bytes_.Code(coder_, in, fresh[start + i]);
       if constexpr (Coder::kDecodes) fresh[start + i] = byte;
-      history_ = history_ << 8 | byte;
-      differences_ <<= 8;
+      for (size_t g = 0; g < guesses.size(); ++g)
+        NoteHit(above_, g, guesses[g] == byte);
+      PushByte(byte, byte);
     }
   }
 }

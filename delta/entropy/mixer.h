@@ -74,8 +74,8 @@ class Mixer {
   int32_t Mix(size_t set_a, size_t set_b) {
     used_a_ = &a_[set_a];
     used_b_ = &b_[set_b];
-    sum_a_ = Limit(Dot(*used_a_) >> 16);
-    sum_b_ = Limit(Dot(*used_b_) >> 16);
+    sum_a_ = Limit(Dot(*used_a_) >> 8);
+    sum_b_ = Limit(Dot(*used_b_) >> 8);
     return (sum_a_ + sum_b_) >> 1;
   }
   void Update(bool bit, int32_t rate) {
@@ -85,26 +85,25 @@ class Mixer {
 
  private:
   using Weights = std::array<int32_t, kInputs>;
-  static int32_t Limit(int64_t x) {
-    return static_cast<int32_t>(
-        std::clamp<int64_t>(x, -kLogisticLimit, kLogisticLimit));
+  static int32_t Limit(int32_t x) {
+    return std::clamp(x, -kLogisticLimit, kLogisticLimit);
   }
-  int64_t Dot(const Weights& w) const {
-    int64_t sum = 0;
-    for (size_t i = 0; i < kInputs; ++i) sum += int64_t{w[i]} * inputs_[i];
+  // Weights are below 2^19, inputs below 2^12: no product leaves 32 bits.
+  int32_t Dot(const Weights& w) const {
+    int32_t sum = 0;
+    for (size_t i = 0; i < kInputs; ++i) sum += (w[i] * inputs_[i]) >> 8;
     return sum;
   }
   void Train(Weights& w, int32_t sum, bool bit, int32_t rate) {
     const int32_t error =
         ((bit ? 65535 : 0) - static_cast<int32_t>(Squash(sum))) * rate;
+    // An error is below 2^16 · rate, so below 2^19.
     for (size_t i = 0; i < kInputs; ++i)
-      w[i] = std::clamp<int32_t>(
-          w[i] + static_cast<int32_t>(
-                     (int64_t{inputs_[i]} * error + (1 << 17)) >> 18),
-          -kMostWeight, kMostWeight);
+      w[i] = std::clamp(w[i] + ((inputs_[i] * error + (1 << 17)) >> 18),
+                        -kMostWeight, kMostWeight);
   }
 
-  static constexpr int32_t kMostWeight = 1 << 20;  // 16
+  static constexpr int32_t kMostWeight = (1 << 19) - 1;  // 8
   std::array<int32_t, kInputs> inputs_{};
   std::array<Weights, kSetsA> a_;
   std::array<Weights, kSetsB> b_;

@@ -177,6 +177,12 @@ bool IsMcuAddress(uint32_t v) {
          (v & 0xffffff) >= 0x100;
 }
 
+// Neither a flag or count nor farther than an image is large.
+bool IsOffset(uint32_t v) {
+  const uint32_t top = v >> 24;
+  return (top <= 3 || top >= 0xfc) && v >= 64;
+}
+
 }  // namespace
 
 Unit UnitAt(Content content, const uint8_t* p, size_t room, uint64_t old_at,
@@ -188,9 +194,8 @@ Unit UnitAt(Content content, const uint8_t* p, size_t room, uint64_t old_at,
   const size_t odd = old_at & 3;
   switch (content) {
     case Content::kData:
-      size = 4 - odd;
-      break;
     case Content::kArm64:
+    case Content::kOffsets:
       size = 4 - odd;
       break;
     case Content::kX86:
@@ -220,8 +225,12 @@ Unit UnitAt(Content content, const uint8_t* p, size_t room, uint64_t old_at,
     ArmUnit(p, pages, unit);
   else if (content == Content::kData && size == 4 && unit.word >= 4096)
     unit.kind = ReferenceKind::kPointer;
+  else if (content == Content::kOffsets && size == 4 && IsOffset(unit.word))
+    unit.kind = ReferenceKind::kOffset;
   if (unit.kind == ReferenceKind::kPointer)
     unit.target = unit.word;
+  else if (unit.kind == ReferenceKind::kOffset)
+    unit.target = old_at + SignExtend(unit.word, 32);
   else if (unit.kind == ReferenceKind::kX86)
     unit.target = old_at + 4 + SignExtend(unit.word, 32);
   else if (unit.kind == ReferenceKind::kThumb)
@@ -268,6 +277,8 @@ std::optional<uint32_t> Redirect(const Unit& unit, uint64_t shift) {
     }
     case ReferenceKind::kX86:
       return static_cast<uint32_t>(target - unit.new_at - 4);
+    case ReferenceKind::kOffset:
+      return static_cast<uint32_t>(target - unit.new_at);
     case ReferenceKind::kThumb: {
       const uint64_t distance = target - unit.new_at - 4;
       if (distance & 1) return std::nullopt;
@@ -300,6 +311,8 @@ std::optional<uint64_t> ShiftOf(const Unit& unit, uint32_t new_word) {
              unit.target;
     case ReferenceKind::kX86:
       return unit.new_at + 4 + SignExtend(new_word, 32) - unit.target;
+    case ReferenceKind::kOffset:
+      return unit.new_at + SignExtend(new_word, 32) - unit.target;
     case ReferenceKind::kThumb:
       if (changed & ~kThumbMask) return std::nullopt;
       return unit.new_at + 4 + ThumbOffset(new_word) - unit.target;
@@ -310,6 +323,7 @@ std::optional<uint64_t> ShiftOf(const Unit& unit, uint32_t new_word) {
 uint32_t OpcodeClass(Content content, const Unit& unit, const uint8_t* p) {
   switch (content) {
     case Content::kData:
+    case Content::kOffsets:
       return static_cast<uint32_t>(unit.old_at & 7) << 8 | p[3];
     case Content::kArm64:
       return unit.kind == ReferenceKind::kArmBranch ? unit.word >> 26
@@ -323,7 +337,7 @@ uint32_t OpcodeClass(Content content, const Unit& unit, const uint8_t* p) {
 }
 
 Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at) {
-  size_t arm = 0, thumb = 0, x86 = 0, words = 0;
+  size_t arm = 0, thumb = 0, x86 = 0, words = 0, printable = 0;
   for (size_t i = (4 - (old_at & 3)) & 3; i + 4 <= size; i += 4) {
     const uint32_t w = Load32(p + i);
     ++words;
@@ -338,6 +352,7 @@ Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at) {
       ++arm;
   }
   for (size_t i = 0; i + 4 <= size; ++i) {
+    if (p[i] >= 0x20 && p[i] < 0x7f) ++printable;
     if (i >= 2 && IsX86Field(p + i)) ++x86;
     if (((old_at + i) & 1) == 0) {
       const uint32_t h = Load16(p + i);
@@ -348,7 +363,7 @@ Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at) {
         ++thumb;
     }
   }
-  if (words == 0) return Content::kData;
+  if (words == 0 || printable * 5 > size * 4) return Content::kData;
   if (arm * 2 > words) return Content::kArm64;
   if (thumb * 4 > words * 2) return Content::kThumb;
   if (x86 * 24 > words) return Content::kX86;

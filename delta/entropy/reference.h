@@ -12,7 +12,14 @@
 namespace shoal::delta::mix {
 
 // What a block of the base holds; decides how it is cut into units.
-enum class Content : uint8_t { kData = 0, kArm64 = 1, kX86 = 2, kThumb = 3 };
+enum class Content : uint8_t {
+  kData = 0,  // words that may be pointers
+  kArm64 = 1,
+  kX86 = 2,
+  kThumb = 3,
+  kOffsets = 4,  // words that may be distances to what they point to
+};
+inline constexpr size_t kContents = 5;
 
 enum class ReferenceKind : uint8_t {
   kNone = 0,       // any bytes
@@ -24,8 +31,9 @@ enum class ReferenceKind : uint8_t {
   kArmLow = 6,     // ADD, LDR, STR with the low 12 bits of an address
   kX86 = 7,        // 32 bits relative to their end
   kThumb = 8,      // BL, B.W
+  kOffset = 9,     // 32 bits relative to their beginning
 };
-inline constexpr size_t kReferenceKinds = 9;
+inline constexpr size_t kReferenceKinds = 10;
 
 // A piece of the base of 1 to 4 bytes that is coded as one.
 struct Unit {
@@ -67,8 +75,8 @@ std::optional<uint64_t> ShiftOf(const Unit& unit, uint32_t new_word);
 // others their bytes.
 uint32_t OpcodeClass(Content content, const Unit& unit, const uint8_t* p);
 
-// A guess by what is common in code. Only encoders call it: the answer is
-// coded.
+// A guess by what is common in code; never kOffsets. Only encoders call it:
+// the answer is coded.
 Content GuessContent(const uint8_t* p, size_t size, uint64_t old_at);
 
 }  // namespace shoal::delta::mix
