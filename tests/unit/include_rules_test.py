@@ -32,12 +32,17 @@ ALLOWED_IN = {
     "signing/verify": ["common/", "shoal/", "rules/", "signing/metadata/"],
     "signing/sign": ["common/", "shoal/", "rules/", "signing/metadata/",
                      "signing/verify/"],
-    "delta/apply": ["common/", "delta/format/"],
+    # What a device links of images must not pull in what analyses them.
+    "delta/image": ["common/", "delta/format/"],
+    "delta/image/analyze": ["common/", "delta/image/"],
+    "delta/apply": ["common/", "delta/format/", "delta/image/"],
     # The maker applies its own patch before anybody sees it.
-    "delta/make": ["common/", "delta/format/", "delta/apply/"],
+    "delta/make": ["common/", "delta/format/", "delta/apply/",
+                   "delta/image/"],
     "agent/patch": ["common/", "delta/apply/", "delta/format/"],
 }
 FORBIDDEN_IN = {
+    "delta/apply": ["delta/image/analyze/"],
     "agent": ["common/kv/"],
     "dht/records": ["common/kv/"],
     "dht/swarm": ["common/kv/"],
@@ -54,6 +59,7 @@ ENGINES = {
     r"openssl/": ["common/crypto"],
     r"grpcpp/|.*\.grpc\.pb\.h": ["server", "dht/node", "dht/node_client"],
     r"divsufsort": ["delta/make"],
+    r"lzma\.h|lz4(hc)?\.h|zlib\.h": ["delta/image"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
