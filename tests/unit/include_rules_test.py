@@ -32,6 +32,9 @@ ALLOWED_IN = {
     "signing/verify": ["common/", "shoal/", "rules/", "signing/metadata/"],
     "signing/sign": ["common/", "shoal/", "rules/", "signing/metadata/",
                      "signing/verify/"],
+    # What a device links of images must not pull in what analyses them.
+    "delta/image": ["common/", "delta/format/"],
+    "delta/image/analyze": ["common/", "delta/image/"],
     "delta/apply": ["common/", "delta/format/", "delta/entropy/",
                     "delta/image/"],
     # The maker applies its own patch before anybody sees it.
@@ -40,6 +43,7 @@ ALLOWED_IN = {
     "agent/patch": ["common/", "delta/apply/", "delta/format/"],
 }
 FORBIDDEN_IN = {
+    "delta/apply": ["delta/image/analyze/"],
     "agent": ["common/kv/"],
     "dht/records": ["common/kv/"],
     "dht/swarm": ["common/kv/"],
@@ -57,6 +61,7 @@ ENGINES = {
     r"grpcpp/|.*\.grpc\.pb\.h": ["server", "dht/node", "dht/node_client"],
     r"divsufsort": ["delta/make"],
     r"bzlib\.h": ["delta/apply", "delta/make"],
+    r"lzma\.h|lz4(hc)?\.h|zlib\.h": ["delta/image"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 

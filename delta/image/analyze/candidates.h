@@ -23,7 +23,7 @@ struct Candidate {
 
 // Blocks that probably have the same setting.
 struct Family {
-  std::vector<CodecSetting> likely;  // ≥ 1; the first one's codec expands
+  std::vector<CodecSetting> likely;  // ≥ 1, all of one codec
   bool one_writer = false;  // all by one program: when a few blocks are not
                             // reproduced by any setting, none will be
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -39,14 +38,21 @@ struct Verdict {
   size_t hash = 0;
 };
 
+// How many blocks of one writer are tried with every setting before the others
+// are tried with those that worked.
+constexpr size_t kSamples = 3;
+
 class Examination {
  public:
   Examination(const LayerJob& job, const Candidates& found)
       : job_(job), found_(found), verdicts_(found.blocks.size()) {
-    for (const Family& family : found.families) finders_.emplace_back(family);
+    for (const Family& family : found.families)
+      orders_.push_back(SettingsToTry(family));
   }
 
+  // The verdicts do not depend on the number of threads.
   absl::StatusOr<std::vector<Verdict>> Run() {
+    if (job_.verify_exact) SHOAL_RETURN_IF_ERROR(Sample());
     std::vector<std::thread> threads;
     const int wanted = std::clamp(job_.options.threads, 1, 64);
     for (int i = 1; i < wanted; ++i) threads.emplace_back([this] { Work(); });
@@ -57,13 +63,54 @@ class Examination {
   }
 
  private:
-  void Work() {
+  using Test = std::function<absl::StatusOr<bool>(const CodecSetting&)>;
+
+  // What one thread needs for a block at a time.
+  struct Room {
     BlockCodec codec;
-    std::string raw;
+    std::string stored, raw;
+  };
+
+  // Replaces the order of each family of one writer by what reproduces a few
+  // of its blocks. A writer whose samples resist every setting is another
+  // program, and the rest is not tried.
+  absl::Status Sample() {
+    Room room;
+    for (size_t i = 0; i < orders_.size(); ++i) {
+      if (!found_.families[i].one_writer) continue;
+      std::vector<const Candidate*> blocks;
+      for (const Candidate& block : found_.blocks)
+        if (block.family == i) blocks.push_back(&block);
+      std::vector<CodecSetting> worked;
+      for (size_t k = 0; k < std::min(kSamples, blocks.size()); ++k) {
+        // The first, one in the middle, the last.
+        const Candidate& block =
+            *blocks[k * (blocks.size() - 1) / (kSamples - 1)];
+        SHOAL_ASSIGN_OR_RETURN(room.stored,
+                               job_.source.Bytes(block.offset, block.stored));
+        Verdict verdict;
+        SHOAL_RETURN_IF_ERROR(ExpandAndChoose(block, room, verdict));
+        if (verdict.kind == Kind::kBlock) worked.push_back(verdict.setting);
+      }
+      std::vector<CodecSetting> order;
+      const auto add = [&](const std::vector<CodecSetting>& settings) {
+        for (const CodecSetting& s : settings)
+          if (std::find(order.begin(), order.end(), s) == order.end())
+            order.push_back(s);
+      };
+      add(worked);
+      if (!worked.empty()) add(found_.families[i].likely);
+      orders_[i] = std::move(order);
+    }
+    return absl::OkStatus();
+  }
+
+  void Work() {
+    Room room;
     for (size_t i; (i = next_++) < found_.blocks.size();) {
       absl::Status status =
           IsCancelled(job_.options) ? Cancelled() : absl::OkStatus();
-      if (status.ok()) status = Examine(codec, raw, i);
+      if (status.ok()) status = Examine(room, i);
       const std::lock_guard lock(mutex_);
       if (!status.ok() && status_.ok()) status_ = status;
       if (!status_.ok()) return;
@@ -72,76 +119,79 @@ class Examination {
     }
   }
 
-  absl::Status Examine(BlockCodec& codec, std::string& raw, size_t i) {
+  absl::Status Examine(Room& room, size_t i) {
     const Candidate& block = found_.blocks[i];
     Verdict& verdict = verdicts_[i];
-    SHOAL_ASSIGN_OR_RETURN(const std::string stored,
+    SHOAL_ASSIGN_OR_RETURN(room.stored,
                            job_.source.Bytes(block.offset, block.stored));
-    verdict.hash = HashOf(stored);
+    verdict.hash = HashOf(room.stored);
     if (job_.old_blocks != nullptr) {
-      SHOAL_ASSIGN_OR_RETURN(const uint64_t place,
-                             job_.old_blocks->Find(*job_.old_source, stored));
+      SHOAL_ASSIGN_OR_RETURN(
+          const uint64_t place,
+          job_.old_blocks->Find(*job_.old_source, room.stored));
       if (place != UINT64_MAX) {
         verdict.kind = Kind::kVerbatim;
         verdict.old_place = place;
         return absl::OkStatus();
       }
     }
-    const CodecSetting& likely = found_.families[block.family].likely[0];
-    if (likely.codec == ImageCodec::kDeflate &&
-        block.most_raw > kMaxBufferedBlock)
-      return ExamineLong(block, verdict);
-    if (raw.size() < block.most_raw) raw.resize(block.most_raw);
-    const auto length =
-        codec.ExpandUpTo(likely, stored, raw.data(), block.most_raw);
-    if (!length.ok())
-      return absl::IsResourceExhausted(length.status()) ? length.status()
-                                                        : absl::OkStatus();
-    if (*length < kMinRaw) return absl::OkStatus();
-    verdict.raw = static_cast<uint32_t>(*length);
-    return Choose(
-        block, verdict,
-        [&](const CodecSetting& setting) -> absl::StatusOr<bool> {
-          return Reproduces(codec, setting, {raw.data(), verdict.raw}, stored);
-        });
+    return ExpandAndChoose(block, room, verdict);
   }
 
-  absl::Status ExamineLong(const Candidate& block, Verdict& verdict) {
-    verdict.raw = block.most_raw;  // measured by the parser
-    return Choose(block, verdict, [&](const CodecSetting& setting) {
-      return ReproducesLong(setting, job_.source, block, verdict.raw);
-    });
+  absl::Status ExpandAndChoose(const Candidate& block, Room& room,
+                               Verdict& verdict) {
+    const std::vector<CodecSetting>& likely =
+        found_.families[block.family].likely;
+    if (likely[0].codec == ImageCodec::kDeflate &&
+        block.most_raw > kMaxBufferedBlock) {
+      verdict.raw = block.most_raw;  // measured by the parser
+      verdict.setting = likely[0];
+      return Choose(block, verdict, [&](const CodecSetting& setting) {
+        return ReproducesLong(setting, job_.source, block, verdict.raw);
+      });
+    }
+    if (room.raw.size() < block.most_raw) room.raw.resize(block.most_raw);
+    for (const CodecSetting& setting : likely) {
+      // They differ in the memory that expanding may take.
+      const auto length = room.codec.ExpandUpTo(
+          setting, room.stored, room.raw.data(), block.most_raw);
+      if (absl::IsResourceExhausted(length.status())) return length.status();
+      if (!length.ok() || *length < kMinRaw) continue;
+      verdict.raw = static_cast<uint32_t>(*length);
+      verdict.setting = setting;
+      return Choose(
+          block, verdict, [&](const CodecSetting& s) -> absl::StatusOr<bool> {
+            return Reproduces(room.codec, s, {room.raw.data(), verdict.raw},
+                              room.stored);
+          });
+    }
+    return absl::OkStatus();
   }
 
   // Tries settings until one reproduces the block.
-  absl::Status Choose(
-      const Candidate& block, Verdict& verdict,
-      const std::function<absl::StatusOr<bool>(const CodecSetting&)>& test) {
+  absl::Status Choose(const Candidate& block, Verdict& verdict,
+                      const Test& test) {
     if (!job_.verify_exact) {
       verdict.kind = Kind::kBlock;
-      verdict.setting = found_.families[block.family].likely[0];
       return absl::OkStatus();
     }
-    SettingFinder& finder = finders_[block.family];
-    for (const CodecSetting& setting : finder.Order()) {
+    for (const CodecSetting& setting : orders_[block.family]) {
       if (IsCancelled(job_.options)) return Cancelled();
       if (CompressMemory(setting, verdict.raw) >
           job_.options.max_rebuild_memory)
         continue;
       SHOAL_ASSIGN_OR_RETURN(const bool same, test(setting));
       if (!same) continue;
-      finder.Worked(setting);
       verdict.kind = Kind::kBlock;
       verdict.setting = setting;
       return absl::OkStatus();
     }
-    finder.InVain();
     return absl::OkStatus();
   }
 
   const LayerJob& job_;
   const Candidates& found_;
-  std::deque<SettingFinder> finders_;
+  std::vector<std::vector<CodecSetting>> orders_;  // by family
   std::vector<Verdict> verdicts_;
   std::atomic<size_t> next_ = 0;
   std::mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "common/status.h"
 #include "delta/image/block_stream.h"
@@ -10,8 +11,6 @@
 namespace shoal::delta {
 namespace {
 
-// A writer whose first blocks resist every setting is another program.
-constexpr int kMostInVain = 3;
 constexpr size_t kPiece = 64u << 10;
 
 // Every setting that differs from `first` in what is cheap to vary.
@@ -117,39 +116,12 @@ absl::StatusOr<bool> ReproducesLong(const CodecSetting& setting,
   return status;
 }
 
-SettingFinder::SettingFinder(const Family& family)
-    : family_(family), others_(OthersLike(family.likely[0])) {}
-
-std::vector<CodecSetting> SettingFinder::Order() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<CodecSetting> order = worked_;
-  const auto add = [&](const std::vector<CodecSetting>& settings) {
-    for (const CodecSetting& s : settings)
-      if (std::find(order.begin(), order.end(), s) == order.end())
-        order.push_back(s);
-  };
-  add(family_.likely);
-  // Once a writer's setting is known, a block that it does not explain is an
-  // exception that no other setting explains either.
-  const bool search =
-      family_.one_writer ? worked_.empty() && in_vain_ < kMostInVain : true;
-  if (search) add(others_);
+std::vector<CodecSetting> SettingsToTry(const Family& family) {
+  std::vector<CodecSetting> order = family.likely;
+  for (const CodecSetting& setting : OthersLike(family.likely[0]))
+    if (std::find(order.begin(), order.end(), setting) == order.end())
+      order.push_back(setting);
   return order;
-}
-
-void SettingFinder::Worked(const CodecSetting& setting) {
-  const std::lock_guard lock(mutex_);
-  const auto known = std::find(worked_.begin(), worked_.end(), setting);
-  if (known != worked_.end()) {
-    std::rotate(worked_.begin(), known, known + 1);
-  } else {
-    worked_.insert(worked_.begin(), setting);
-  }
-}
-
-void SettingFinder::InVain() {
-  const std::lock_guard lock(mutex_);
-  ++in_vain_;
 }
 
 }  // namespace shoal::delta

@@ -2,8 +2,6 @@
 #ifndef SHOAL_DELTA_IMAGE_ANALYZE_SETTINGS_H_
 #define SHOAL_DELTA_IMAGE_ANALYZE_SETTINGS_H_
 
-#include <mutex>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -24,25 +22,8 @@ absl::StatusOr<bool> ReproducesLong(const CodecSetting& setting,
                                     const Source& source,
                                     const Candidate& block, uint32_t raw);
 
-// Learns from block to block what a family's blocks were made with, so that
-// most blocks need one attempt. Thread-safe.
-class SettingFinder {
- public:
-  explicit SettingFinder(const Family& family);
-
-  // The order in which to try settings for the next block: those that worked,
-  // the likely ones, and, unless it was in vain too often, every other one.
-  std::vector<CodecSetting> Order() const;
-  void Worked(const CodecSetting& setting);
-  void InVain();
-
- private:
-  const Family& family_;
-  const std::vector<CodecSetting> others_;
-  mutable std::mutex mutex_;
-  std::vector<CodecSetting> worked_;  // last one first
-  int in_vain_ = 0;
-};
+// Every setting worth trying for the family's blocks, likeliest first.
+std::vector<CodecSetting> SettingsToTry(const Family& family);
 
 }  // namespace shoal::delta
 

@@ -158,7 +158,13 @@ class SquashfsFinder {
     setting_ = family.likely[0];
     data_family_ = found_.families.size();
     found_.families.push_back(family);
-    found_.families.push_back(std::move(family));  // of metadata
+    // mksquashfs compresses metadata with an xz dictionary of its own.
+    CodecSetting metadata = setting_;
+    if (metadata.codec == ImageCodec::kXz) {
+      metadata.dictionary = kMetadataBlock;
+      family.likely = {metadata, setting_};
+    }
+    found_.families.push_back(std::move(family));
     return absl::OkStatus();
   }
 
