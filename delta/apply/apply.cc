@@ -105,8 +105,8 @@ absl::Status Applier::Impl::ReadMaps() {
   if (stored.size() == maps.size()) {
     std::copy_n(stored.data(), stored.size(), maps.data());
   } else {
-    const size_t made = ZSTD_decompress(maps.data(), maps.size(), stored.data(),
-                                        stored.size());
+    const size_t made =
+        ZSTD_decompress(maps.data(), maps.size(), stored.data(), stored.size());
     if (ZSTD_isError(made) || made != maps.size())
       return DeltaCorrupt("the maps do not decompress to their length");
   }

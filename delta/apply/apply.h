@@ -1,8 +1,8 @@
 // Applies an SDELTA patch as a stream (docs/delta-format.md): the patch is
 // read strictly forward, the base by position, the result is written strictly
-// in order. No secret, no network, no thread, no exception; what it allocates is
-// known from the header before it is allocated, and Run() allocates at its start
-// only (but for texts of errors and states).
+// in order. No secret, no network, no thread, no exception; what it allocates
+// is known from the header before it is allocated, and Run() allocates at its
+// start only (but for texts of errors and states).
 //
 //   ApplyOptions options;
 //   options.read_patch = …; options.read_old = …; options.write_new = …;

@@ -84,8 +84,7 @@ class Bsdiff40Applier {
       const int64_t add = ReadBsdiff40Number(bytes);
       const int64_t extra = ReadBsdiff40Number(bytes + 8);
       const int64_t move = ReadBsdiff40Number(bytes + 16);
-      if (add < 0 || extra < 0)
-        return DeltaCorrupt("a length is negative");
+      if (add < 0 || extra < 0) return DeltaCorrupt("a length is negative");
       if (add == 0 && extra == 0 && ++idle > kMostIdle)
         return DeltaCorrupt("too many instructions do nothing");
       SHOAL_RETURN_IF_ERROR(Add(static_cast<uint64_t>(add)));
@@ -111,9 +110,8 @@ class Bsdiff40Applier {
       return DataLoss("delta_truncated", "the patch ends in its header");
     char bytes[kBsdiff40HeaderSize];
     SHOAL_RETURN_IF_ERROR(options_.read_patch(0, bytes, sizeof bytes));
-    SHOAL_ASSIGN_OR_RETURN(header_,
-                           ParseBsdiff40Header({bytes, sizeof bytes},
-                                               options_.patch_size));
+    SHOAL_ASSIGN_OR_RETURN(header_, ParseBsdiff40Header({bytes, sizeof bytes},
+                                                        options_.patch_size));
     if (header_.new_size != options_.expected_size)
       return FailedPrecondition("wrong_result",
                                 "the patch makes another length than expected");

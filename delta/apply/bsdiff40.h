@@ -30,7 +30,7 @@ struct Bsdiff40Options {
   uint64_t old_size = 0;
   std::function<absl::Status(std::string_view bytes)> write_new;  // appends
 
-  uint64_t expected_size = 0;   // of the result, from signed metadata
+  uint64_t expected_size = 0;  // of the result, from signed metadata
   // Of the result, 32 bytes; empty: the caller checks the digest itself.
   std::string expected_sha256;
   uint64_t max_memory = kBsdiff40Memory;

@@ -29,8 +29,8 @@ uint64_t ImagesMemory(const ImageMap& old_map, const ImageMap& new_map,
 class Images {
  public:
   // `maps`: as they are. Checks them, against `header` and against this
-  // machine's codecs. `max_memory`: what ImagesMemory() may be. Reasons: "image_map", "image_memory", "codec_differs",
-  // "delta_corrupt".
+  // machine's codecs. `max_memory`: what ImagesMemory() may be. Reasons:
+  // "image_map", "image_memory", "codec_differs", "delta_corrupt".
   static absl::StatusOr<std::unique_ptr<Images>> Parse(std::string_view maps,
                                                        const Header& header,
                                                        uint64_t max_memory);

@@ -101,9 +101,8 @@ absl::Status Applier::Impl::CodedOperation(const Operation& operation,
     SHOAL_RETURN_IF_ERROR(CheckCancelled());
     const uint64_t n = std::min(size, kModelStep - done % kModelStep);
     // An insert sees what follows the last place that was used.
-    const uint64_t at =
-        std::min(add ? operation.old_at + done : old_position_ + done,
-                 old_made_size_);
+    const uint64_t at = std::min(
+        add ? operation.old_at + done : old_position_ + done, old_made_size_);
     const uint64_t begin = at - std::min<uint64_t>(at, kMixMargin);
     const uint64_t end = std::min(at + n + kMixMargin, old_made_size_);
     SHOAL_RETURN_IF_ERROR(ReadOld(begin, old_io_.data(), end - begin));

@@ -7,9 +7,8 @@ namespace shoal::delta {
 
 void AppendBsdiff40Number(std::string& out, int64_t value) {
   const bool negative = value < 0;
-  uint64_t magnitude =
-      negative ? uint64_t{0} - static_cast<uint64_t>(value)
-               : static_cast<uint64_t>(value);
+  uint64_t magnitude = negative ? uint64_t{0} - static_cast<uint64_t>(value)
+                                : static_cast<uint64_t>(value);
   if (negative) magnitude |= uint64_t{1} << 63;
   for (int i = 0; i < 8; ++i)
     out.push_back(static_cast<char>(magnitude >> (8 * i)));
@@ -19,8 +18,7 @@ int64_t ReadBsdiff40Number(const char* bytes) {
   uint64_t value = 0;
   for (int i = 7; i >= 0; --i)
     value = value << 8 | static_cast<uint8_t>(bytes[i]);
-  const int64_t magnitude =
-      static_cast<int64_t>(value & ~(uint64_t{1} << 63));
+  const int64_t magnitude = static_cast<int64_t>(value & ~(uint64_t{1} << 63));
   return value >> 63 ? -magnitude : magnitude;
 }
 

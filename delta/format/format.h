@@ -38,10 +38,10 @@ enum class SectionCodec : uint8_t { kStored = 0, kZstd = 1 };
 
 struct Header {
   Coding coding = Coding::kZstd;
-  uint64_t old_size = 0;                      // bytes of the base that count
-  uint64_t new_size = 0;                      // bytes of the result
-  std::string old_sha256;                     // 32 bytes
-  std::string new_sha256;                     // 32 bytes
+  uint64_t old_size = 0;   // bytes of the base that count
+  uint64_t new_size = 0;   // bytes of the result
+  std::string old_sha256;  // 32 bytes
+  std::string new_sha256;  // 32 bytes
   // Most raw bytes of a window; a power of two.
   uint32_t window_size = kDefaultWindowSize;
   uint32_t reader_memory = 0;  // bytes of memory that a reader allocates

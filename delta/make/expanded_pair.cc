@@ -70,9 +70,10 @@ absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
       Expand(new_file, pair.new_map, options.temporary_prefix + ".new"));
   result.maps_size = static_cast<uint32_t>(maps.size());
   std::string packed(ZSTD_compressBound(maps.size()), '\0');
-  const size_t size = ZSTD_compress(packed.data(), packed.size(), maps.data(),
-                                    maps.size(), 19);
-  if (ZSTD_isError(size)) return Internal("zstd_failed", ZSTD_getErrorName(size));
+  const size_t size =
+      ZSTD_compress(packed.data(), packed.size(), maps.data(), maps.size(), 19);
+  if (ZSTD_isError(size))
+    return Internal("zstd_failed", ZSTD_getErrorName(size));
   packed.resize(size);
   result.maps = size < maps.size() ? std::move(packed) : std::move(maps);
   result.memory = ImagesMemory(pair.old_map, pair.new_map, result.maps_size,

@@ -19,15 +19,15 @@ struct ExpandedPair {
   // The expanded images, in files that have no name any more; null: nothing
   // was found to expand, the images are taken as they are.
   std::unique_ptr<MappedFile> old_file, new_file;
-  std::string maps;         // as stored behind the header
-  uint32_t maps_size = 0;   // before compression
-  uint64_t memory = 0;      // what a reader needs for it
+  std::string maps;        // as stored behind the header
+  uint32_t maps_size = 0;  // before compression
+  uint64_t memory = 0;     // what a reader needs for it
 };
 
 struct ExpandOptions {
-  std::string temporary_prefix;     // of the expanded images' files
-  int threads = 2;                  // 1..64
-  uint64_t max_rebuild_memory = 0;  // see AnalyzeOptions
+  std::string temporary_prefix;               // of the expanded images' files
+  int threads = 2;                            // 1..64
+  uint64_t max_rebuild_memory = 0;            // see AnalyzeOptions
   const std::atomic<bool>* cancel = nullptr;  // optional
 };
 

@@ -43,8 +43,7 @@ absl::Status GroupWriter::Add(Operation operation) {
       SHOAL_RETURN_IF_ERROR(WriteGroup());
     Operation part = operation;
     if (operation.kind != OperationKind::kCopy) {
-      part.size =
-          std::min(operation.size, options_.group_coded - group_coded_);
+      part.size = std::min(operation.size, options_.group_coded - group_coded_);
       group_coded_ += part.size;
     }
     operations_.push_back(part);
@@ -71,11 +70,11 @@ absl::Status GroupWriter::WriteGroup() {
 absl::Status GroupWriter::WriteSmaller() {
   // The model's windows, kept back.
   std::string modelled;
-  const auto write = std::exchange(
-      options_.write, [&](std::string_view bytes) -> absl::Status {
-        modelled += bytes;
-        return absl::OkStatus();
-      });
+  const auto write = std::exchange(options_.write,
+                                   [&](std::string_view bytes) -> absl::Status {
+                                     modelled += bytes;
+                                     return absl::OkStatus();
+                                   });
   const uint64_t windows_before = windows_;
   const absl::Status status = WriteModelled();
   options_.write = write;

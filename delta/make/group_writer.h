@@ -20,10 +20,10 @@ namespace shoal::delta {
 
 struct GroupWriterOptions {
   std::string header_checksum;
-  uint32_t window_size = 0;      // most bytes of a coded window
-  uint8_t group_log2 = 0;        // most operations of a group
-  uint64_t group_coded = 0;      // most bytes of a group that are no copies:
-                                 // what a reader makes again to resume
+  uint32_t window_size = 0;  // most bytes of a coded window
+  uint8_t group_log2 = 0;    // most operations of a group
+  uint64_t group_coded = 0;  // most bytes of a group that are no copies:
+                             // what a reader makes again to resume
   int model_level = 0;
   int zstd_level = 19;
   const std::atomic<bool>* cancel = nullptr;  // optional
@@ -58,9 +58,9 @@ class GroupWriter {
   GroupWriterOptions options_;
   std::unique_ptr<MixEncoder> model_;
   std::vector<Operation> operations_;
-  uint64_t group_new_ = 0;    // bytes of the result in the open group
-  uint64_t group_coded_ = 0;  // those that are no copies
-  uint64_t written_ = 0;      // bytes of the result before the open group
+  uint64_t group_new_ = 0;     // bytes of the result in the open group
+  uint64_t group_coded_ = 0;   // those that are no copies
+  uint64_t written_ = 0;       // bytes of the result before the open group
   uint64_t old_position_ = 0;  // behind the last copy or add
   uint64_t place_ = 0;         // in the result, of the next content
   uint64_t windows_ = 0;

@@ -160,8 +160,7 @@ UnitResult MakeUnit(const Job& job, const Unit& unit) {
 std::optional<Header> DescribePatch(const MakeOptions& options,
                                     uint64_t memory) {
   Header header;
-  if (options.coding == Coding::kModel &&
-      options.format == Format::kSdelta) {
+  if (options.coding == Coding::kModel && options.format == Format::kSdelta) {
     header.coding = Coding::kModel;
     header.window_size = std::min(options.window_size, kModelWindowSize);
     header.model_version = kModelVersion;
@@ -212,8 +211,7 @@ absl::StatusOr<Sink> ModelSink(const Job& job, PatchFile& patch,
 }
 
 Sink BsdiffSink(const Job& job, PatchFile& patch) {
-  auto writer =
-      std::make_shared<Bsdiff40Writer>(job.old_image, job.new_image);
+  auto writer = std::make_shared<Bsdiff40Writer>(job.old_image, job.new_image);
   return Sink{[writer](const Operation& o) { return writer->Add(o); },
               [writer, &patch]() -> absl::Status {
                 SHOAL_ASSIGN_OR_RETURN(const std::string all, writer->Finish());
@@ -231,9 +229,9 @@ absl::Status WritePatch(const Job& job, const MappedFile& old_file,
   } else if (job.header.coding == Coding::kModel) {
     SHOAL_ASSIGN_OR_RETURN(sink, ModelSink(job, patch, stats));
   }
-  UnitPool<UnitResult> pool(
-      job.units.size(), options.threads,
-      [&](size_t i) { return MakeUnit(job, job.units[i]); });
+  UnitPool<UnitResult> pool(job.units.size(), options.threads, [&](size_t i) {
+    return MakeUnit(job, job.units[i]);
+  });
   for (size_t i = 0; i < job.units.size(); ++i) {
     const UnitResult result = pool.Take(i);
     SHOAL_RETURN_IF_ERROR(result.status);
@@ -266,10 +264,10 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
       options.max_reader_memory, std::numeric_limits<uint32_t>::max());
   ExpandedPair expanded;
   if (options.expand && options.format == Format::kSdelta) {
-    SHOAL_ASSIGN_OR_RETURN(
-        expanded, ExpandPair(*old_file, *new_file,
-                             {patch_path, options.threads,
-                              memory / kExpandShare, options.cancel}));
+    SHOAL_ASSIGN_OR_RETURN(expanded,
+                           ExpandPair(*old_file, *new_file,
+                                      {patch_path, options.threads,
+                                       memory / kExpandShare, options.cancel}));
   }
   std::optional<Header> described;
   if (expanded.memory < memory)

@@ -29,11 +29,12 @@ struct MakeOptions {
   // large as it can be (none fits: kZstd), windows are made smaller where they
   // must, and images are expanded only as far as it goes.
   uint64_t max_reader_memory = 8u << 20;
-  int threads = 2;                            // 1..64
+  int threads = 2;     // 1..64
   bool expand = true;  // what the images hold in compressed form (delta/image)
-  uint32_t window_size = kDefaultWindowSize;  // a power of two, see ReaderMemory()
-  uint32_t segment_size = 4u << 20;           // 64 KiB..256 MiB
-  int zstd_level = 19;                        // 1..22
+  uint32_t window_size =
+      kDefaultWindowSize;            // a power of two, see ReaderMemory()
+  uint32_t segment_size = 4u << 20;  // 64 KiB..256 MiB
+  int zstd_level = 19;               // 1..22
   // Applies the finished patch in memory and compares, before it gets its
   // name; a patch that this lets through is right.
   bool verify = true;

@@ -87,10 +87,9 @@ Matcher::Found Matcher::MostAlike(const Found& found, const uint8_t* n,
       return false;
     int64_t alike = 0;
     const int64_t before = std::min({kBefore, at, old_at});
-    for (int64_t i = 1; i <= before; ++i)
-      alike += b[old_at - i] == n[at - i];
-    const int64_t after = std::min({found.size + kAfter, size - at,
-                                    all - old_at});
+    for (int64_t i = 1; i <= before; ++i) alike += b[old_at - i] == n[at - i];
+    const int64_t after =
+        std::min({found.size + kAfter, size - at, all - old_at});
     for (int64_t i = found.size; i < after; ++i)
       alike += b[old_at + i] == n[at + i];
     if (alike > best_alike ||

@@ -24,8 +24,8 @@ void OperationList::Append(OperationKind kind, uint64_t old_at, uint64_t size) {
   new_at_ += size;
   if (!operations_.empty()) {
     Operation& last = operations_.back();
-    if (last.kind == kind && (kind == OperationKind::kInsert ||
-                              last.old_at + last.size == old_at)) {
+    if (last.kind == kind &&
+        (kind == OperationKind::kInsert || last.old_at + last.size == old_at)) {
       last.size += size;
       return;
     }

@@ -14,7 +14,6 @@
 namespace shoal::delta {
 namespace {
 
-
 // Compares what is made, piece by piece, and keeps the images' pages few.
 class Comparison {
  public:

@@ -10,8 +10,9 @@
 
 namespace shoal::delta {
 
-// Applies the patch, of either format, in this process and compares each byte with the new image.
-// Reasons: "delta_self_check", "cancelled", I/O errors. `cancel` may be null.
+// Applies the patch, of either format, in this process and compares each byte
+// with the new image. Reasons: "delta_self_check", "cancelled", I/O errors.
+// `cancel` may be null.
 absl::Status SelfCheck(const std::string& patch_path,
                        const std::string& new_sha256,
                        const MappedFile& old_file, const MappedFile& new_file,

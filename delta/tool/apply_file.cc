@@ -58,8 +58,8 @@ class FileJob {
     SHOAL_RETURN_IF_ERROR(
         PreadExactly(patch_.get(), 0, head.data(), head_size));
     // Exclusive: the base must not be the result, nor a good file be lost.
-    SHOAL_ASSIGN_OR_RETURN(
-        new_, Open(job_.new_path, O_RDWR | O_CREAT | O_EXCL));
+    SHOAL_ASSIGN_OR_RETURN(new_,
+                           Open(job_.new_path, O_RDWR | O_CREAT | O_EXCL));
     auto result = IsBsdiff40(head) ? RunBsdiff40(head) : RunSdelta(head);
     if (result.ok() && fsync(new_.get()) != 0)
       result = ErrnoError(errno, "sync " + job_.new_path);

@@ -57,10 +57,10 @@ std::vector<Contender> Contenders(bool peers) {
                   "NEW", "-o", "PATCH"},
                  {"zstd", "-q", "-f", "-d", "--long=29", "--patch-from=OLD",
                   "PATCH", "-o", "OUT"}});
-  all.push_back({"hdiffz zstd",
-                 {"hdiffz", "-f", "-m-1", "-SD", "-c-zstd-21-24", "OLD", "NEW",
-                  "PATCH"},
-                 {"hpatchz", "-f", "OLD", "PATCH", "OUT"}});
+  all.push_back(
+      {"hdiffz zstd",
+       {"hdiffz", "-f", "-m-1", "-SD", "-c-zstd-21-24", "OLD", "NEW", "PATCH"},
+       {"hpatchz", "-f", "OLD", "PATCH", "OUT"}});
   return all;
 }
 
@@ -172,8 +172,8 @@ absl::Status RunBench(const BenchOptions& options) {
       if (fs::exists(entry.path() / "old") && fs::exists(entry.path() / "new"))
         pairs.push_back(entry.path().filename());
   if (pairs.empty())
-    return NotFound("not_found", "no <pair>/old and <pair>/new in " +
-                                     options.corpus);
+    return NotFound("not_found",
+                    "no <pair>/old and <pair>/new in " + options.corpus);
   std::sort(pairs.begin(), pairs.end());
   std::string scratch = fs::temp_directory_path() / "shoal-delta-bench.XXXXXX";
   if (mkdtemp(scratch.data()) == nullptr)

@@ -124,8 +124,8 @@ double Highest(const Regions& regions) {
 }
 
 void PrintPlot(const Contents& contents, const Regions& regions) {
-  constexpr std::array<std::string_view, 9> kBlocks = {
-      " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  constexpr std::array<std::string_view, 9> kBlocks = {" ", "▁", "▂", "▃", "▄",
+                                                       "▅", "▆", "▇", "█"};
   std::string line;
   const double highest = Highest(regions);
   for (const auto& region : regions)
@@ -194,8 +194,7 @@ void PrintHeader(const Contents& contents) {
     fmt::print("expanded {} bytes of the result; maps {} bytes, stored {}\n",
                contents.made, header.maps_size, header.maps_stored);
   fmt::print("windows  {} of at most {} bytes; reader memory {} bytes\n",
-             contents.windows.size(), header.window_size,
-             header.reader_memory);
+             contents.windows.size(), header.window_size, header.reader_memory);
 }
 
 void PrintParts(const Contents& contents) {
@@ -224,16 +223,16 @@ absl::Status PrintInfo(const std::string& patch_path,
         const Bsdiff40Header header,
         ParseBsdiff40Header(file->bytes().substr(0, kBsdiff40HeaderSize),
                             file->bytes().size()));
-    fmt::print("format   BSDIFF40\nresult   {} bytes\ncontrol  {} bytes\n"
-               "diff     {} bytes\nextra    {} bytes\nreader memory {} bytes\n",
-               header.new_size, header.control_size, header.diff_size,
-               file->bytes().size() - kBsdiff40HeaderSize -
-                   header.control_size - header.diff_size,
-               kBsdiff40Memory);
+    fmt::print(
+        "format   BSDIFF40\nresult   {} bytes\ncontrol  {} bytes\n"
+        "diff     {} bytes\nextra    {} bytes\nreader memory {} bytes\n",
+        header.new_size, header.control_size, header.diff_size,
+        file->bytes().size() - kBsdiff40HeaderSize - header.control_size -
+            header.diff_size,
+        kBsdiff40Memory);
     return absl::OkStatus();
   }
-  SHOAL_ASSIGN_OR_RETURN(const Contents contents,
-                         ReadContents(file->bytes()));
+  SHOAL_ASSIGN_OR_RETURN(const Contents contents, ReadContents(file->bytes()));
   PrintHeader(contents);
   PrintParts(contents);
   const Regions regions = Spread(contents);

@@ -35,9 +35,9 @@ struct Paths {
 
 absl::Status Make(MakeOptions options, const Paths& paths) {
   options.progress = ShowProgress;
-  SHOAL_ASSIGN_OR_RETURN(const MakeStats stats,
-                         MakeDelta(options, paths.old_path, paths.new_path,
-                                   paths.patch_path));
+  SHOAL_ASSIGN_OR_RETURN(
+      const MakeStats stats,
+      MakeDelta(options, paths.old_path, paths.new_path, paths.patch_path));
   fmt::print("patch {} bytes for {} bytes ({:.2f} %), {} windows\n",
              stats.patch_size, stats.new_size,
              stats.new_size == 0
@@ -51,10 +51,9 @@ absl::Status Make(MakeOptions options, const Paths& paths) {
 }
 
 absl::Status Apply(const Paths& paths, uint64_t max_memory) {
-  SHOAL_ASSIGN_OR_RETURN(
-      const AppliedFile applied,
-      ApplyFile({paths.old_path, paths.patch_path, paths.new_path, max_memory,
-                 ShowProgress}));
+  SHOAL_ASSIGN_OR_RETURN(const AppliedFile applied,
+                         ApplyFile({paths.old_path, paths.patch_path,
+                                    paths.new_path, max_memory, ShowProgress}));
   fmt::print("{} bytes, sha256 {}\n", applied.size, HexEncode(applied.sha256));
   return absl::OkStatus();
 }
@@ -66,7 +65,8 @@ int Main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  shoal-delta make gateway-1.0.img gateway-1.1.img 1.0-to-1.1.sdelta\n"
-      "  shoal-delta make --mode zstd --memory 4M old.img new.img small.sdelta\n"
+      "  shoal-delta make --mode zstd --memory 4M old.img new.img "
+      "small.sdelta\n"
       "  shoal-delta make --format bsdiff old.img new.img for-bspatch.patch\n"
       "  shoal-delta apply gateway-1.0.img 1.0-to-1.1.sdelta result.img\n"
       "  shoal-delta info --svg where.svg 1.0-to-1.1.sdelta\n"
@@ -123,20 +123,22 @@ int Main(int argc, char** argv) {
       ->transform(bytes)
       ->default_str("8M");
 
-  CLI::App* info =
-      app.add_subcommand("info", "Show what is in a delta, and where it is big");
+  CLI::App* info = app.add_subcommand(
+      "info", "Show what is in a delta, and where it is big");
   info->add_option("PATCH", paths.patch_path, "The delta")->required();
   info->add_option("--svg", paths.svg_path, "Write the plot as SVG");
 
   CLI::App* bench = app.add_subcommand(
       "bench", "Measure against other delta programs that are installed");
-  bench->add_option("CORPUS", bench_options.corpus,
-                    "A folder of pairs: <pair>/old and <pair>/new")
+  bench
+      ->add_option("CORPUS", bench_options.corpus,
+                   "A folder of pairs: <pair>/old and <pair>/new")
       ->required();
   bench->add_option("PAIR", bench_options.pairs, "Only these");
   bench->add_flag("!--no-peers", bench_options.peers, "Only shoal-delta");
-  bench->add_option("--time-limit", bench_options.time_limit,
-                    "CPU seconds for one patch")
+  bench
+      ->add_option("--time-limit", bench_options.time_limit,
+                   "CPU seconds for one patch")
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 

@@ -76,8 +76,8 @@ std::string PatchFromRecipe(std::string_view in, const std::string& base) {
     header.model_version = kModelVersion;
     header.model_level = kMinMixLevel;
     header.group_log2 = 8;
-    header.reader_memory = static_cast<uint32_t>(ReaderMemory(header) +
-                                                 MixMemory(kMinMixLevel));
+    header.reader_memory =
+        static_cast<uint32_t>(ReaderMemory(header) + MixMemory(kMinMixLevel));
   }
   in.remove_prefix(4);
   std::string out = EncodeHeader(header);
@@ -133,14 +133,14 @@ void RunOne(std::string_view input) {
   const absl::Status status =
       applier.ok() ? (*applier)->Run() : applier.status();
   constexpr std::array<std::string_view, 13> kReasons = {"ok",
-                                                        "wrong_base",
-                                                        "wrong_result",
-                                                        "delta_corrupt",
-                                                        "delta_truncated",
-                                                        "delta_too_large",
-                                                        "delta_memory",
-                                                        "unsupported_delta",
-                                                        "bad_resume",
+                                                         "wrong_base",
+                                                         "wrong_result",
+                                                         "delta_corrupt",
+                                                         "delta_truncated",
+                                                         "delta_too_large",
+                                                         "delta_memory",
+                                                         "unsupported_delta",
+                                                         "bad_resume",
                                                          "image_map",
                                                          "image_memory",
                                                          "image_block",

@@ -1,5 +1,7 @@
 // Classic BSDIFF40 patches: interchangeable with Debian's programs both ways,
 // and as hard to fool as our own.
+#include "delta/format/bsdiff40.h"
+
 #include <bzlib.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,7 +13,6 @@
 #include "agent/patch/patch_runner.h"
 #include "common/crypto/hash.h"
 #include "common/subprocess.h"
-#include "delta/format/bsdiff40.h"
 #include "tests/support/process_harness.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -121,10 +122,9 @@ TEST_F(Bsdiff40, T31_DamageIsAnErrorOrTheRightImage) {
 std::string Bzip2(const std::string& bytes) {
   std::string out(bytes.size() + bytes.size() / 100 + 600, '\0');
   unsigned size = static_cast<unsigned>(out.size());
-  EXPECT_EQ(BZ2_bzBuffToBuffCompress(out.data(), &size,
-                                     const_cast<char*>(bytes.data()),
-                                     static_cast<unsigned>(bytes.size()), 9, 0,
-                                     0),
+  EXPECT_EQ(BZ2_bzBuffToBuffCompress(
+                out.data(), &size, const_cast<char*>(bytes.data()),
+                static_cast<unsigned>(bytes.size()), 9, 0, 0),
             BZ_OK);
   return out.substr(0, size);
 }
@@ -145,9 +145,8 @@ TEST(Bsdiff40Hostile, T31_ImpossibleInstructions) {
   const std::string zeros(10, '\0');
   EXPECT_OK(Apply(base, Patch({10, 0, 0}, zeros, "", 10), setup).status);
   // Places outside the base count as zeros, as they always did.
-  const Applied outside =
-      Apply(base, Patch({0, 0, -5, 5, 0, 0, 0, 5, 0}, "01234", "56789", 10),
-            setup);
+  const Applied outside = Apply(
+      base, Patch({0, 0, -5, 5, 0, 0, 0, 5, 0}, "01234", "56789", 10), setup);
   EXPECT_THAT(outside.status, IsOk());
   const struct {
     const char* what;
@@ -160,7 +159,8 @@ TEST(Bsdiff40Hostile, T31_ImpossibleInstructions) {
       {"negative", {-1, 0, 0}, "delta_corrupt"},
       {"negative extra", {1, -1, 0}, "delta_corrupt"},
       {"ends", {5, 0, 0}, "delta_corrupt"},
-      {"moves too far", {0, 0, INT64_MAX, 0, 0, INT64_MAX, 10, 0, 0},
+      {"moves too far",
+       {0, 0, INT64_MAX, 0, 0, INT64_MAX, 10, 0, 0},
        "delta_corrupt"},
   };
   for (const auto& bad : kCases) {

@@ -19,9 +19,9 @@ using ::shoal::testing::IsOk;
 // A gzip member (RFC 1952) of `raw`, as gzip -n makes it.
 std::string Gzip(const std::string& raw) {
   z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8,
-                         Z_DEFAULT_STRATEGY),
-            Z_OK);
+  EXPECT_EQ(
+      deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY),
+      Z_OK);
   std::string out(deflateBound(&stream, raw.size()) + 64, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(raw.data()));
   stream.avail_in = static_cast<uInt>(raw.size());
@@ -92,8 +92,8 @@ TEST(ImagesHostile, T31_DamagedMapsAreRefusedBeforeTheFirstByte) {
   ASSERT_OK_AND_ASSIGN(
       const std::string patch,
       Make(pair.old_image, pair.new_image, Options(Coding::kZstd)));
-  const size_t end = kHeaderSize + kChecksumSize +
-                     ParseHeader(patch)->maps_stored;
+  const size_t end =
+      kHeaderSize + kChecksumSize + ParseHeader(patch)->maps_stored;
   for (size_t at = kHeaderSize; at < end; ++at) {
     std::string damaged = patch;
     damaged[at] ^= 4;

@@ -121,8 +121,8 @@ class GroupBuilder {
     header.model_version = kModelVersion;
     header.model_level = kMinMixLevel;
     header.group_log2 = kMinGroupLog2;
-    header.reader_memory = static_cast<uint32_t>(ReaderMemory(header) +
-                                                 MixMemory(kMinMixLevel));
+    header.reader_memory =
+        static_cast<uint32_t>(ReaderMemory(header) + MixMemory(kMinMixLevel));
   }
   Header& header() { return builder_.header(); }
   GroupBuilder& Operations(uint64_t new_size,

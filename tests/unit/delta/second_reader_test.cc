@@ -20,11 +20,10 @@ class SecondReader : public ::testing::Test {
     WriteFile(dir_.File("old"), old_image);
     WriteFile(dir_.File("patch"), patch);
     SubprocessOptions options;
-    options.arguments = {"/usr/bin/python3",
-                         std::string(SHOAL_SOURCE_DIR) +
-                             "/tests/unit/delta/delta_reader.py",
-                         dir_.File("old"), dir_.File("patch"),
-                         dir_.File("new")};
+    options.arguments = {
+        "/usr/bin/python3",
+        std::string(SHOAL_SOURCE_DIR) + "/tests/unit/delta/delta_reader.py",
+        dir_.File("old"), dir_.File("patch"), dir_.File("new")};
     auto result = RunCommand(options, absl::Minutes(1));
     if (!result.ok() || !result->status.exited) return -1;
     return result->status.code;

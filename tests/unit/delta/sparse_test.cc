@@ -45,10 +45,11 @@ TEST(Sparse, ImagesBeyond4GiB) {
       MakeDelta({}, dir.File("old"), dir.File("new"), dir.File("patch")));
   EXPECT_EQ(stats.new_size, kSize);
   EXPECT_LT(stats.patch_size, 4096u);
-  ASSERT_OK_AND_ASSIGN(
-      const AppliedFile applied,
-      ApplyFile({dir.File("old"), dir.File("patch"), dir.File("out"),
-                 kDefaultMaxMemory, {}}));
+  ASSERT_OK_AND_ASSIGN(const AppliedFile applied, ApplyFile({dir.File("old"),
+                                                             dir.File("patch"),
+                                                             dir.File("out"),
+                                                             kDefaultMaxMemory,
+                                                             {}}));
   EXPECT_EQ(applied.size, kSize);
   EXPECT_EQ(applied.sha256, stats.new_sha256);
 }
