@@ -219,9 +219,9 @@ Sink BsdiffSink(const Job& job, PatchFile& patch) {
               }};
 }
 
-absl::Status WritePatch(const Job& job, const MappedFile& old_file,
-                        const MappedFile& new_file, PatchFile& patch,
-                        MakeStats& stats) {
+absl::Status WritePatchOrThrow(const Job& job, const MappedFile& old_file,
+                               const MappedFile& new_file, PatchFile& patch,
+                               MakeStats& stats) {
   const MakeOptions& options = job.options;
   Sink sink;
   if (options.format == Format::kBsdiff40) {
@@ -248,6 +248,16 @@ absl::Status WritePatch(const Job& job, const MappedFile& old_file,
       options.progress(job.units[i].new_end, job.new_image.size());
   }
   return sink.finish ? sink.finish() : absl::OkStatus();
+}
+
+absl::Status WritePatch(const Job& job, const MappedFile& old_file,
+                        const MappedFile& new_file, PatchFile& patch,
+                        MakeStats& stats) {
+  try {
+    return WritePatchOrThrow(job, old_file, new_file, patch, stats);
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted("out_of_memory", "no memory for a coder");
+  }
 }
 
 }  // namespace

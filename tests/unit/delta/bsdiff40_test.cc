@@ -115,8 +115,15 @@ TEST_F(Bsdiff40, T31_DamageIsAnErrorOrTheRightImage) {
       ASSERT_TRUE(applied.written == new_image_);
     }
   }
-  for (size_t n = 0; n < patch.size(); n += 7)
-    EXPECT_FALSE(Apply(old_image_, patch.substr(0, n), Setup()).status.ok());
+  // What is cut off may be no more than the end mark of the last stream.
+  for (size_t n = 0; n < patch.size(); n += 7) {
+    const Applied applied = Apply(old_image_, patch.substr(0, n), Setup());
+    if (applied.status.ok()) {
+      ASSERT_TRUE(applied.written == new_image_);
+    }
+  }
+  EXPECT_FALSE(
+      Apply(old_image_, patch.substr(0, patch.size() / 2), Setup()).status.ok());
 }
 
 std::string Bzip2(const std::string& bytes) {

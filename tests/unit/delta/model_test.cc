@@ -58,6 +58,7 @@ TEST(Model, ResumesAtEveryWindowWithWritesSuppressed) {
     ASSERT_THAT(rest.status, IsOk());
     ASSERT_TRUE(rest.written == pair.new_image.substr(written));
     // Interrupted again: the states of the second run are as good.
+    if (written == pair.new_image.size()) continue;
     ASSERT_FALSE(rest.checkpoints.empty());
     const auto& [again, second] = rest.checkpoints.back();
     setup.resume_state = second;
@@ -178,7 +179,7 @@ TEST(Model, T31_GroupsThatNobodyMakes) {
   };
   const uint64_t kHuge = uint64_t{1} << 62;
   EXPECT_THAT(apply(group().Operations(15, {{K::kCopy, 11, 0}, insert})),
-              FailsBecause("delta_too_large"));
+              FailsBecause("delta_corrupt"));
   EXPECT_THAT(apply(group().Operations(15, {{K::kCopy, 10, 1}, insert})),
               FailsBecause("delta_corrupt"));
   EXPECT_THAT(apply(group().Operations(15, {{K::kAdd, 10, kHuge}, insert})),
