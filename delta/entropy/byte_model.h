@@ -53,10 +53,14 @@ class ByteModel {
     std::array<Adaptive*, kGuesses> used;
     uint32_t node = 1;  // a 1 and the bits so far
     for (int bit_at = 0; bit_at < 8; ++bit_at) {
-      if ((bit_at & 3) == 0)
-        for (size_t i = 0; i < kContexts; ++i)
-          buckets[i] =
-              Find(bit_at == 0 ? in.contexts[i] : Hash(in.contexts[i], node));
+      if ((bit_at & 3) == 0) {
+        std::array<uint32_t, kContexts> hashes;
+        for (size_t i = 0; i < kContexts; ++i) {
+          hashes[i] = bit_at == 0 ? in.contexts[i] : Hash(in.contexts[i], node);
+          lines_.Prefetch(hashes[i]);  // the lines come side by side
+        }
+        for (size_t i = 0; i < kContexts; ++i) buckets[i] = Find(hashes[i]);
+      }
       const uint32_t slot = SlotOf(node, bit_at & 3);
       for (size_t i = 0; i < kContexts; ++i)
         x[i] = histories[i].At(buckets[i][slot]).Logistic();

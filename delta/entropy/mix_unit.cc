@@ -242,11 +242,15 @@ void MixModel<Coder>::CodeUnitBytes(const Unit& unit,
 }
 
 // The rest of the class is in mix_model.cc.
-#define SHOAL_INSTANTIATE(Coder)                                          \
-  template typename MixModel<Coder>::Candidates MixModel<Coder>::Predict( \
-      const Unit& unit);                                                  \
-  template void MixModel<Coder>::CodeUnit(const Block& block, size_t at,  \
-                                          const Unit& unit)
+#define SHOAL_INSTANTIATE(Coder)                                              \
+  template void MixModel<Coder>::Candidates::Offer(uint32_t, size_t, size_t); \
+  template MixModel<Coder>::Candidates MixModel<Coder>::Predict(const Unit&); \
+  template void MixModel<Coder>::JudgeBases(const Unit&, int32_t);            \
+  template void MixModel<Coder>::Learn(const Unit&, const Candidates&,        \
+                                       uint32_t);                             \
+  template void MixModel<Coder>::CodeUnit(const Block&, size_t, const Unit&); \
+  template void MixModel<Coder>::CodeUnitBytes(                               \
+      const Unit&, const Candidates&, uint32_t, const uint8_t*, uint8_t*)
 SHOAL_INSTANTIATE(BinaryEncoder);
 SHOAL_INSTANTIATE(BinaryDecoder);
 #undef SHOAL_INSTANTIATE

@@ -30,6 +30,7 @@ class Table {
   const T& operator[](size_t i) const { return data_.get()[i]; }
   // The element for a hash: its high bits count.
   T& At(uint32_t hash) { return data_.get()[(uint64_t{hash} * size_) >> 32]; }
+  void Prefetch(uint32_t hash) { __builtin_prefetch(&At(hash)); }
 
  private:
   struct Free {
