@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@
 #include "common/crypto/hash.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
+#include "delta/apply/bsdiff40.h"
 
 namespace shoal::agent {
 namespace {
@@ -90,6 +92,8 @@ absl::Status WriteExactly(uint64_t at, std::string_view bytes) {
 }
 
 struct Slots {
+  uint64_t patch_size = 0;
+  bool is_bsdiff = false;  // the patch is of the classic format
   uint64_t old_size = 0;
   bool new_is_file = false;
 };
@@ -120,6 +124,12 @@ absl::StatusOr<Slots> LookAtDescriptors(std::optional<uint64_t> old_size) {
     slots.old_size = *old_size;
   }
   slots.new_is_file = S_ISREG(fresh.st_mode);
+  // Its first bytes only choose the reader; a pipe can hold no BSDIFF40.
+  char magic[8];
+  slots.patch_size = static_cast<uint64_t>(std::max<off_t>(0, patch.st_size));
+  slots.is_bsdiff = S_ISREG(patch.st_mode) &&
+                    pread(kPatchFd, magic, sizeof magic, 0) == sizeof magic &&
+                    delta::IsBsdiff40({magic, sizeof magic});
   return slots;
 }
 
@@ -131,9 +141,58 @@ struct Arguments {
   std::string resume;
 };
 
+// An older, longer image must not show behind the new one.
+absl::Status FinishNewSlot(const Arguments& arguments, const Slots& slots) {
+  if (slots.new_is_file &&
+      ftruncate(kNewSlotFd, static_cast<off_t>(arguments.expected_size)) != 0)
+    return ErrnoError(errno, "cut the new slot to its length");
+  if (fsync(kNewSlotFd) != 0) return ErrnoError(errno, "sync the new slot");
+  return absl::OkStatus();
+}
+
+absl::Status ApplyBsdiffInSandbox(const Arguments& arguments,
+                                  const Slots& slots,
+                                  std::string expected_sha256) {
+  delta::Bsdiff40Options options;
+  uint64_t written = 0;
+  options.read_patch = [](uint64_t at, char* buffer, size_t size) {
+    return ReadExactly(kPatchFd, at, buffer, size, "patch");
+  };
+  options.patch_size = slots.patch_size;
+  options.read_old = [](uint64_t at, char* buffer, size_t size) {
+    return ReadExactly(kOldSlotFd, at, buffer, size, "old slot");
+  };
+  options.old_size = slots.old_size;
+  options.write_new = [&](std::string_view bytes) -> absl::Status {
+    SHOAL_RETURN_IF_ERROR(WriteExactly(written, bytes));
+    written += bytes.size();
+    return absl::OkStatus();
+  };
+  absl::Duration next = absl::ZeroDuration();
+  options.progress = [&](uint64_t bytes) {
+    const absl::Duration now = SystemClock().MonotonicNow();
+    if (now >= next) {
+      next = now + kProgressInterval;
+      WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
+    }
+    return absl::OkStatus();
+  };
+  options.expected_size = arguments.expected_size;
+  options.expected_sha256 = std::move(expected_sha256);
+  options.max_memory = arguments.max_memory;
+  SHOAL_RETURN_IF_ERROR(delta::ApplyBsdiff40(options));
+  return FinishNewSlot(arguments, slots);
+}
+
 absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
                             std::string expected_sha256,
                             std::string resume_state) {
+  if (slots.is_bsdiff) {
+    if (!resume_state.empty())
+      return FailedPrecondition("bad_resume",
+                                "a BSDIFF40 patch cannot be resumed");
+    return ApplyBsdiffInSandbox(arguments, slots, std::move(expected_sha256));
+  }
   delta::ApplyOptions options;
   uint64_t written = 0;  // goes on where the applier does, see below
   uint64_t next_state = 0;
@@ -189,12 +248,7 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
   written = applier->resume_offset();
   next_state = written + kStateStep;
   SHOAL_RETURN_IF_ERROR(applier->Run());
-  // An older, longer image must not show behind the new one.
-  if (slots.new_is_file &&
-      ftruncate(kNewSlotFd, static_cast<off_t>(arguments.expected_size)) != 0)
-    return ErrnoError(errno, "cut the new slot to its length");
-  if (fsync(kNewSlotFd) != 0) return ErrnoError(errno, "sync the new slot");
-  return absl::OkStatus();
+  return FinishNewSlot(arguments, slots);
 }
 
 int Main(int argc, char** argv) {

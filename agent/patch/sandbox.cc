@@ -102,6 +102,7 @@ absl::Status InstallFilter() {
           seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 1, &on_fd);
   };
   allow_fd(SCMP_SYS(read), kPatchFd);
+  allow_fd(SCMP_SYS(pread64), kPatchFd);  // BSDIFF40: three streams at a time
   allow_fd(SCMP_SYS(pread64), kOldSlotFd);
   allow_fd(SCMP_SYS(pread64), kNewSlotFd);
   allow_fd(SCMP_SYS(pwrite64), kNewSlotFd);

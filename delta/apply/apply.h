@@ -1,7 +1,8 @@
 // Applies an SDELTA patch as a stream (docs/delta-format.md): the patch is
 // read strictly forward, the base by position, the result is written strictly
-// in order. No secret, no network, no thread; what it allocates is known from
-// the header before it is allocated.
+// in order. No secret, no network, no thread, no exception; what it allocates
+// is known from the header before it is allocated, and Run() allocates at its
+// start only (but for texts of errors and states).
 //
 //   ApplyOptions options;
 //   options.read_patch = …; options.read_old = …; options.write_new = …;
@@ -19,7 +20,13 @@
 //   delta_truncated    the patch ends too early
 //   delta_too_large    an instruction would write beyond the declared length
 //   delta_memory       needs more memory than the caller grants
-//   unsupported_delta  version or codec of a later release
+//   unsupported_delta  version, coding, model or window of a later release
+//   image_map, image_memory  the maps of compressed images are malformed, or
+//                      need more memory than the patch states
+//   codec_differs      a codec library here would compress to other bytes than
+//                      the result has; nothing was written
+//   image_block        a block of the base does not expand, or one of the
+//                      result came out in another length
 //   bad_resume         the resume state is not of this patch or what was
 //                      written is not there any more: start from the beginning
 //   cancelled

@@ -17,7 +17,8 @@ namespace shoal::delta {
 
 inline constexpr std::string_view kMagic = "SDELTA";
 inline constexpr uint8_t kVersion = 1;
-inline constexpr size_t kHeaderSize = 104;
+inline constexpr uint8_t kModelVersion = 1;  // docs/delta-entropy.md
+inline constexpr size_t kHeaderSize = 112;
 inline constexpr size_t kChecksumSize = 8;
 // Images are below 2^56 bytes, so that no sum of two sizes overflows.
 inline constexpr uint64_t kMaxImageSize = uint64_t{1} << 56;
@@ -27,28 +28,56 @@ inline constexpr uint32_t kDefaultWindowSize = 1u << 20;
 
 // The set of encodings a patch may use; a reader that does not know the id
 // refuses the patch before it reads further ("unsupported_delta").
-enum class Codec : uint8_t {
-  kZstd = 1,  // sections are stored or zstd (RFC 8878)
+enum class Coding : uint8_t {
+  kZstd = 1,   // sections are stored or zstd (RFC 8878)
+  kModel = 2,  // windows are coded by the context model of delta/entropy
 };
 
 // How one section of a window is stored.
 enum class SectionCodec : uint8_t { kStored = 0, kZstd = 1 };
 
 struct Header {
-  Codec codec = Codec::kZstd;
-  uint64_t old_size = 0;                      // bytes of the base that count
-  uint64_t new_size = 0;                      // bytes of the result
-  std::string old_sha256;                     // 32 bytes
-  std::string new_sha256;                     // 32 bytes
-  uint32_t window_size = kDefaultWindowSize;  // most raw bytes of a window
+  Coding coding = Coding::kZstd;
+  uint64_t old_size = 0;   // bytes of the base that count
+  uint64_t new_size = 0;   // bytes of the result
+  std::string old_sha256;  // 32 bytes
+  std::string new_sha256;  // 32 bytes
+  // Most raw bytes of a window; a power of two.
+  uint32_t window_size = kDefaultWindowSize;
   uint32_t reader_memory = 0;  // bytes of memory that a reader allocates
+  // With kModel only, else 0: the model's version and level (delta/entropy),
+  // and the log2 of the most operations of a group.
+  uint8_t model_version = 0;
+  uint8_t model_level = 0;
+  uint8_t group_log2 = 0;
+  // The maps of compressed images behind the header (delta/image), zstd when
+  // smaller: bytes as they are and as stored. 0: the images are taken as is.
+  uint32_t maps_size = 0;
+  uint32_t maps_stored = 0;
 };
 
-// What a reader of windows of `window_size` raw bytes allocates, at most:
-// one window as stored, one decompressed, zstd's context, two I/O buffers.
-constexpr uint64_t ReaderMemory(uint32_t window_size) {
-  return 2 * uint64_t{window_size} + (768u << 10);
+// An operation of a group of the model: what the reader keeps of it.
+enum class OperationKind : uint8_t { kCopy = 0, kAdd = 1, kInsert = 2 };
+struct Operation {
+  OperationKind kind = OperationKind::kCopy;
+  uint64_t size = 0;    // bytes of the result, ≥ 1
+  uint64_t old_at = 0;  // copy and add: the place in the base
+};
+inline constexpr uint8_t kMinGroupLog2 = 4;
+inline constexpr uint8_t kMaxGroupLog2 = 20;
+
+// What a reader allocates, at most, without the model's own tables and what
+// the maps need: windows as stored and decompressed, zstd's context, buffers,
+// a group's operations.
+constexpr uint64_t ReaderMemory(const Header& header) {
+  return 2 * uint64_t{header.window_size} + (768u << 10) +
+         (header.coding == Coding::kModel
+              ? sizeof(Operation) << header.group_log2
+              : 0);
 }
+
+// The maps' section as it is and as stored, at most.
+inline constexpr uint32_t kMaxMapsSize = 16u << 20;
 
 // kHeaderSize bytes; the last kChecksumSize of them are the checksum.
 std::string EncodeHeader(const Header& header);
@@ -67,17 +96,34 @@ struct SectionInfo {
   uint64_t stored_size = 0;  // ≤ raw_size
 };
 
+// Sections: control, diff and extra of a stretch of the result, independent of
+// all other windows. With a model: operations (of a whole group: the stretch
+// that one life of the model makes) followed by content windows, which carry
+// them out.
+enum class WindowKind : uint8_t {
+  kSections = 0,
+  kOperations = 1,
+  kContent = 2,
+};
+
 struct WindowHeader {
-  uint64_t new_size = 0;  // bytes of the result that the window makes, ≥ 1
-  std::array<SectionInfo, kSections> sections;
+  WindowKind kind = WindowKind::kSections;
+  uint64_t new_size = 0;  // bytes of the result that the window makes, ≥ 1;
+                          // kOperations: that its group makes
+  std::array<SectionInfo, kSections> sections;  // kSections
+  uint64_t operations = 0;                      // kOperations: how many, ≥ 1
+  uint64_t coded_size = 0;                      // kOperations, kContent
   uint64_t RawSize() const;
   uint64_t StoredSize() const;
 };
 
-// The longest window header: flags, the length, three sections.
+// The longest window header: kind, the length, three sections.
 inline constexpr size_t kMaxWindowHeaderSize = 1 + 10 + 3 * (10 + 1 + 10);
 
 void AppendWindowHeader(std::string& out, const WindowHeader& window);
+// Takes one off the front of `bytes`, for tools; nullopt when cut off or
+// malformed. Says nothing about whether its sizes are possible.
+std::optional<WindowHeader> TakeWindowHeader(std::string_view& bytes);
 
 // First kChecksumSize bytes of SHA-256 over the patch header's checksum, the
 // window's place in the result, its header and its stored sections: a window
@@ -86,7 +132,7 @@ std::string WindowChecksum(std::string_view header_checksum,
                            uint64_t new_offset, std::string_view window_header,
                            std::string_view stored);
 
-// Control instructions: varint (argument << 2 | kind).
+// Control instructions of sections: varint (argument << 2 | kind).
 enum class Op : uint8_t {
   kCopy = 0,   // argument bytes of the base, unchanged
   kAdd = 1,    // argument bytes of the base, each plus a byte of diff

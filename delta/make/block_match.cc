@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstring>
 
 namespace shoal::delta {
@@ -9,6 +10,7 @@ namespace {
 
 constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15u;  // odd, well mixed
 constexpr uint64_t kMaxBlocks = 1u << 20;
+constexpr size_t kStep = 4 << 20;  // bytes between calls of go_on
 
 uint64_t Value(char c) { return static_cast<uint8_t>(c) + 1u; }
 
@@ -27,13 +29,17 @@ uint64_t Mix(uint64_t h) {
 // Blocks of the base by hash; of equal ones only the first.
 class BlockTable {
  public:
-  BlockTable(std::string_view old_image, size_t block)
+  BlockTable(std::string_view old_image, size_t block,
+             const std::function<bool()>& go_on)
       : old_(old_image), block_(block) {
     const size_t blocks = old_.size() / block_;
     const size_t slots = std::bit_ceil(std::max<size_t>(16, blocks * 2));
     slots_.assign(slots, {});
     filter_.assign(std::bit_ceil(std::max<size_t>(64, blocks)) / 4, 0);
-    for (size_t i = 0; i < blocks; ++i) Insert(i);
+    for (size_t i = 0; i < blocks; ++i) {
+      if (i % (kStep / block) == 0 && !go_on()) return;
+      Insert(i);
+    }
   }
 
   // The place in the base of a block equal to the one at `p`; npos if none.
@@ -107,22 +113,25 @@ size_t EqualBackward(const char* a, const char* b, size_t limit) {
 
 BlockMatches FindBlockMatches(std::string_view old_image,
                               std::string_view new_image,
-                              const std::atomic<bool>* cancel) {
+                              const std::function<bool()>& go_on) {
   BlockMatches result;
   size_t block = 256;
   while (old_image.size() / block > kMaxBlocks) block *= 2;
   if (old_image.size() < block || new_image.size() < block) return result;
-  const BlockTable table(old_image, block);
+  const BlockTable table(old_image, block, go_on);
   uint64_t power = 1;  // kMultiplier^block
   for (size_t i = 0; i < block; ++i) power *= kMultiplier;
 
   uint64_t claimed = 0;    // new bytes before this are in an anchor
   int64_t last_shift = 0;  // old minus new place of the last anchor
-  size_t at = 0;
+  size_t at = 0, next_step = 0;
   uint64_t hash = HashBlock(new_image.data(), block);
   const size_t last = new_image.size() - block;
   while (at <= last) {
-    if ((at & 0xffff) == 0 && cancel != nullptr && cancel->load()) break;
+    if (at >= next_step) {
+      if (!go_on()) break;
+      next_step = at + kStep;
+    }
     size_t found = table.Find(hash, new_image.data() + at);
     if (found == BlockTable::npos) {
       if (at < last)

@@ -4,8 +4,8 @@
 #ifndef SHOAL_DELTA_MAKE_BLOCK_MATCH_H_
 #define SHOAL_DELTA_MAKE_BLOCK_MATCH_H_
 
-#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -26,11 +26,11 @@ struct BlockMatches {
 // where they should begin and end.
 inline constexpr uint64_t kAnchorSize = 16 << 10;
 
-// One pass, about 2 ns a byte; memory about old / 16. `cancel` may be null;
-// when it becomes true the result is incomplete.
+// One pass, about 2 ns a byte; memory about old / 16. `go_on` is called every
+// few megabytes, and when it gives false the result is incomplete.
 BlockMatches FindBlockMatches(std::string_view old_image,
                               std::string_view new_image,
-                              const std::atomic<bool>* cancel);
+                              const std::function<bool()>& go_on);
 
 }  // namespace shoal::delta
 

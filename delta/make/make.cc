@@ -1,32 +1,30 @@
 #include "delta/make/make.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <bit>
 #include <functional>
+#include <limits>
 #include <memory>
-#include <mutex>
 #include <new>
-#include <thread>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "common/crypto/hash.h"
-#include "common/files.h"
 #include "common/status.h"
-#include "delta/apply/apply.h"
+#include "delta/apply/bsdiff40.h"
+#include "delta/entropy/mix_coder.h"
 #include "delta/make/block_match.h"
+#include "delta/make/bsdiff40.h"
+#include "delta/make/expanded_pair.h"
+#include "delta/make/group_writer.h"
 #include "delta/make/mapped_file.h"
 #include "delta/make/matcher.h"
+#include "delta/make/operations.h"
+#include "delta/make/patch_file.h"
 #include "delta/make/plan.h"
+#include "delta/make/self_check.h"
+#include "delta/make/unit_pool.h"
 #include "delta/make/window_writer.h"
 
 namespace shoal::delta {
@@ -35,6 +33,19 @@ namespace {
 // Below this many unexplained bytes a suffix array costs more time than the
 // few bytes it could save.
 constexpr uint64_t kWorthASuffixArray = 64;
+// Equal runs within alignments become copies from this length on; shorter ones
+// are cheaper as part of what is coded.
+constexpr uint64_t kCopyRun = 512;
+// Groups of the model: bounds of the reader's memory and of what it makes
+// again when it resumes.
+constexpr uint8_t kGroupLog2 = 15;
+constexpr uint64_t kGroupCoded = 32 << 20;
+// Of the reader's memory, what compressing one block of an expanded image may
+// take.
+constexpr uint64_t kExpandShare = 2;
+// A model's windows carry no decompressed sections and may be smaller: the
+// memory is better used by its tables.
+constexpr uint32_t kModelWindowSize = 256 << 10;
 
 absl::Status Cancelled() {
   return MakeError(absl::StatusCode::kCancelled, "cancelled",
@@ -45,231 +56,208 @@ bool IsCancelled(const MakeOptions& options) {
   return options.cancel != nullptr && options.cancel->load();
 }
 
-absl::StatusOr<std::string> Digest(std::string_view bytes,
+absl::StatusOr<std::string> Digest(const MappedFile& file,
                                    const MakeOptions& options) {
+  constexpr uint64_t kStep = 8 << 20;
   crypto::Sha256 digest;
-  for (size_t at = 0; at < bytes.size(); at += 1 << 20) {
+  for (uint64_t at = 0; at < file.bytes().size(); at += kStep) {
     if (IsCancelled(options)) return Cancelled();
-    digest.Update(bytes.substr(at, 1 << 20));
+    digest.Update(file.bytes().substr(at, kStep));
+    file.Release();
   }
   return digest.Finish();
-}
-
-struct UnitResult {
-  absl::Status status;
-  std::string bytes;
-  uint64_t windows = 0, copied = 0;
-};
-
-UnitResult MakeUnitOrThrow(std::string_view old_image,
-                           std::string_view new_image, const Unit& unit,
-                           const std::string& header_checksum,
-                           const MakeOptions& options) {
-  UnitResult result;
-  const Piece& first = unit.pieces.front();
-  const uint64_t start = first.copy ? first.copy->new_at : first.gap.begin;
-  WindowWriter writer(old_image, new_image, header_checksum,
-                      options.window_size, options.zstd_level, start,
-                      &result.bytes);
-  const Matcher matcher(old_image, unit.old_ranges,
-                        unit.gap_bytes >= kWorthASuffixArray);
-  const auto run = [&]() -> absl::Status {
-    for (const Piece& piece : unit.pieces) {
-      if (IsCancelled(options)) return Cancelled();
-      if (piece.copy) {
-        SHOAL_RETURN_IF_ERROR(
-            writer.AddCopy(piece.copy->old_at, piece.copy->size));
-        continue;
-      }
-      uint64_t at = piece.gap.begin;
-      const std::vector<Match> alignments =
-          matcher.FindAlignments(new_image, piece.gap, options.cancel);
-      for (const Match& m : alignments) {
-        if (IsCancelled(options)) return Cancelled();
-        SHOAL_RETURN_IF_ERROR(writer.AddNew(m.new_at - at));
-        SHOAL_RETURN_IF_ERROR(writer.AddAligned(m.old_at, m.size));
-        at = m.new_at + m.size;
-      }
-      SHOAL_RETURN_IF_ERROR(writer.AddNew(piece.gap.end - at));
-    }
-    return writer.Finish();
-  };
-  result.status = run();
-  result.windows = writer.windows();
-  result.copied = writer.copied();
-  return result;
-}
-
-UnitResult MakeUnit(std::string_view old_image, std::string_view new_image,
-                    const Unit& unit, const std::string& header_checksum,
-                    const MakeOptions& options) {
-  try {
-    return MakeUnitOrThrow(old_image, new_image, unit, header_checksum,
-                           options);
-  } catch (const std::bad_alloc&) {
-    UnitResult result;
-    result.status = ResourceExhausted(
-        "out_of_memory", "no memory for a segment: make segment_size smaller");
-    return result;
-  }
-}
-
-// Makes units on several threads and hands them out in order. At most two
-// finished units a thread wait to be taken, so that memory stays bounded.
-class UnitPool {
- public:
-  using Work = std::function<UnitResult(size_t)>;
-  UnitPool(size_t units, int threads, Work work)
-      : results_(units), work_(std::move(work)) {
-    const size_t count = std::min<size_t>(static_cast<size_t>(threads), units);
-    ahead_ = count * 2;
-    for (size_t i = 0; i < count; ++i)
-      threads_.emplace_back([this] { RunWorker(); });
-  }
-  ~UnitPool() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& t : threads_) t.join();
-  }
-  // Blocks until unit number `i` is made; i = 0, 1, 2 … once each.
-  UnitResult Take(size_t i) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return results_[i] != nullptr; });
-    UnitResult result = std::move(*results_[i]);
-    results_[i].reset();
-    taken_ = i + 1;
-    changed_.notify_all();
-    return result;
-  }
-
- private:
-  void RunWorker() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [&] {
-        return stop_ || next_ >= results_.size() || next_ < taken_ + ahead_;
-      });
-      if (stop_ || next_ >= results_.size()) return;
-      const size_t i = next_++;
-      lock.unlock();
-      auto result = std::make_unique<UnitResult>(work_(i));
-      lock.lock();
-      results_[i] = std::move(result);
-      changed_.notify_all();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::unique_ptr<UnitResult>> results_;
-  Work work_;
-  size_t ahead_ = 0, next_ = 0, taken_ = 0;
-  bool stop_ = false;
-  std::vector<std::thread> threads_;
-};
-
-// The patch while it is made: a temporary file that is gone unless Commit().
-class PatchFile {
- public:
-  static absl::StatusOr<std::unique_ptr<PatchFile>> Create(
-      const std::string& path) {
-    std::string temporary = path + ".XXXXXX";
-    const int fd = mkostemp(temporary.data(), O_CLOEXEC);
-    if (fd < 0) return ErrnoError(errno, "make " + temporary);
-    return std::unique_ptr<PatchFile>(new PatchFile(path, temporary, fd));
-  }
-  ~PatchFile() {
-    if (!temporary_.empty()) unlink(temporary_.c_str());
-  }
-  absl::Status Append(std::string_view bytes) {
-    digest_.Update(bytes);
-    size_ += bytes.size();
-    while (!bytes.empty()) {
-      const ssize_t n = write(fd_.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoError(errno, "write " + temporary_);
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-    return absl::OkStatus();
-  }
-  absl::Status Commit() {
-    if (fchmod(fd_.get(), 0644) != 0 || fsync(fd_.get()) != 0)
-      return ErrnoError(errno, "sync " + temporary_);
-    if (rename(temporary_.c_str(), path_.c_str()) != 0)
-      return ErrnoError(errno, "rename to " + path_);
-    temporary_.clear();
-    const size_t slash = path_.rfind('/');
-    return SyncDirectory(slash == std::string::npos ? "."
-                         : slash == 0               ? "/"
-                                                    : path_.substr(0, slash));
-  }
-  const std::string& temporary() const { return temporary_; }
-  uint64_t size() const { return size_; }
-  std::string Digest() { return digest_.Finish(); }
-
- private:
-  PatchFile(std::string path, std::string temporary, int fd)
-      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd) {}
-  std::string path_, temporary_;
-  FileDescriptor fd_;
-  uint64_t size_ = 0;
-  crypto::Sha256 digest_;
-};
-
-// Applies the patch and compares each byte with the new image.
-absl::Status SelfCheck(const std::string& patch_path, const Header& header,
-                       std::string_view old_image, std::string_view new_image,
-                       const MakeOptions& options) {
-  SHOAL_ASSIGN_OR_RETURN(auto patch, MappedFile::Open(patch_path));
-  std::string_view rest = patch->bytes();
-  uint64_t written = 0;
-  ApplyOptions apply;
-  apply.read_patch = [&](char* buffer, size_t size) -> absl::StatusOr<size_t> {
-    const size_t n = std::min(size, rest.size());
-    memcpy(buffer, rest.data(), n);
-    rest.remove_prefix(n);
-    return n;
-  };
-  apply.read_old = [&](uint64_t at, char* buffer, size_t size) {
-    memcpy(buffer, old_image.data() + at, size);
-    return absl::OkStatus();
-  };
-  apply.write_new = [&](std::string_view bytes) -> absl::Status {
-    if (new_image.substr(written, bytes.size()) != bytes)
-      return Internal(
-          "delta_self_check",
-          fmt::format("the patch gives other bytes near {}", written));
-    written += bytes.size();
-    return absl::OkStatus();
-  };
-  apply.old_size = old_image.size();
-  apply.expected_size = header.new_size;
-  apply.expected_sha256 = header.new_sha256;
-  apply.max_memory = header.reader_memory;
-  apply.cancel = options.cancel;
-  SHOAL_ASSIGN_OR_RETURN(auto applier, Applier::Create(std::move(apply)));
-  const absl::Status status = applier->Run();
-  if (status.ok() || ReasonOf(status) == "cancelled") return status;
-  return Internal("delta_self_check",
-                  fmt::format("the patch does not apply ({}); did an image "
-                              "change while it was read?",
-                              ReasonOf(status)));
 }
 
 absl::Status CheckOptions(const MakeOptions& options) {
   if (options.threads < 1 || options.threads > 64)
     return InvalidArgument("bad_argument", "threads is 1 to 64");
   if (options.window_size < kMinWindowSize ||
-      options.window_size > kMaxWindowSize)
-    return InvalidArgument("bad_argument", "window_size is 4 KiB to 64 MiB");
+      options.window_size > kMaxWindowSize ||
+      !std::has_single_bit(options.window_size))
+    return InvalidArgument("bad_argument",
+                           "window_size is a power of two, 4 KiB to 64 MiB");
   if (options.segment_size < (64u << 10) || options.segment_size > (256u << 20))
     return InvalidArgument("bad_argument", "segment_size is 64 KiB to 256 MiB");
   if (options.zstd_level < 1 || options.zstd_level > 22)
     return InvalidArgument("bad_argument", "zstd_level is 1 to 22");
   return absl::OkStatus();
+}
+
+// The images and all that is known before the first byte of the result.
+struct Job {
+  const MakeOptions& options;
+  std::string_view old_image, new_image;
+  std::vector<Unit> units;
+  Header header;
+  std::string header_checksum;
+};
+
+absl::Status FindOperations(const Job& job, const Unit& unit,
+                            OperationList& list) {
+  const Matcher matcher(job.old_image, unit.old_ranges,
+                        unit.gap_bytes >= kWorthASuffixArray);
+  for (const Piece& piece : unit.pieces) {
+    if (IsCancelled(job.options)) return Cancelled();
+    if (piece.copy) {
+      list.AddCopy(piece.copy->old_at, piece.copy->size);
+      continue;
+    }
+    const std::vector<Match> alignments =
+        matcher.FindAlignments(job.new_image, piece.gap, job.options.cancel);
+    if (IsCancelled(job.options)) return Cancelled();
+    for (const Match& m : alignments) {
+      list.AddNew(m.new_at - list.new_at());
+      list.AddAligned(m.old_at, m.size);
+    }
+    list.AddNew(piece.gap.end - list.new_at());
+  }
+  return absl::OkStatus();
+}
+
+// What a worker makes of a unit: its windows, or only its operations when the
+// model codes them, which goes in order.
+struct UnitResult {
+  absl::Status status;
+  std::vector<Operation> operations;
+  std::string bytes;
+  uint64_t windows = 0;
+};
+
+UnitResult MakeUnit(const Job& job, const Unit& unit) {
+  UnitResult result;
+  const Piece& first = unit.pieces.front();
+  const uint64_t start = first.copy ? first.copy->new_at : first.gap.begin;
+  const auto run = [&]() -> absl::Status {
+    OperationList list(job.old_image, job.new_image, start, kCopyRun);
+    SHOAL_RETURN_IF_ERROR(FindOperations(job, unit, list));
+    result.operations = list.operations();
+    if (job.header.coding == Coding::kModel ||
+        job.options.format == Format::kBsdiff40)
+      return absl::OkStatus();
+    WindowWriter writer(job.old_image, job.new_image, job.header_checksum,
+                        job.header.window_size, job.options.zstd_level, start,
+                        &result.bytes);
+    for (const Operation& operation : result.operations) {
+      if (IsCancelled(job.options)) return Cancelled();
+      SHOAL_RETURN_IF_ERROR(writer.Add(operation));
+    }
+    result.windows = writer.windows();
+    SHOAL_RETURN_IF_ERROR(writer.Finish());
+    result.windows = writer.windows();
+    return absl::OkStatus();
+  };
+  try {
+    result.status = run();
+  } catch (const std::bad_alloc&) {
+    result.status = ResourceExhausted(
+        "out_of_memory", "no memory for a segment: make segment_size smaller");
+  }
+  return result;
+}
+
+// The best that a reader with `memory` bytes for the windows can apply;
+// nullopt: none.
+std::optional<Header> DescribePatch(const MakeOptions& options,
+                                    uint64_t memory) {
+  Header header;
+  if (options.coding == Coding::kModel && options.format == Format::kSdelta) {
+    header.coding = Coding::kModel;
+    header.window_size = std::min(options.window_size, kModelWindowSize);
+    header.model_version = kModelVersion;
+    header.group_log2 = kGroupLog2;
+    for (int level = kMaxMixLevel; level >= kMinMixLevel; --level) {
+      const uint64_t needed = ReaderMemory(header) + MixMemory(level);
+      if (needed > memory) continue;
+      header.model_level = static_cast<uint8_t>(level);
+      header.reader_memory = static_cast<uint32_t>(needed);
+      return header;
+    }
+    header = Header();
+  }
+  for (header.window_size = options.window_size;
+       header.window_size >= kMinWindowSize; header.window_size /= 2) {
+    header.reader_memory = static_cast<uint32_t>(ReaderMemory(header));
+    if (header.reader_memory <= memory) return header;
+  }
+  return std::nullopt;
+}
+
+// Where operations go, in order, that are not coded by the workers.
+struct Sink {
+  std::function<absl::Status(const Operation&)> add;
+  std::function<absl::Status()> finish;
+};
+
+absl::StatusOr<Sink> ModelSink(const Job& job, PatchFile& patch,
+                               MakeStats& stats) {
+  GroupWriterOptions options;
+  options.header_checksum = job.header_checksum;
+  options.window_size = job.header.window_size;
+  options.group_log2 = job.header.group_log2;
+  options.group_coded = kGroupCoded;
+  options.model_level = job.header.model_level;
+  options.zstd_level = job.options.zstd_level;
+  options.cancel = job.options.cancel;
+  options.write = [&](std::string_view bytes) { return patch.Append(bytes); };
+  SHOAL_ASSIGN_OR_RETURN(
+      std::shared_ptr<GroupWriter> writer,
+      GroupWriter::Create(job.old_image, job.new_image, options));
+  return Sink{[writer](const Operation& o) { return writer->Add(o); },
+              [writer, &stats]() -> absl::Status {
+                SHOAL_RETURN_IF_ERROR(writer->Finish());
+                stats.windows = writer->windows();
+                return absl::OkStatus();
+              }};
+}
+
+Sink BsdiffSink(const Job& job, PatchFile& patch) {
+  auto writer = std::make_shared<Bsdiff40Writer>(job.old_image, job.new_image);
+  return Sink{[writer](const Operation& o) { return writer->Add(o); },
+              [writer, &patch]() -> absl::Status {
+                SHOAL_ASSIGN_OR_RETURN(const std::string all, writer->Finish());
+                return patch.Append(all);
+              }};
+}
+
+absl::Status WritePatchOrThrow(const Job& job, const MappedFile& old_file,
+                               const MappedFile& new_file, PatchFile& patch,
+                               MakeStats& stats) {
+  const MakeOptions& options = job.options;
+  Sink sink;
+  if (options.format == Format::kBsdiff40) {
+    sink = BsdiffSink(job, patch);
+  } else if (job.header.coding == Coding::kModel) {
+    SHOAL_ASSIGN_OR_RETURN(sink, ModelSink(job, patch, stats));
+  }
+  UnitPool<UnitResult> pool(job.units.size(), options.threads, [&](size_t i) {
+    return MakeUnit(job, job.units[i]);
+  });
+  for (size_t i = 0; i < job.units.size(); ++i) {
+    const UnitResult result = pool.Take(i);
+    SHOAL_RETURN_IF_ERROR(result.status);
+    SHOAL_RETURN_IF_ERROR(patch.Append(result.bytes));
+    stats.windows += result.windows;
+    for (const Operation& operation : result.operations) {
+      if (operation.kind == OperationKind::kCopy)
+        stats.copied += operation.size;
+      if (sink.add) SHOAL_RETURN_IF_ERROR(sink.add(operation));
+    }
+    old_file.Release();
+    new_file.Release();
+    if (options.progress)
+      options.progress(job.units[i].new_end, job.new_image.size());
+  }
+  return sink.finish ? sink.finish() : absl::OkStatus();
+}
+
+absl::Status WritePatch(const Job& job, const MappedFile& old_file,
+                        const MappedFile& new_file, PatchFile& patch,
+                        MakeStats& stats) {
+  try {
+    return WritePatchOrThrow(job, old_file, new_file, patch, stats);
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted("out_of_memory", "no memory for a coder");
+  }
 }
 
 }  // namespace
@@ -281,46 +269,65 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
   SHOAL_RETURN_IF_ERROR(CheckOptions(options));
   SHOAL_ASSIGN_OR_RETURN(auto old_file, MappedFile::Open(old_path));
   SHOAL_ASSIGN_OR_RETURN(auto new_file, MappedFile::Open(new_path));
-  const std::string_view old_image = old_file->bytes();
-  const std::string_view new_image = new_file->bytes();
 
-  Header header;
-  header.old_size = old_image.size();
-  header.new_size = new_image.size();
-  header.window_size = options.window_size;
-  header.reader_memory =
-      static_cast<uint32_t>(ReaderMemory(options.window_size));
-  SHOAL_ASSIGN_OR_RETURN(header.old_sha256, Digest(old_image, options));
-  SHOAL_ASSIGN_OR_RETURN(header.new_sha256, Digest(new_image, options));
-  const std::string encoded = EncodeHeader(header);
-  const std::string checksum = encoded.substr(kHeaderSize - kChecksumSize);
+  const uint64_t memory = std::min<uint64_t>(
+      options.max_reader_memory, std::numeric_limits<uint32_t>::max());
+  ExpandedPair expanded;
+  if (options.expand && options.format == Format::kSdelta) {
+    SHOAL_ASSIGN_OR_RETURN(expanded,
+                           ExpandPair(*old_file, *new_file,
+                                      {patch_path, options.threads,
+                                       memory / kExpandShare, options.cancel}));
+  }
+  std::optional<Header> described;
+  if (expanded.memory < memory)
+    described = DescribePatch(options, memory - expanded.memory);
+  if (!described) {
+    expanded = {};
+    described = DescribePatch(options, memory);
+  }
+  if (!described)
+    return InvalidArgument("bad_argument",
+                           "max_reader_memory is too small for any patch");
+  const MappedFile& old_side =
+      expanded.old_file ? *expanded.old_file : *old_file;
+  const MappedFile& new_side =
+      expanded.new_file ? *expanded.new_file : *new_file;
+
+  Job job{options, old_side.bytes(), new_side.bytes(), {}, {}, {}};
+  Header& header = job.header = *described;
+  header.reader_memory += static_cast<uint32_t>(expanded.memory);
+  header.old_size = old_file->bytes().size();
+  header.new_size = new_file->bytes().size();
+  header.maps_size = expanded.maps_size;
+  header.maps_stored = static_cast<uint32_t>(expanded.maps.size());
+  SHOAL_ASSIGN_OR_RETURN(header.old_sha256, Digest(*old_file, options));
+  SHOAL_ASSIGN_OR_RETURN(header.new_sha256, Digest(*new_file, options));
+  std::string encoded = EncodeHeader(header);
+  job.header_checksum = encoded.substr(kHeaderSize - kChecksumSize);
+  if (header.maps_size > 0) {
+    encoded += WindowChecksum(job.header_checksum, 0, "", expanded.maps);
+    encoded += expanded.maps;
+  }
 
   const BlockMatches matches =
-      FindBlockMatches(old_image, new_image, options.cancel);
+      FindBlockMatches(job.old_image, job.new_image, [&] {
+        old_side.Release();
+        new_side.Release();
+        return !IsCancelled(options);
+      });
   if (IsCancelled(options)) return Cancelled();
-  const std::vector<Unit> units = MakePlan(old_image.size(), new_image.size(),
-                                           matches, options.segment_size);
+  job.units = MakePlan(job.old_image.size(), job.new_image.size(), matches,
+                       options.segment_size);
 
-  SHOAL_ASSIGN_OR_RETURN(auto patch, PatchFile::Create(patch_path));
-  SHOAL_RETURN_IF_ERROR(patch->Append(encoded));
   MakeStats stats;
-  {
-    UnitPool pool(units.size(), options.threads, [&](size_t i) {
-      return MakeUnit(old_image, new_image, units[i], checksum, options);
-    });
-    for (size_t i = 0; i < units.size(); ++i) {
-      const UnitResult result = pool.Take(i);
-      SHOAL_RETURN_IF_ERROR(result.status);
-      SHOAL_RETURN_IF_ERROR(patch->Append(result.bytes));
-      stats.windows += result.windows;
-      stats.copied += result.copied;
-      if (options.progress)
-        options.progress(units[i].new_end, new_image.size());
-    }
-  }
+  SHOAL_ASSIGN_OR_RETURN(auto patch, PatchFile::Create(patch_path));
+  if (options.format == Format::kSdelta)
+    SHOAL_RETURN_IF_ERROR(patch->Append(encoded));
+  SHOAL_RETURN_IF_ERROR(WritePatch(job, old_side, new_side, *patch, stats));
   if (options.verify)
-    SHOAL_RETURN_IF_ERROR(
-        SelfCheck(patch->temporary(), header, old_image, new_image, options));
+    SHOAL_RETURN_IF_ERROR(SelfCheck(patch->temporary(), header.new_sha256,
+                                    *old_file, *new_file, options.cancel));
   stats.patch_size = patch->size();
   stats.patch_sha256 = patch->Digest();
   SHOAL_RETURN_IF_ERROR(patch->Commit());
@@ -328,7 +335,9 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
   stats.new_size = header.new_size;
   stats.old_sha256 = header.old_sha256;
   stats.new_sha256 = header.new_sha256;
-  stats.reader_memory = header.reader_memory;
+  stats.reader_memory = options.format == Format::kBsdiff40
+                            ? kBsdiff40Memory
+                            : header.reader_memory;
   return stats;
 }
 

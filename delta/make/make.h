@@ -16,11 +16,25 @@
 
 namespace shoal::delta {
 
+enum class Format {
+  kSdelta,    // docs/delta-format.md
+  kBsdiff40,  // classic bsdiff: larger, no resuming, no digest of the base
+};
+
 struct MakeOptions {
-  int threads = 2;                            // 1..64
-  uint32_t window_size = kDefaultWindowSize;  // raw bytes, see ReaderMemory()
-  uint32_t segment_size = 4u << 20;           // 64 KiB..256 MiB
-  int zstd_level = 19;                        // 1..22
+  Format format = Format::kSdelta;
+  // kModel: the smallest patches. kZstd: fastest to make and to apply.
+  Coding coding = Coding::kModel;
+  // Bytes that applying may take on the device. Within it the model is as
+  // large as it can be (none fits: kZstd), windows are made smaller where they
+  // must, and images are expanded only as far as it goes.
+  uint64_t max_reader_memory = 8u << 20;
+  int threads = 2;     // 1..64
+  bool expand = true;  // what the images hold in compressed form (delta/image)
+  uint32_t window_size =
+      kDefaultWindowSize;            // a power of two, see ReaderMemory()
+  uint32_t segment_size = 4u << 20;  // 64 KiB..256 MiB
+  int zstd_level = 19;               // 1..22
   // Applies the finished patch in memory and compares, before it gets its
   // name; a patch that this lets through is right.
   bool verify = true;

@@ -33,4 +33,11 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) munmap(const_cast<char*>(bytes_.data()), bytes_.size());
 }
 
+void MappedFile::Release() const {
+  // Only advice: nothing is lost when it is not taken.
+  if (!bytes_.empty())
+    (void)madvise(const_cast<char*>(bytes_.data()), bytes_.size(),
+                  MADV_DONTNEED);
+}
+
 }  // namespace shoal::delta

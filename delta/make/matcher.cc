@@ -3,6 +3,7 @@
 #include <divsufsort.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -16,6 +17,11 @@ constexpr int64_t kMaxCompare = 4096;
 constexpr int64_t kGoesOn = 64;
 // bsdiff's: another alignment must explain this many bytes more.
 constexpr int64_t kBetterBy = 8;
+// How many equally long matches on either side are looked at, and how much of
+// their surroundings.
+constexpr int64_t kTies = 64;
+constexpr int64_t kBefore = 64;
+constexpr int64_t kAfter = 128;
 
 int64_t EqualBytes(const uint8_t* a, const uint8_t* b, int64_t limit) {
   int64_t n = 0;
@@ -64,6 +70,46 @@ Matcher::Matcher(std::string_view old_image, const std::vector<Range>& ranges,
   buckets_[65536] = sum;
 }
 
+// Of the places that begin with the `found.size` bytes at n[at]: the one whose
+// surroundings are most alike, for an alignment goes on beyond the match. Of
+// equals the nearest to `near`.
+Matcher::Found Matcher::MostAlike(const Found& found, const uint8_t* n,
+                                  int64_t at, int64_t size,
+                                  int64_t near) const {
+  const uint8_t* b = reinterpret_cast<const uint8_t*>(bytes_.data());
+  const int64_t all = static_cast<int64_t>(bytes_.size());
+  Found best = found;
+  int64_t best_alike = -1;
+  const auto visit = [&](int64_t index) {
+    const int64_t old_at = suffixes_[static_cast<size_t>(index)];
+    if (all - old_at < found.size ||
+        EqualBytes(b + old_at, n + at, found.size) != found.size)
+      return false;
+    int64_t alike = 0;
+    const int64_t before = std::min({kBefore, at, old_at});
+    for (int64_t i = 1; i <= before; ++i) alike += b[old_at - i] == n[at - i];
+    const int64_t after =
+        std::min({found.size + kAfter, size - at, all - old_at});
+    for (int64_t i = found.size; i < after; ++i)
+      alike += b[old_at + i] == n[at + i];
+    if (alike > best_alike ||
+        (alike == best_alike &&
+         std::abs(old_at - near) < std::abs(best.at - near))) {
+      best.at = old_at;
+      best_alike = alike;
+    }
+    return true;
+  };
+  visit(found.index);
+  const int64_t first = std::max<int64_t>(0, found.index - kTies);
+  const int64_t last = std::min(all - 1, found.index + kTies);
+  for (int64_t i = found.index - 1; i >= first && visit(i); --i) {
+  }
+  for (int64_t i = found.index + 1; i <= last && visit(i); ++i) {
+  }
+  return best;
+}
+
 Matcher::Found Matcher::Longest(const uint8_t* p, int64_t size) const {
   if (suffixes_.empty() || size < 2) return {};
   const size_t key = static_cast<size_t>(p[0] << 8 | p[1]);
@@ -88,7 +134,7 @@ Matcher::Found Matcher::Longest(const uint8_t* p, int64_t size) const {
     const int64_t equal =
         skip >= room ? room
                      : skip + EqualBytes(b + at + skip, p + skip, room - skip);
-    if (equal > best.size) best = {at, equal};
+    if (equal > best.size) best = {at, equal, middle};
     if (equal == limit) break;
     if (equal == all - at || b[at + equal] < p[equal]) {
       low = middle + 1;
@@ -181,7 +227,11 @@ std::vector<Match> Matcher::FindAlignments(
         goes_on = true;
         break;
       }
-      if (found.size > score + kBetterBy) break;
+      if (found.size > score + kBetterBy) {
+        if (found.size < kGoesOn)
+          found = MostAlike(found, n, at, size, at + shift);
+        break;
+      }
       if (same_at(at, shift)) --score;
     }
     if (at >= size) {

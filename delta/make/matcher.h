@@ -34,8 +34,11 @@ class Matcher {
   struct Found {
     int64_t at = 0;
     int64_t size = 0;
+    int64_t index = 0;  // in suffixes_
   };
   Found Longest(const uint8_t* p, int64_t size) const;
+  Found MostAlike(const Found& found, const uint8_t* n, int64_t at,
+                  int64_t size, int64_t near) const;
   // From places in the base to places here and back.
   std::optional<int64_t> ToLocal(uint64_t old_at) const;
   void AppendGlobal(uint64_t new_at, int64_t local, int64_t size,

@@ -1,7 +1,6 @@
 #include "delta/make/window_writer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 #include <utility>
 
@@ -12,16 +11,6 @@ namespace {
 
 // Instructions of one step, at most: a seek and an operation.
 constexpr uint64_t kOpsMargin = 32;
-// A run of equal bytes in an alignment becomes a copy from this length on;
-// shorter ones are cheaper as zeros of the diff section.
-constexpr uint64_t kCopyRun = 512;
-
-uint64_t EqualRun(const char* a, const char* b, uint64_t limit) {
-  uint64_t n = 0;
-  while (n + 32 <= limit && memcmp(a + n, b + n, 32) == 0) n += 32;
-  while (n < limit && a[n] == b[n]) ++n;
-  return n;
-}
 
 }  // namespace
 
@@ -61,32 +50,24 @@ absl::StatusOr<uint64_t> WindowWriter::Room() {
 }
 
 absl::Status WindowWriter::AddCopy(uint64_t old_at, uint64_t size) {
-  if (size == 0) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(Room());
   SeekTo(old_at);
   AppendOp(Op::kCopy, size);
   old_position_ += size;
   window_new_ += size;
-  copied_ += size;
   return absl::OkStatus();
 }
 
-absl::Status WindowWriter::AddAligned(uint64_t old_at, uint64_t size) {
-  uint64_t diff_from = 0, at = 0;
-  const char* o = old_.data() + old_at;
-  const char* n = new_.data() + NewAt();
-  while (at < size) {
-    const uint64_t run = EqualRun(o + at, n + at, size - at);
-    if (run < kCopyRun) {
-      at += run + 1;
-      continue;
-    }
-    SHOAL_RETURN_IF_ERROR(AddDiff(old_at + diff_from, at - diff_from));
-    SHOAL_RETURN_IF_ERROR(AddCopy(old_at + at, run));
-    at += run;
-    diff_from = at;
+absl::Status WindowWriter::Add(const Operation& operation) {
+  switch (operation.kind) {
+    case OperationKind::kCopy:
+      return AddCopy(operation.old_at, operation.size);
+    case OperationKind::kAdd:
+      return AddDiff(operation.old_at, operation.size);
+    case OperationKind::kInsert:
+      return AddNew(operation.size);
   }
-  return AddDiff(old_at + diff_from, size - diff_from);
+  return Internal("bad_operation", "an operation of no kind");
 }
 
 absl::Status WindowWriter::AddDiff(uint64_t old_at, uint64_t size) {

@@ -1,4 +1,5 @@
-// Turns copies, alignments and new bytes into windows of the format.
+// Turns operations into windows of sections: control, diff and extra, each
+// stored or compressed by zstd, whichever is smaller.
 #ifndef SHOAL_DELTA_MAKE_WINDOW_WRITER_H_
 #define SHOAL_DELTA_MAKE_WINDOW_WRITER_H_
 
@@ -11,7 +12,6 @@
 
 #include "absl/status/statusor.h"
 #include "delta/format/format.h"
-#include "delta/make/block_match.h"
 
 namespace shoal::delta {
 
@@ -24,15 +24,12 @@ class WindowWriter {
                std::string header_checksum, uint32_t window_size,
                int zstd_level, uint64_t new_at, std::string* out);
 
-  // Each continues at the place where the one before ended.
-  absl::Status AddCopy(uint64_t old_at, uint64_t size);
-  absl::Status AddAligned(uint64_t old_at, uint64_t size);
-  absl::Status AddNew(uint64_t size);
+  // Continues at the place where the one before ended.
+  absl::Status Add(const Operation& operation);
   // Closes the last window.
   absl::Status Finish();
 
   uint64_t windows() const { return windows_; }
-  uint64_t copied() const { return copied_; }
 
  private:
   struct FreeContext {
@@ -43,7 +40,9 @@ class WindowWriter {
   void SeekTo(uint64_t old_at);
   // Bytes that fit into the window beside their instructions; makes room.
   absl::StatusOr<uint64_t> Room();
+  absl::Status AddCopy(uint64_t old_at, uint64_t size);
   absl::Status AddDiff(uint64_t old_at, uint64_t size);
+  absl::Status AddNew(uint64_t size);
   absl::Status CloseWindow();
   absl::StatusOr<SectionInfo> PackSection(const std::string& raw,
                                           std::string& stored);
@@ -57,7 +56,7 @@ class WindowWriter {
   uint64_t window_start_;    // in the result
   uint64_t window_new_ = 0;  // bytes of the result in the open window
   uint64_t old_position_ = 0;
-  uint64_t windows_ = 0, copied_ = 0;
+  uint64_t windows_ = 0;
 };
 
 }  // namespace shoal::delta

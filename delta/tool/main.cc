@@ -1,63 +1,44 @@
-// shoal-delta: makes, applies and shows deltas by hand. It trusts its input's
-// header for the expected result; devices do not (shoal-patch).
-#include <fcntl.h>
+// shoal-delta: makes, applies, shows and measures deltas by hand. It trusts a
+// patch's own header for the expected result; devices do not (shoal-patch).
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
+#include <map>
 #include <string>
 
 #include "common/bytes.h"
 #include "common/command_line.h"
-#include "common/files.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
 #include "delta/make/make.h"
+#include "delta/tool/apply_file.h"
+#include "delta/tool/bench.h"
+#include "delta/tool/info.h"
 
 namespace shoal::delta {
 namespace {
 
 void ShowProgress(uint64_t done, uint64_t total) {
   if (!isatty(2)) return;
-  fmt::print(stderr, "\r{:3} % of {}{}", total == 0 ? 100 : done * 100 / total,
-             HumanBytes(total), done >= total ? "\n" : "");
+  constexpr int kWidth = 40;
+  const uint64_t percent = total == 0 ? 100 : done * 100 / total;
+  const size_t full = static_cast<size_t>(percent * kWidth / 100);
+  fmt::print(stderr, "\r[{}{}] {:3} % of {}{}", std::string(full, '#'),
+             std::string(kWidth - full, ' '), percent, HumanBytes(total),
+             done >= total ? "\n" : "");
 }
 
-absl::Status PreadExactly(int fd, uint64_t at, char* buffer, size_t size) {
-  while (size > 0) {
-    const ssize_t n = pread(fd, buffer, size, static_cast<off_t>(at));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, "read");
-    if (n == 0) return DataLoss("io_error", "a file became shorter");
-    buffer += n;
-    at += static_cast<uint64_t>(n);
-    size -= static_cast<size_t>(n);
-  }
-  return absl::OkStatus();
-}
+struct Paths {
+  std::string old_path, new_path, patch_path, svg_path;
+};
 
-absl::StatusOr<FileDescriptor> Open(const std::string& path, int flags) {
-  FileDescriptor fd(open(path.c_str(), flags | O_CLOEXEC, 0644));
-  if (!fd.valid()) return ErrnoError(errno, "open " + path);
-  return fd;
-}
-
-absl::StatusOr<Header> ReadHeader(int fd) {
-  char bytes[kHeaderSize];
-  const ssize_t n = pread(fd, bytes, sizeof bytes, 0);
-  if (n < 0) return ErrnoError(errno, "read the patch");
-  return ParseHeader({bytes, static_cast<size_t>(n)});
-}
-
-absl::Status Make(const MakeOptions& base, const std::string& old_path,
-                  const std::string& new_path, const std::string& patch_path) {
-  MakeOptions options = base;
+absl::Status Make(MakeOptions options, const Paths& paths) {
   options.progress = ShowProgress;
-  SHOAL_ASSIGN_OR_RETURN(const MakeStats stats,
-                         MakeDelta(options, old_path, new_path, patch_path));
+  SHOAL_ASSIGN_OR_RETURN(
+      const MakeStats stats,
+      MakeDelta(options, paths.old_path, paths.new_path, paths.patch_path));
   fmt::print("patch {} bytes for {} bytes ({:.2f} %), {} windows\n",
              stats.patch_size, stats.new_size,
              stats.new_size == 0
@@ -70,74 +51,11 @@ absl::Status Make(const MakeOptions& base, const std::string& old_path,
   return absl::OkStatus();
 }
 
-absl::Status Apply(const std::string& old_path, const std::string& patch_path,
-                   const std::string& new_path, uint64_t max_memory) {
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch,
-                         Open(patch_path, O_RDONLY));
-  SHOAL_ASSIGN_OR_RETURN(const Header header, ReadHeader(patch.get()));
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor base, Open(old_path, O_RDONLY));
-  const off_t old_size = lseek(base.get(), 0, SEEK_END);
-  if (old_size < 0) return ErrnoError(errno, "size of " + old_path);
-  // Exclusive: the base must not be the result, nor a good file be lost.
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor out,
-                         Open(new_path, O_WRONLY | O_CREAT | O_EXCL));
-  ApplyOptions options;
-  options.read_patch = [&](char* buffer,
-                           size_t size) -> absl::StatusOr<size_t> {
-    for (;;) {
-      const ssize_t n = read(patch.get(), buffer, size);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoError(errno, "read the patch");
-      return static_cast<size_t>(n);
-    }
-  };
-  options.read_old = [&](uint64_t at, char* buffer, size_t size) {
-    return PreadExactly(base.get(), at, buffer, size);
-  };
-  options.write_new = [&](std::string_view bytes) -> absl::Status {
-    while (!bytes.empty()) {
-      const ssize_t n = write(out.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoError(errno, "write " + new_path);
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-    return absl::OkStatus();
-  };
-  options.progress = [&](uint64_t written) {
-    ShowProgress(written, header.new_size);
-    return absl::OkStatus();
-  };
-  options.old_size = static_cast<uint64_t>(old_size);
-  options.expected_size = header.new_size;
-  options.expected_sha256 = header.new_sha256;
-  options.max_memory = max_memory;
-  const auto run = [&]() -> absl::Status {
-    SHOAL_ASSIGN_OR_RETURN(auto applier, Applier::Create(std::move(options)));
-    SHOAL_RETURN_IF_ERROR(applier->Run());
-    if (fsync(out.get()) != 0) return ErrnoError(errno, "sync " + new_path);
-    return absl::OkStatus();
-  };
-  const absl::Status status = run();
-  if (!status.ok()) {
-    unlink(new_path.c_str());
-    return status;
-  }
-  fmt::print("{} bytes, sha256 {}\n", header.new_size,
-             HexEncode(header.new_sha256));
-  return absl::OkStatus();
-}
-
-absl::Status Info(const std::string& patch_path) {
-  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor patch,
-                         Open(patch_path, O_RDONLY));
-  SHOAL_ASSIGN_OR_RETURN(const Header header, ReadHeader(patch.get()));
-  fmt::print(
-      "format SDELTA {}, codec {}\nbase   {} bytes, sha256 {}\nresult {} "
-      "bytes, "
-      "sha256 {}\nwindow {} bytes, reader memory {} bytes\n",
-      kVersion, static_cast<int>(header.codec), header.old_size,
-      HexEncode(header.old_sha256), header.new_size,
-      HexEncode(header.new_sha256), header.window_size, header.reader_memory);
+absl::Status Apply(const Paths& paths, uint64_t max_memory) {
+  SHOAL_ASSIGN_OR_RETURN(const AppliedFile applied,
+                         ApplyFile({paths.old_path, paths.patch_path,
+                                    paths.new_path, max_memory, ShowProgress}));
+  fmt::print("{} bytes, sha256 {}\n", applied.size, HexEncode(applied.sha256));
   return absl::OkStatus();
 }
 
@@ -148,45 +66,93 @@ int Main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  shoal-delta make gateway-1.0.img gateway-1.1.img 1.0-to-1.1.sdelta\n"
+      "  shoal-delta make --mode zstd --memory 4M old.img new.img "
+      "small.sdelta\n"
+      "  shoal-delta make --format bsdiff old.img new.img for-bspatch.patch\n"
       "  shoal-delta apply gateway-1.0.img 1.0-to-1.1.sdelta result.img\n"
-      "  shoal-delta info 1.0-to-1.1.sdelta");
-  std::string old_path, new_path, patch_path;
+      "  shoal-delta info --svg where.svg 1.0-to-1.1.sdelta\n"
+      "  shoal-delta bench corpus");
+  Paths paths;
   MakeOptions make_options;
   uint64_t max_memory = kDefaultMaxMemory;
+  BenchOptions bench_options;
+  const auto bytes = CLI::AsSizeValue(false);
 
   CLI::App* make = app.add_subcommand("make", "Make the delta from OLD to NEW");
-  make->add_option("OLD", old_path, "The image that devices run")->required();
-  make->add_option("NEW", new_path, "The image that they shall run")
+  make->add_option("OLD", paths.old_path, "The image that devices run")
       ->required();
-  make->add_option("PATCH", patch_path, "The delta to write")->required();
+  make->add_option("NEW", paths.new_path, "The image that they shall run")
+      ->required();
+  make->add_option("PATCH", paths.patch_path, "The delta to write")->required();
+  make->add_option("--mode", make_options.coding,
+                   "model: the smallest; zstd: applied fastest")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Coding>{
+          {"model", Coding::kModel}, {"zstd", Coding::kZstd}}))
+      ->default_str("model");
+  make->add_option("--memory", make_options.max_reader_memory,
+                   "What applying may take on the device, e.g. 4M; the mode, "
+                   "the model's size and what is expanded are chosen by it")
+      ->transform(bytes)
+      ->default_str("8M");
+  make->add_option("--format", make_options.format,
+                   "sdelta, or bsdiff for classic bspatch")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Format>{
+          {"sdelta", Format::kSdelta}, {"bsdiff", Format::kBsdiff40}}))
+      ->default_str("sdelta");
   make->add_option("--threads", make_options.threads, "1 to 64")
       ->capture_default_str();
   make->add_option("--window", make_options.window_size,
-                   "Bytes of a window; a device needs twice that and 768 KiB")
-      ->capture_default_str();
+                   "Bytes of a window, a power of two")
+      ->transform(bytes)
+      ->default_str("1M");
   make->add_option("--segment", make_options.segment_size,
                    "Bytes that are matched at a time; memory grows with it")
-      ->capture_default_str();
+      ->transform(bytes)
+      ->default_str("4M");
   make->add_option("--level", make_options.zstd_level, "zstd level, 1 to 22")
       ->capture_default_str();
+  bool raw = false;
+  make->add_flag("--no-expand", raw,
+                 "Take compressed content of the images as it is");
 
   CLI::App* apply = app.add_subcommand("apply", "Make NEW from OLD and PATCH");
-  apply->add_option("OLD", old_path, "The base")->required();
-  apply->add_option("PATCH", patch_path, "The delta")->required();
-  apply->add_option("NEW", new_path, "The result; must not exist")->required();
-  apply->add_option("--max-memory", max_memory, "Bytes")->capture_default_str();
+  apply->add_option("OLD", paths.old_path, "The base")->required();
+  apply->add_option("PATCH", paths.patch_path, "The delta")->required();
+  apply->add_option("NEW", paths.new_path, "The result; must not exist")
+      ->required();
+  apply->add_option("--max-memory", max_memory, "Bytes that it may take")
+      ->transform(bytes)
+      ->default_str("8M");
 
-  CLI::App* info = app.add_subcommand("info", "Show what a delta is for");
-  info->add_option("PATCH", patch_path, "The delta")->required();
+  CLI::App* info = app.add_subcommand(
+      "info", "Show what is in a delta, and where it is big");
+  info->add_option("PATCH", paths.patch_path, "The delta")->required();
+  info->add_option("--svg", paths.svg_path, "Write the plot as SVG");
+
+  CLI::App* bench = app.add_subcommand(
+      "bench", "Measure against other delta programs that are installed");
+  bench
+      ->add_option("CORPUS", bench_options.corpus,
+                   "A folder of pairs: <pair>/old and <pair>/new")
+      ->required();
+  bench->add_option("PAIR", bench_options.pairs, "Only these");
+  bench->add_flag("!--no-peers", bench_options.peers, "Only shoal-delta");
+  bench
+      ->add_option("--time-limit", bench_options.time_limit,
+                   "CPU seconds for one patch")
+      ->capture_default_str();
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   absl::Status status;
+  make_options.expand = !raw;
   if (*make)
-    status = Make(make_options, old_path, new_path, patch_path);
+    status = Make(make_options, paths);
   else if (*apply)
-    status = Apply(old_path, patch_path, new_path, max_memory);
+    status = Apply(paths, max_memory);
+  else if (*info)
+    status = PrintInfo(paths.patch_path, paths.svg_path);
   else
-    status = Info(patch_path);
+    status = RunBench(bench_options);
   if (status.ok()) return 0;
   fmt::print(stderr, "shoal-delta: {}: {}\n", ReasonOf(status),
              std::string(status.message()));

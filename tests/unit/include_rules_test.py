@@ -34,12 +34,18 @@ ALLOWED_IN = {
                      "signing/verify/"],
     # A program of its own over what devices verify with; never secret keys.
     "signing/client": ["common/", "signing/metadata/", "signing/verify/"],
-    "delta/apply": ["common/", "delta/format/"],
+    # What a device links of images must not pull in what analyses them.
+    "delta/image": ["common/", "delta/format/"],
+    "delta/image/analyze": ["common/", "delta/image/"],
+    "delta/apply": ["common/", "delta/format/", "delta/entropy/",
+                    "delta/image/"],
     # The maker applies its own patch before anybody sees it.
-    "delta/make": ["common/", "delta/format/", "delta/apply/"],
+    "delta/make": ["common/", "delta/format/", "delta/apply/",
+                   "delta/entropy/", "delta/image/"],
     "agent/patch": ["common/", "delta/apply/", "delta/format/"],
 }
 FORBIDDEN_IN = {
+    "delta/apply": ["delta/image/analyze/"],
     "agent": ["common/kv/"],
     "dht/records": ["common/kv/"],
     "dht/swarm": ["common/kv/"],
@@ -56,6 +62,8 @@ ENGINES = {
     r"openssl/": ["common/crypto"],
     r"grpcpp/|.*\.grpc\.pb\.h": ["server", "dht/node", "dht/node_client"],
     r"divsufsort": ["delta/make"],
+    r"bzlib\.h": ["delta/apply", "delta/make"],
+    r"lzma\.h|lz4(hc)?\.h|zlib\.h": ["delta/image"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 

@@ -17,6 +17,7 @@
 #include "common/crypto/hash.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
+#include "delta/entropy/mix_coder.h"
 #include "delta/format/format.h"
 
 namespace shoal::delta {
@@ -40,35 +41,25 @@ void Require(bool condition, const char* what) {
 bool TakeWindow(std::string_view& in, uint64_t& new_size,
                 std::string_view& record, uint64_t& stored) {
   std::string_view rest = in;
-  if (rest.empty()) return false;
-  rest.remove_prefix(1);
-  const auto size = TakeVarint(rest);
-  if (!size) return false;
-  new_size = *size;
+  const auto window = TakeWindowHeader(rest);
+  if (!window) return false;
   stored = 0;
-  for (int i = 0; i < kSections; ++i) {
-    const auto raw = TakeVarint(rest);
-    if (!raw) return false;
-    if (*raw == 0) continue;
-    if (rest.empty()) return false;
-    const bool compressed = rest[0] != 0;
-    rest.remove_prefix(1);
-    uint64_t length = *raw;
-    if (compressed) {
-      const auto packed = TakeVarint(rest);
-      if (!packed) return false;
-      length = *packed;
-    }
-    if (length > in.size()) return false;
-    stored += length;
+  for (const SectionInfo& s : window->sections) {
+    if (s.stored_size > rest.size()) return false;
+    stored += s.stored_size;
   }
+  if (window->coded_size > rest.size()) return false;
+  stored += window->coded_size;
   if (stored > rest.size()) return false;
+  // A list of operations makes nothing by itself.
+  new_size = window->kind == WindowKind::kOperations ? 0 : window->new_size;
   record = in.substr(0, in.size() - rest.size());
   in = rest;
   return true;
 }
 
-// Input: new size (3 bytes), window size (log2), windows without checksums.
+// Input: new size (3 bytes), window size (log2) and coding, windows without
+// checksums.
 std::string PatchFromRecipe(std::string_view in, const std::string& base) {
   Header header;
   header.old_size = base.size();
@@ -78,9 +69,16 @@ std::string PatchFromRecipe(std::string_view in, const std::string& base) {
   header.new_size = static_cast<uint64_t>(static_cast<uint8_t>(in[0])) << 16 |
                     static_cast<uint64_t>(static_cast<uint8_t>(in[1])) << 8 |
                     static_cast<uint8_t>(in[2]);
-  header.window_size = 1u << (12 + static_cast<uint8_t>(in[3]) % 6);
-  header.reader_memory =
-      static_cast<uint32_t>(ReaderMemory(header.window_size));
+  header.window_size = 1u << (12 + (static_cast<uint8_t>(in[3]) & 0x7f) % 6);
+  header.reader_memory = static_cast<uint32_t>(ReaderMemory(header));
+  if (static_cast<uint8_t>(in[3]) & 0x80) {
+    header.coding = Coding::kModel;
+    header.model_version = kModelVersion;
+    header.model_level = kMinMixLevel;
+    header.group_log2 = 8;
+    header.reader_memory =
+        static_cast<uint32_t>(ReaderMemory(header) + MixMemory(kMinMixLevel));
+  }
   in.remove_prefix(4);
   std::string out = EncodeHeader(header);
   const std::string checksum = out.substr(kHeaderSize - kChecksumSize);
@@ -124,7 +122,7 @@ void RunOne(std::string_view input) {
       header.ok() ? std::min(header->new_size, kMostOutput) : 0;
   options.expected_sha256 =
       header.ok() ? header->new_sha256 : std::string(32, 0);
-  options.max_memory = 2u << 20;
+  options.max_memory = 4u << 20;
   const uint64_t limit = options.expected_size;
   options.write_new = [&, limit](std::string_view bytes) {
     written += bytes.size();
@@ -134,15 +132,19 @@ void RunOne(std::string_view input) {
   auto applier = Applier::Create(std::move(options));
   const absl::Status status =
       applier.ok() ? (*applier)->Run() : applier.status();
-  constexpr std::array<std::string_view, 9> kReasons = {"ok",
-                                                        "wrong_base",
-                                                        "wrong_result",
-                                                        "delta_corrupt",
-                                                        "delta_truncated",
-                                                        "delta_too_large",
-                                                        "delta_memory",
-                                                        "unsupported_delta",
-                                                        "bad_resume"};
+  constexpr std::array<std::string_view, 13> kReasons = {"ok",
+                                                         "wrong_base",
+                                                         "wrong_result",
+                                                         "delta_corrupt",
+                                                         "delta_truncated",
+                                                         "delta_too_large",
+                                                         "delta_memory",
+                                                         "unsupported_delta",
+                                                         "bad_resume",
+                                                         "image_map",
+                                                         "image_memory",
+                                                         "image_block",
+                                                         "codec_differs"};
   Require(std::find(kReasons.begin(), kReasons.end(), ReasonOf(status)) !=
               kReasons.end(),
           "unknown reason");

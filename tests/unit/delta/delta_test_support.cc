@@ -7,6 +7,7 @@
 
 #include "common/crypto/hash.h"
 #include "common/status.h"
+#include "delta/apply/bsdiff40.h"
 #include "tests/support/temp_dir.h"
 
 namespace shoal::delta {
@@ -86,6 +87,8 @@ MakeOptions SmallOptions() {
   options.window_size = kMinWindowSize;
   options.segment_size = 64 << 10;
   options.zstd_level = 3;
+  options.coding = Coding::kZstd;
+  options.max_reader_memory = 64u << 20;
   options.verify = false;  // the tests are the check
   return options;
 }
@@ -103,8 +106,44 @@ absl::StatusOr<std::string> Make(std::string_view old_image,
   return ReadFile(dir.File("patch"));
 }
 
+namespace {
+
+Applied ApplyClassic(std::string_view old_image, std::string_view patch,
+                     const ApplySetup& setup) {
+  Applied applied;
+  Bsdiff40Options options;
+  options.read_patch = [&](uint64_t at, char* buffer,
+                           size_t size) -> absl::Status {
+    if (at > patch.size() || size > patch.size() - at)
+      return Internal("test_read_outside", "beyond the patch");
+    memcpy(buffer, patch.data() + at, size);
+    return absl::OkStatus();
+  };
+  options.patch_size = patch.size();
+  options.read_old = [&](uint64_t at, char* buffer,
+                         size_t size) -> absl::Status {
+    if (at > old_image.size() || size > old_image.size() - at)
+      return Internal("test_read_outside", "beyond the base");
+    memcpy(buffer, old_image.data() + at, size);
+    return absl::OkStatus();
+  };
+  options.old_size = old_image.size();
+  options.write_new = [&](std::string_view bytes) {
+    applied.written += bytes;
+    return absl::OkStatus();
+  };
+  options.expected_size = setup.expected_size.value_or(0);
+  options.expected_sha256 = setup.expected_sha256.value_or("");
+  options.max_memory = setup.max_memory;
+  applied.status = ApplyBsdiff40(options);
+  return applied;
+}
+
+}  // namespace
+
 Applied Apply(std::string_view old_image, std::string_view patch,
               const ApplySetup& setup) {
+  if (IsBsdiff40(patch)) return ApplyClassic(old_image, patch, setup);
   Applied applied;
   std::string_view rest = patch;
   uint64_t expected = 0;
@@ -168,7 +207,7 @@ PatchBuilder::PatchBuilder(std::string_view old_image,
   header_.old_sha256 = crypto::Sha256Digest(old_image);
   header_.new_sha256 = crypto::Sha256Digest(new_image);
   header_.window_size = window_size;
-  header_.reader_memory = static_cast<uint32_t>(ReaderMemory(window_size));
+  header_.reader_memory = static_cast<uint32_t>(ReaderMemory(header_));
 }
 
 PatchBuilder& PatchBuilder::Add(const Window& w) {

@@ -27,7 +27,8 @@ std::string RandomBytes(std::mt19937_64& random, size_t size);
 // Some edits, inserts, deletions, moves of blocks, truncations.
 std::string Mutate(std::mt19937_64& random, std::string image);
 
-MakeOptions SmallOptions();  // 4 KiB windows, 64 KiB segments
+// zstd, 4 KiB windows, 64 KiB segments.
+MakeOptions SmallOptions();
 absl::StatusOr<std::string> Make(std::string_view old_image,
                                  std::string_view new_image,
                                  const MakeOptions& options,
@@ -48,6 +49,7 @@ struct ApplySetup {
   std::string already_written;  // what the slot holds when resuming
   size_t patch_read_step = 100000;
 };
+// A patch of either format; of a classic one expected_size must be given.
 Applied Apply(std::string_view old_image, std::string_view patch,
               const ApplySetup& setup = {});
 

@@ -94,7 +94,7 @@ TEST(HostilePatch, T31_PatchOfLaterVersionsAreUnsupported) {
   EXPECT_THAT(Apply(pair.old_image, later).status,
               Fails(absl::StatusCode::kUnimplemented, "unsupported_delta"));
   PatchBuilder codec(pair.old_image, pair.new_image);
-  codec.header().codec = static_cast<Codec>(9);
+  codec.header().coding = static_cast<Coding>(9);
   EXPECT_THAT(Apply(pair.old_image, codec.Build()).status,
               FailsBecause("unsupported_delta"));
 }

@@ -81,32 +81,6 @@ TEST(MakeApply, AOneByteChangeOfALargeImageCostsLittle) {
   EXPECT_TRUE(applied.written == new_image);
 }
 
-TEST(MakeApply, MovedContentIsFoundFarAway) {
-  std::mt19937_64 random(3);
-  const std::string a = RandomBytes(random, 1 << 20);
-  const std::string b = RandomBytes(random, 1 << 20);
-  MakeOptions options;
-  options.segment_size = 64 << 10;
-  ASSERT_OK_AND_ASSIGN(const std::string patch, Make(a + b, b + a, options));
-  EXPECT_LT(patch.size(), 300u);
-}
-
-TEST(MakeApply, SmallMovedPiecesAreFoundByHints) {
-  // Pieces of 2 KiB, shuffled over 4 MiB: no anchor is that short, and no
-  // segment sees all of the base.
-  std::mt19937_64 random(4);
-  const std::string image = RandomBytes(random, 4 << 20);
-  std::vector<size_t> order;
-  for (size_t i = 0; i < image.size(); i += 2048) order.push_back(i);
-  std::string shuffled;
-  std::shuffle(order.begin() + 512, order.begin() + 1024, random);
-  for (const size_t at : order) shuffled += image.substr(at, 2048);
-  MakeOptions options;
-  options.segment_size = 1 << 20;
-  ASSERT_OK_AND_ASSIGN(const std::string patch, Make(image, shuffled, options));
-  EXPECT_LT(patch.size(), 16u << 10);
-}
-
 TEST(MakeApply, TheSameInputGivesTheSamePatch) {
   std::mt19937_64 random(5);
   const std::string old_image = CodeLike(random, 500000);

@@ -1,0 +1,84 @@
+#include "delta/make/expanded_pair.h"
+
+#include <unistd.h>
+#include <zstd.h>
+
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "common/status.h"
+#include "delta/apply/images.h"
+#include "delta/image/analyze/analyze.h"
+#include "delta/make/patch_file.h"
+
+namespace shoal::delta {
+namespace {
+
+ReadAt ReadFrom(const MappedFile& file) {
+  return [&file](uint64_t at, char* buffer, size_t size) {
+    memcpy(buffer, file.bytes().data() + at, size);
+    return absl::OkStatus();
+  };
+}
+
+absl::StatusOr<std::unique_ptr<MappedFile>> Expand(const MappedFile& file,
+                                                   const ImageMap& map,
+                                                   const std::string& prefix) {
+  constexpr uint64_t kReleaseStep = 16 << 20;
+  SHOAL_ASSIGN_OR_RETURN(auto out, PatchFile::Create(prefix));
+  uint64_t released = 0;
+  SHOAL_RETURN_IF_ERROR(
+      WriteExpanded(map, ReadFrom(file), [&](std::string_view bytes) {
+        if (out->size() - released >= kReleaseStep) {
+          file.Release();
+          released = out->size();
+        }
+        return out->Append(bytes);
+      }));
+  // The name goes with `out`; the mapping keeps the file.
+  return MappedFile::Open(out->temporary());
+}
+
+}  // namespace
+
+absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
+                                        const MappedFile& new_file,
+                                        const ExpandOptions& options) {
+  AnalyzeOptions analyze;
+  analyze.threads = options.threads;
+  analyze.max_rebuild_memory = options.max_rebuild_memory;
+  analyze.cancel = options.cancel;
+  SHOAL_ASSIGN_OR_RETURN(
+      const ImagePair pair,
+      AnalyzePair(ReadFrom(old_file), old_file.bytes().size(),
+                  ReadFrom(new_file), new_file.bytes().size(), analyze));
+  ExpandedPair result;
+  // Expanding only the old image helps nobody.
+  if (pair.new_map.layers.empty()) return result;
+  std::string maps =
+      SerializeImageMap(pair.old_map) + SerializeImageMap(pair.new_map);
+  SHOAL_ASSIGN_OR_RETURN(const std::string codecs,
+                         DescribeCodecs(pair.new_map));
+  maps += codecs;
+  if (maps.size() > kMaxMapsSize) return result;
+  SHOAL_ASSIGN_OR_RETURN(
+      result.old_file,
+      Expand(old_file, pair.old_map, options.temporary_prefix + ".old"));
+  SHOAL_ASSIGN_OR_RETURN(
+      result.new_file,
+      Expand(new_file, pair.new_map, options.temporary_prefix + ".new"));
+  result.maps_size = static_cast<uint32_t>(maps.size());
+  std::string packed(ZSTD_compressBound(maps.size()), '\0');
+  const size_t size =
+      ZSTD_compress(packed.data(), packed.size(), maps.data(), maps.size(), 19);
+  if (ZSTD_isError(size))
+    return Internal("zstd_failed", ZSTD_getErrorName(size));
+  packed.resize(size);
+  result.maps = size < maps.size() ? std::move(packed) : std::move(maps);
+  result.memory = ImagesMemory(pair.old_map, pair.new_map, result.maps_size,
+                               result.maps.size());
+  return result;
+}
+
+}  // namespace shoal::delta
