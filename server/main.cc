@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
   import->add_option("repository", repository, "as shoal-sign wrote it")
       ->required();
   app.require_subcommand(0, 1);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   shoal::InitLog("shoald");
   shoal::FileSystem& fs = shoal::RealFileSystem();
@@ -96,8 +97,8 @@ int main(int argc, char** argv) {
     return status.ok() ? 0 : Fail(status);
   }
   if (config_path.empty()) {
-    std::cerr << app.help();
-    return 2;
+    std::cerr << "shoald: --config is needed (see --help)\n";
+    return shoal::kExitUsage;
   }
   auto config = shoal::server::LoadPlaneConfig(config_path);
   if (!config.ok()) return Fail(config.status());
@@ -105,7 +106,7 @@ int main(int argc, char** argv) {
   if (check_config) {
     auto keys = shoal::server::LoadPlaneKeys(config->data_dir, fs);
     if (!keys.ok()) return Fail(keys.status());
-    std::cout << "ok\n";
+    std::cout << config_path << " is fine.\n";
     return 0;
   }
   return RunPlane(*config);

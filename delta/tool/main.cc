@@ -11,6 +11,7 @@
 #include <string>
 
 #include "common/bytes.h"
+#include "common/command_line.h"
 #include "common/files.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
@@ -177,7 +178,7 @@ int Main(int argc, char** argv) {
 
   CLI::App* info = app.add_subcommand("info", "Show what a delta is for");
   info->add_option("PATCH", patch_path, "The delta")->required();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   absl::Status status;
   if (*make)

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "common/command_line.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "signing/tool/commands.h"
@@ -165,7 +166,7 @@ int Main(int argc, char** argv) {
       "image.bin --keys K --repo R\n"
       "  shoal-sign publish --keys K --repo R\n"
       "  shoal-sign verify R");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
   const absl::Status status = run();
   if (status.ok()) return 0;
   fprintf(stderr, "shoal-sign: %s (%s)\n",
