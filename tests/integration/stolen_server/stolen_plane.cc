@@ -75,9 +75,16 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
     else if (role == "timestamp")
       timestamp_version_ = version;
     else
-      roles_[role] = {
-          version, view->metadata.at(fmt::format("{}.{}.json", version, role))};
+      SetRole(role, {version, view->metadata.at(
+                                  fmt::format("{}.{}.json", version, role))});
   }
+  // The newest of it may never have left the plane before it was taken.
+  SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DocumentRow>(
+      server::kDocuments, "", "",
+      [&](std::string_view path, const server::store::DocumentRow& row) {
+        documents_[std::string(path)] = row.content();
+        return true;
+      }));
   SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DeviceRow>(
       server::kDevices, "", "",
       [&](std::string_view, const server::store::DeviceRow& row) {
@@ -93,6 +100,17 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
       });
 }
 
+dht::NetworkOptions StolenPlane::Options() const {
+  dht::NetworkOptions options;
+  options.fleet_id = fleet_id_;
+  options.keys = keys_->NetworkKeys();
+  options.place_key = std::string(keys_->place_key.view());
+  options.directory = directory_;
+  options.resolver = Anybody;
+  options.clock = &SystemClock();
+  return options;
+}
+
 absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
   origin_directory_ = dir.File("attacker");
   SHOAL_RETURN_IF_ERROR(
@@ -106,14 +124,9 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
   entry.set_public_key(key.public_key());
   entry.set_http_address(origin_->address());
   entry.set_tls_spki_sha256(std::string(32, 's'));
-  dht::NetworkOptions options;
-  options.fleet_id = fleet_id_;
-  options.keys = keys_->NetworkKeys();
-  options.place_key = std::string(keys_->place_key.view());
-  options.directory = directory_;
+  SHOAL_ASSIGN_OR_RETURN(client_, dht::Network::Open(Options()));
+  dht::NetworkOptions options = Options();
   options.role = dht::NetworkRole::kNode;
-  options.resolver = Anybody;
-  options.clock = &SystemClock();
   const records::v1::Credential credential = Certify(
       keys_->node_ca, key.public_key(), records::v1::WRITER_CLASS_NODE, id);
   options.identity = dht::NodeIdentity{std::move(key), credential, id};
@@ -168,7 +181,8 @@ absl::Status StolenPlane::Send(dht::RecordFields fields,
   return **done;
 }
 
-absl::Status StolenPlane::OfferToNodes(records::v1::RecordKind kind,
+absl::Status StolenPlane::OfferToNodes(const crypto::SigningKey& key,
+                                       records::v1::RecordKind kind,
                                        const std::string& name,
                                        uint64_t version,
                                        const std::string& payload) {
@@ -182,9 +196,7 @@ absl::Status StolenPlane::OfferToNodes(records::v1::RecordKind kind,
   dht::PutOptions options;
   options.wanted_receipts = 1;
   options.deadline = absl::Seconds(10);
-  return network_
-      ->PutBlocking(dht::SignRecord(fields, keys_->director, fleet_id_),
-                    options)
+  return client_->PutBlocking(dht::SignRecord(fields, key, fleet_id_), options)
       .status();
 }
 
@@ -329,6 +341,7 @@ absl::Status StolenPlane::Publish(uint64_t add) {
     SHOAL_RETURN_IF_ERROR(SendAsDirector(records::v1::RECORD_KIND_DOCUMENT,
                                          HexEncode(crypto::Sha256Digest(bytes)),
                                          1, bytes));
+  documents_.clear();
   snapshot_version_ += add;
   timestamp_version_ += add;
   SHOAL_ASSIGN_OR_RETURN(
