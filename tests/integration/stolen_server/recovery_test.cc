@@ -2,6 +2,7 @@
 // online ones, and the device follows without a visit. The steps are those of
 // docs/operations/stolen-server.md.
 #include "common/bytes.h"
+#include "common/crypto/hash.h"
 #include "server/identity/plane_keys.h"
 #include "tests/integration/stolen_server/stolen_server_fixture.h"
 
@@ -59,10 +60,11 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   ASSERT_OK(fleet_->Shoald(
       {"import", "--data", fleet_->plane_directory(), fleet_->Path("repo")}));
   ASSERT_OK(fleet_->StartPlane());
-  // 4: the storage nodes, under the new node CA.
+  // 4: the storage nodes, under the new node CA; all stop before one starts.
   ASSERT_OK(fleet_->Connect("second"));
   for (const std::string& node : fleet_->nodes())
     ASSERT_OK(fleet_->EnrolNode(node));
+  for (const std::string& node : fleet_->nodes()) fleet_->StopNode(node);
   for (const std::string& node : fleet_->nodes())
     ASSERT_OK(fleet_->RestartNode(node));
 
@@ -85,9 +87,9 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   ASSERT_OK_AND_ASSIGN(
       const server::PlaneKeys keys,
       server::LoadPlaneKeys(fleet_->plane_directory(), RealFileSystem()));
-  EXPECT_OK(thief_->OfferToNodes(keys.director,
-                                 records::v1::RECORD_KIND_DOCUMENT,
-                                 std::string(64, '0'), 1, "honest"));
+  EXPECT_OK(thief_->OfferToNodes(
+      keys.director, records::v1::RECORD_KIND_DOCUMENT,
+      HexEncode(crypto::Sha256Digest("honest")), 1, "honest"));
   // No device hears it either: it obeys the next honest rollout, and the
   // thief's, published before, it never considered.
   const size_t considered = TimesLogged("rollout=attack-");

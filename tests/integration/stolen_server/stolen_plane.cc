@@ -95,7 +95,7 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
   return store->Scan<server::store::NodeRow>(
       server::kNodes, "", "",
       [&](std::string_view, const server::store::NodeRow& row) {
-        *directory_.add_nodes() = row.entry();
+        *honest_nodes_.add_nodes() = row.entry();
         return true;
       });
 }
@@ -105,7 +105,7 @@ dht::NetworkOptions StolenPlane::Options() const {
   options.fleet_id = fleet_id_;
   options.keys = keys_->NetworkKeys();
   options.place_key = std::string(keys_->place_key.view());
-  options.directory = directory_;
+  options.directory = honest_nodes_;
   options.resolver = Anybody;
   options.clock = &SystemClock();
   return options;
@@ -124,7 +124,6 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
   entry.set_public_key(key.public_key());
   entry.set_http_address(origin_->address());
   entry.set_tls_spki_sha256(std::string(32, 's'));
-  SHOAL_ASSIGN_OR_RETURN(client_, dht::Network::Open(Options()));
   dht::NetworkOptions options = Options();
   options.role = dht::NetworkRole::kNode;
   const records::v1::Credential credential = Certify(
@@ -143,7 +142,7 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
       };
   SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(options)));
   entry.set_dht_address(network_->bound_address());
-  *directory_.add_nodes() = entry;
+  own_node_ = entry;
   SHOAL_RETURN_IF_ERROR(network_->WaitUntilConnected(absl::Seconds(20)));
   return SendDirectory(true);
 }
@@ -151,10 +150,8 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
 absl::Status StolenPlane::SendDirectory(bool with_honest_nodes) {
   records::v1::NodeDirectory directory;
   directory.set_version(++record_version_);
-  if (with_honest_nodes)
-    *directory.mutable_nodes() = directory_.nodes();
-  else
-    *directory.add_nodes() = directory_.nodes(directory_.nodes_size() - 1);
+  if (with_honest_nodes) *directory.mutable_nodes() = honest_nodes_.nodes();
+  *directory.add_nodes() = own_node_;
   return SendAsDirector(records::v1::RECORD_KIND_NODE_DIRECTORY, "",
                         directory.version(), directory.SerializeAsString());
 }
@@ -196,7 +193,10 @@ absl::Status StolenPlane::OfferToNodes(const crypto::SigningKey& key,
   dht::PutOptions options;
   options.wanted_receipts = 1;
   options.deadline = absl::Seconds(10);
-  return client_->PutBlocking(dht::SignRecord(fields, key, fleet_id_), options)
+  // A client of its own, which knows the fleet's nodes alone: the attacker's
+  // node would count its own copy.
+  SHOAL_ASSIGN_OR_RETURN(const auto client, dht::Network::Open(Options()));
+  return client->PutBlocking(dht::SignRecord(fields, key, fleet_id_), options)
       .status();
 }
 

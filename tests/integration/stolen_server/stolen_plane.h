@@ -96,7 +96,8 @@ class StolenPlane {
   std::unique_ptr<dht::PlaceNamer> places_;
   std::string device_id_;
   std::string device_box_key_;
-  records::v1::NodeDirectory directory_;
+  records::v1::NodeDirectory honest_nodes_;
+  records::v1::NodeEntry own_node_;
   std::map<std::string, signing::RoleFile> roles_;
   std::vector<std::string> changed_;
   std::map<std::string, std::string> documents_;  // new ones, by target path
@@ -108,7 +109,6 @@ class StolenPlane {
   std::string origin_directory_;
   std::unique_ptr<dht::OriginServer> origin_;
   std::unique_ptr<dht::Network> network_;
-  std::unique_ptr<dht::Network> client_;
 };
 
 }  // namespace shoal::testing
