@@ -79,7 +79,8 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   ASSERT_OK(fleet_->Shoal({"rollout", "watch", "after", "--timeout", "60s"}));
 
   // The thief's keys are worth nothing now. No storage node keeps a word of
-  // what it says, though each hears it: the new director's they keep.
+  // what it says; that they can be reached from there, the new director's
+  // record shows, which is kept.
   EXPECT_THAT(thief_->OfferToNodes(thief_->keys().director,
                                    RECORD_KIND_ASSIGNMENT, place_name, kFar + 2,
                                    assignment.SerializeAsString()),
