@@ -4,6 +4,8 @@
 #ifndef SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
 #define SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
 
+#include <signal.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -31,6 +33,8 @@ class RealFleet {
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
   absl::Status StartPlane();
+  // As by a power cut, as RestartNode() does first.
+  void StopNode(const std::string& name) { nodes_.at(name)->Kill(SIGKILL); }
   absl::Status RestartNode(const std::string& name);
   absl::Status EnrolNode(const std::string& name);
   // The operator's context for the plane as it is now.

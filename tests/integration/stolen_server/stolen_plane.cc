@@ -75,9 +75,16 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
     else if (role == "timestamp")
       timestamp_version_ = version;
     else
-      roles_[role] = {
-          version, view->metadata.at(fmt::format("{}.{}.json", version, role))};
+      SetRole(role, {version, view->metadata.at(
+                                  fmt::format("{}.{}.json", version, role))});
   }
+  // The newest of it may never have left the plane before it was taken.
+  SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DocumentRow>(
+      server::kDocuments, "", "",
+      [&](std::string_view path, const server::store::DocumentRow& row) {
+        documents_[std::string(path)] = row.content();
+        return true;
+      }));
   SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DeviceRow>(
       server::kDevices, "", "",
       [&](std::string_view, const server::store::DeviceRow& row) {
@@ -88,9 +95,20 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
   return store->Scan<server::store::NodeRow>(
       server::kNodes, "", "",
       [&](std::string_view, const server::store::NodeRow& row) {
-        *directory_.add_nodes() = row.entry();
+        *honest_nodes_.add_nodes() = row.entry();
         return true;
       });
+}
+
+dht::NetworkOptions StolenPlane::Options() const {
+  dht::NetworkOptions options;
+  options.fleet_id = fleet_id_;
+  options.keys = keys_->NetworkKeys();
+  options.place_key = std::string(keys_->place_key.view());
+  options.directory = honest_nodes_;
+  options.resolver = Anybody;
+  options.clock = &SystemClock();
+  return options;
 }
 
 absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
@@ -106,14 +124,8 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
   entry.set_public_key(key.public_key());
   entry.set_http_address(origin_->address());
   entry.set_tls_spki_sha256(std::string(32, 's'));
-  dht::NetworkOptions options;
-  options.fleet_id = fleet_id_;
-  options.keys = keys_->NetworkKeys();
-  options.place_key = std::string(keys_->place_key.view());
-  options.directory = directory_;
+  dht::NetworkOptions options = Options();
   options.role = dht::NetworkRole::kNode;
-  options.resolver = Anybody;
-  options.clock = &SystemClock();
   const records::v1::Credential credential = Certify(
       keys_->node_ca, key.public_key(), records::v1::WRITER_CLASS_NODE, id);
   options.identity = dht::NodeIdentity{std::move(key), credential, id};
@@ -130,7 +142,7 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
       };
   SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(options)));
   entry.set_dht_address(network_->bound_address());
-  *directory_.add_nodes() = entry;
+  own_node_ = entry;
   SHOAL_RETURN_IF_ERROR(network_->WaitUntilConnected(absl::Seconds(20)));
   return SendDirectory(true);
 }
@@ -138,10 +150,8 @@ absl::Status StolenPlane::JoinNetwork(const TempDir& dir) {
 absl::Status StolenPlane::SendDirectory(bool with_honest_nodes) {
   records::v1::NodeDirectory directory;
   directory.set_version(++record_version_);
-  if (with_honest_nodes)
-    *directory.mutable_nodes() = directory_.nodes();
-  else
-    *directory.add_nodes() = directory_.nodes(directory_.nodes_size() - 1);
+  if (with_honest_nodes) *directory.mutable_nodes() = honest_nodes_.nodes();
+  *directory.add_nodes() = own_node_;
   return SendAsDirector(records::v1::RECORD_KIND_NODE_DIRECTORY, "",
                         directory.version(), directory.SerializeAsString());
 }
@@ -168,7 +178,8 @@ absl::Status StolenPlane::Send(dht::RecordFields fields,
   return **done;
 }
 
-absl::Status StolenPlane::OfferToNodes(records::v1::RecordKind kind,
+absl::Status StolenPlane::OfferToNodes(const crypto::SigningKey& key,
+                                       records::v1::RecordKind kind,
                                        const std::string& name,
                                        uint64_t version,
                                        const std::string& payload) {
@@ -182,9 +193,10 @@ absl::Status StolenPlane::OfferToNodes(records::v1::RecordKind kind,
   dht::PutOptions options;
   options.wanted_receipts = 1;
   options.deadline = absl::Seconds(10);
-  return network_
-      ->PutBlocking(dht::SignRecord(fields, keys_->director, fleet_id_),
-                    options)
+  // A client of its own, which knows the fleet's nodes alone: the attacker's
+  // node would count its own copy.
+  SHOAL_ASSIGN_OR_RETURN(const auto client, dht::Network::Open(Options()));
+  return client->PutBlocking(dht::SignRecord(fields, key, fleet_id_), options)
       .status();
 }
 
@@ -329,6 +341,7 @@ absl::Status StolenPlane::Publish(uint64_t add) {
     SHOAL_RETURN_IF_ERROR(SendAsDirector(records::v1::RECORD_KIND_DOCUMENT,
                                          HexEncode(crypto::Sha256Digest(bytes)),
                                          1, bytes));
+  documents_.clear();
   snapshot_version_ += add;
   timestamp_version_ += add;
   SHOAL_ASSIGN_OR_RETURN(

@@ -70,9 +70,10 @@ class StolenPlane {
                               const std::string& payload);
   // The same by any other writer.
   absl::Status Send(dht::RecordFields fields, const crypto::SigningKey& key);
-  // The same director's record, to the fleet's own storage nodes alone:
-  // "no_receipt" when none of them keeps it.
-  absl::Status OfferToNodes(records::v1::RecordKind kind,
+  // A record by `key`, from a client that asks the fleet's own storage nodes
+  // alone for receipts: "no_receipt" when none of them keeps it.
+  absl::Status OfferToNodes(const crypto::SigningKey& key,
+                            records::v1::RecordKind kind,
                             const std::string& name, uint64_t version,
                             const std::string& payload);
   // A credential over `key` by the stolen device or node CA, of any kind.
@@ -87,6 +88,7 @@ class StolenPlane {
   StolenPlane() = default;
   absl::Status ReadStore(const std::string& plane);
   absl::Status JoinNetwork(const TempDir& dir);
+  dht::NetworkOptions Options() const;
   absl::Status SendDirectory(bool with_honest_nodes);
 
   std::unique_ptr<server::PlaneKeys> keys_;
@@ -94,10 +96,11 @@ class StolenPlane {
   std::unique_ptr<dht::PlaceNamer> places_;
   std::string device_id_;
   std::string device_box_key_;
-  records::v1::NodeDirectory directory_;
+  records::v1::NodeDirectory honest_nodes_;
+  records::v1::NodeEntry own_node_;
   std::map<std::string, signing::RoleFile> roles_;
   std::vector<std::string> changed_;
-  std::map<std::string, std::string> documents_;  // by target path
+  std::map<std::string, std::string> documents_;  // new ones, by target path
   uint64_t snapshot_version_ = 0;
   uint64_t timestamp_version_ = 0;
   uint64_t record_version_ = 1'000'000;

@@ -1,0 +1,75 @@
+// The stage of the stolen-server tests: a fleet of the real programs
+// (real_fleet.h), a plane that fell into an attacker's hand (stolen_plane.h),
+// and what a device must answer to each attack: its own refusal, by name,
+// while it runs on what it ran before.
+#ifndef SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_STOLEN_SERVER_FIXTURE_H_
+#define SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_STOLEN_SERVER_FIXTURE_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tests/integration/stolen_server/real_fleet.h"
+#include "tests/integration/stolen_server/stolen_plane.h"
+
+namespace shoal::testing {
+
+class StolenServer : public ::testing::Test {
+ protected:
+  // The honest fleet, until the plane is lost and the attacker in its place;
+  // the device runs 3.0. `update_settings` as in RealFleet::Start.
+  void TakeOver(const std::string& update_settings = "");
+  Device& device() { return fleet_->device(); }
+
+  size_t TimesLogged(const std::string& text);
+  // The attack; then the device must say `refusal`, once more than before, and
+  // be none the worse. Fails fatally.
+  void Refused(const std::string& attack, const std::string& refusal,
+               const std::function<void()>& carry_out);
+  // How a device logs a record that it refuses before anything looks at it.
+  static std::string RecordRefused(const std::string& reason) {
+    return "event=record_refused error=\"" + reason + ":";
+  }
+
+  // The device has installed `version` and has nothing more to do; it is what
+  // NothingHappened() expects from now on. Fails fatally.
+  void Runs(const std::string& version);
+  // The device runs the version that it should, signed bytes, and has carried
+  // out no command.
+  void NothingHappened();
+  // What lies in the running slot is, byte for byte, an image of the offline
+  // role (or the one from the factory).
+  void OnlySignedBytesRun();
+  // A refresh has ended well since the last one that was refused.
+  void UpToDateAgain();
+
+  // Publishes `document` in place of the rollout before.
+  void Roll(const rollout::v1::RolloutDocument& document);
+  // A rollout of `image_target` whose delta index has `delta`, from what runs.
+  rollout::v1::RolloutDocument RolloutByDelta(const std::string& image_target,
+                                              release::v1::Delta delta);
+  // An attack by `delta`: refused, and the whole image, which is `version` and
+  // signed, installed instead.
+  void WholeImageInstead(const std::string& version,
+                         const release::v1::Delta& delta);
+  // Sends "greet" as `key`, with `credential` where there is one.
+  void Command(const crypto::SigningKey& key,
+               std::optional<records::v1::Credential> credential = {});
+  // The director revokes the device.
+  void Revoke();
+
+  TempDir dir_;
+  std::unique_ptr<RealFleet> fleet_;
+  std::unique_ptr<StolenPlane> thief_;
+
+ private:
+  std::string SealedCommand(const std::string& operator_key);
+
+  std::string version_ = "3.0";
+  uint64_t command_version_ = 0;
+};
+
+}  // namespace shoal::testing
+
+#endif  // SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_STOLEN_SERVER_FIXTURE_H_
