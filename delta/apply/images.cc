@@ -1,5 +1,6 @@
 #include "delta/apply/images.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/status.h"
@@ -8,9 +9,12 @@ namespace shoal::delta {
 
 uint64_t ImagesMemory(const ImageMap& old_map, const ImageMap& new_map,
                       uint64_t maps_size, uint64_t maps_stored) {
+  // The codecs are checked before reader and rebuilder are there.
+  const uint64_t images =
+      ExpandedReaderMemory(old_map, ExpandedReader::kDefaultCache) +
+      RebuilderMemory(new_map);
   return maps_size + maps_stored + MemoryOf(old_map) + MemoryOf(new_map) +
-         ExpandedReaderMemory(old_map, ExpandedReader::kDefaultCache) +
-         RebuilderMemory(new_map);
+         std::max(images, CheckCodecsMemory(new_map));
 }
 
 absl::StatusOr<std::unique_ptr<Images>> Images::Parse(std::string_view maps,
@@ -18,9 +22,10 @@ absl::StatusOr<std::unique_ptr<Images>> Images::Parse(std::string_view maps,
                                                       uint64_t max_memory) {
   auto images = std::make_unique<Images>();
   SHOAL_ASSIGN_OR_RETURN(images->old_map_, ParseImageMap(maps, max_memory));
-  SHOAL_ASSIGN_OR_RETURN(
-      images->new_map_,
-      ParseImageMap(maps, max_memory, OuterSizes(images->old_map_)));
+  const uint64_t old_memory = std::min(max_memory, MemoryOf(images->old_map_));
+  SHOAL_ASSIGN_OR_RETURN(images->new_map_,
+                         ParseImageMap(maps, max_memory - old_memory,
+                                       OuterSizes(images->old_map_)));
   if (images->old_map_.image_size != header.old_size ||
       images->new_map_.image_size != header.new_size)
     return DataLoss("delta_corrupt", "the maps are of other images");

@@ -74,6 +74,13 @@ std::string LibraryOf(ImageCodec codec) {
   return "unknown";
 }
 
+uint64_t CheckCodecsMemory(const ImageMap& map) {
+  uint64_t most = 0;
+  for (const CodecSetting& setting : map.settings)
+    most = std::max(most, CompressMemory(setting, kSampleSize));
+  return most;
+}
+
 absl::StatusOr<std::string> DescribeCodecs(const ImageMap& map) {
   std::string out;
   for (const ImageCodec codec : CodecsOf(map)) {

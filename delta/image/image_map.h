@@ -92,6 +92,10 @@ uint64_t MemoryOf(const ImageMap& map);  // bytes held by its vectors
 // fixed sample. Compact bytes for the patch, after the new image's map.
 absl::StatusOr<std::string> DescribeCodecs(const ImageMap& map);
 
+// Bytes that DescribeCodecs and CheckCodecs take at most, beside the map: the
+// sample is compressed with each setting, also one that no segment uses.
+uint64_t CheckCodecsMemory(const ImageMap& map);
+
 // Takes such a description off the front of `bytes` and compares it with this
 // machine. "codec_differs" names the first difference; call before writing.
 absl::Status CheckCodecs(const ImageMap& map, std::string_view& bytes);

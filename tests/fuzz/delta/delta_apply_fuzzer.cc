@@ -5,6 +5,8 @@
 //
 // What must hold: no crash, no read outside the base, never more written than
 // the expected length, and every outcome is OK or one of the known reasons.
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -13,21 +15,49 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/crypto/hash.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
 #include "delta/entropy/mix_coder.h"
 #include "delta/format/format.h"
+#include "delta/image/image_map.h"
 
 namespace shoal::delta {
 namespace {
 
-constexpr uint64_t kMostOutput = 1 << 20;  // keeps one run short
+// Keep one run short: a model's byte takes up to 80 µs with the sanitizers.
+constexpr uint64_t kMostOutput = 1 << 20;
+constexpr uint64_t kMostModelOutput = 1 << 13;
+constexpr uint64_t kMostExpanded = 1 << 14;
+constexpr uint64_t kMapMemory = 2 << 20;  // granted for maps and what they need
 
 std::string Base() {
   std::string base;
   for (int i = 0; i < 5000; ++i) base.push_back(static_cast<char>(i * i >> 3));
+  return base;
+}
+
+// A base that holds compressed blocks: two gzip members (RFC 1952).
+std::string ImageBase() {
+  std::string base = "boot";
+  for (const int lines : {400, 100}) {
+    std::string text;
+    for (int i = 0; i < lines; ++i)
+      text += "line " + std::to_string(i) + " of an image\n";
+    z_stream stream{};
+    deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+    std::string packed(deflateBound(&stream, text.size()) + 64, '\0');
+    stream.next_in = reinterpret_cast<Bytef*>(text.data());
+    stream.avail_in = static_cast<uInt>(text.size());
+    stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+    stream.avail_out = static_cast<uInt>(packed.size());
+    deflate(&stream, Z_FINISH);
+    packed.resize(stream.total_out);
+    deflateEnd(&stream);
+    base += packed;
+  }
   return base;
 }
 
@@ -58,8 +88,29 @@ bool TakeWindow(std::string_view& in, uint64_t& new_size,
   return true;
 }
 
-// Input: new size (3 bytes), window size (log2) and coding, windows without
-// checksums.
+// The two maps at the front of `in` and this machine's codecs, so that the
+// fuzzer need not guess fingerprints; where the maps are malformed, the rest.
+std::string TakeMaps(std::string_view& in) {
+  std::string_view rest = in;
+  const auto old_map = ParseImageMap(rest, kMapMemory);
+  if (old_map.ok()) {
+    const auto new_map = ParseImageMap(rest, kMapMemory, OuterSizes(*old_map));
+    // A patch that needs more is refused, which needs no codecs.
+    if (new_map.ok() && CheckCodecsMemory(*new_map) < kMapMemory &&
+        new_map->ExpandedSize() <= kMostExpanded) {
+      const auto codecs = DescribeCodecs(*new_map);
+      if (codecs.ok()) {
+        std::string maps(in.substr(0, in.size() - rest.size()));
+        in = rest;
+        return maps + *codecs;
+      }
+    }
+  }
+  return std::string(std::exchange(in, {}).substr(0, kMaxMapsSize));
+}
+
+// Input: new size (3 bytes); window size (log2), coding (bit 7), maps (bit 6);
+// maps without codecs; windows without checksums.
 std::string PatchFromRecipe(std::string_view in, const std::string& base) {
   Header header;
   header.old_size = base.size();
@@ -69,7 +120,7 @@ std::string PatchFromRecipe(std::string_view in, const std::string& base) {
   header.new_size = static_cast<uint64_t>(static_cast<uint8_t>(in[0])) << 16 |
                     static_cast<uint64_t>(static_cast<uint8_t>(in[1])) << 8 |
                     static_cast<uint8_t>(in[2]);
-  header.window_size = 1u << (12 + (static_cast<uint8_t>(in[3]) & 0x7f) % 6);
+  header.window_size = 1u << (12 + (static_cast<uint8_t>(in[3]) & 0x3f) % 6);
   header.reader_memory = static_cast<uint32_t>(ReaderMemory(header));
   if (static_cast<uint8_t>(in[3]) & 0x80) {
     header.coding = Coding::kModel;
@@ -79,9 +130,17 @@ std::string PatchFromRecipe(std::string_view in, const std::string& base) {
     header.reader_memory =
         static_cast<uint32_t>(ReaderMemory(header) + MixMemory(kMinMixLevel));
   }
+  const bool expanded = static_cast<uint8_t>(in[3]) & 0x40;
   in.remove_prefix(4);
+  std::string maps;
+  if (expanded) {
+    maps = TakeMaps(in);
+    header.maps_size = header.maps_stored = static_cast<uint32_t>(maps.size());
+    header.reader_memory += static_cast<uint32_t>(kMapMemory);
+  }
   std::string out = EncodeHeader(header);
   const std::string checksum = out.substr(kHeaderSize - kChecksumSize);
+  if (!maps.empty()) out += WindowChecksum(checksum, 0, "", maps) + maps;
   uint64_t at = 0, new_size = 0, stored = 0;
   for (std::string_view record; TakeWindow(in, new_size, record, stored);) {
     out += record;
@@ -95,9 +154,11 @@ std::string PatchFromRecipe(std::string_view in, const std::string& base) {
 }
 
 void RunOne(std::string_view input) {
-  static const std::string base = Base();
+  static const std::string plain_base = Base(), image_base = ImageBase();
   if (input.empty()) return;
   const bool recipe = input[0] != 0;
+  const bool expanded = recipe && input.size() > 4 && (input[4] & 0x40) != 0;
+  const std::string& base = expanded ? image_base : plain_base;
   input.remove_prefix(1);
   const std::string patch =
       recipe ? PatchFromRecipe(input, base) : std::string(input);
@@ -118,11 +179,14 @@ void RunOne(std::string_view input) {
     return absl::OkStatus();
   };
   options.old_size = base.size();
+  const bool model = header.ok() && header->coding == Coding::kModel;
   options.expected_size =
-      header.ok() ? std::min(header->new_size, kMostOutput) : 0;
+      header.ok()
+          ? std::min(header->new_size, model ? kMostModelOutput : kMostOutput)
+          : 0;
   options.expected_sha256 =
       header.ok() ? header->new_sha256 : std::string(32, 0);
-  options.max_memory = 4u << 20;
+  options.max_memory = 6u << 20;
   const uint64_t limit = options.expected_size;
   options.write_new = [&, limit](std::string_view bytes) {
     written += bytes.size();
