@@ -17,6 +17,7 @@
 #include "agent/status.h"
 #include "common/bytes.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -255,7 +256,7 @@ int Main(int argc, char** argv) {
   std::string rollout;
   consent->add_option("--config", config_path, "agent.toml")->required();
   consent->add_option("rollout", rollout, "Rollout")->required();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   const bool as_json = output == "json";
   InitLog("shoal-agent", "warn");
@@ -268,11 +269,14 @@ int Main(int argc, char** argv) {
   }
   if (config_path.empty()) {
     std::cerr << "shoal-agent: --config is needed (see --help)\n";
-    return 1;
+    return kExitUsage;
   }
   const auto config = AgentConfig::Load(config_path);
   if (!config.ok()) return PrintError(config.status(), as_json);
-  if (check) return 0;
+  if (check) {
+    std::cout << config_path << " is fine.\n";
+    return 0;
+  }
   if (*install) {
     const auto fleet = HexDecode(fleet_hex);
     if (!fleet.ok()) return PrintError(fleet.status(), as_json);

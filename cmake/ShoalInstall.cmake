@@ -2,7 +2,7 @@
 # each kind of machine.
 set(CMAKE_INSTALL_PREFIX /usr CACHE PATH "" FORCE)
 install(TARGETS shoald RUNTIME DESTINATION bin COMPONENT plane)
-install(TARGETS shoal RUNTIME DESTINATION bin COMPONENT tool)
+install(TARGETS shoal shoal-tuf RUNTIME DESTINATION bin COMPONENT tool)
 install(TARGETS shoal-node RUNTIME DESTINATION bin COMPONENT node)
 install(TARGETS shoal-agent shoal-boot shoal-patch RUNTIME DESTINATION bin COMPONENT device)
 install(TARGETS shoal-sign shoal-delta RUNTIME DESTINATION bin COMPONENT offline)

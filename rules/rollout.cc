@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -17,6 +19,7 @@ using rollout::v1::Phase;
 using rollout::v1::RolloutDocument;
 
 constexpr int kMaxPhases = 32;
+constexpr int kMaxWindows = 32;
 constexpr uint64_t kEveryPosition = uint64_t{1} << 32;
 constexpr int64_t kMaxSoakMs = int64_t{30} * 24 * 3600 * 1000;
 constexpr uint32_t kSampleSize = 20;
@@ -32,10 +35,13 @@ absl::Status ValidatePhases(const RolloutDocument& document) {
   if (document.phases().empty() || document.phases_size() > kMaxPhases)
     return Bad(fmt::format("a rollout has 1 to {} phases", kMaxPhases));
   uint64_t last = 0;
+  std::set<std::string_view> names;
   for (const Phase& phase : document.phases()) {
     if (!IsIdentifier(phase.name()))
       return Bad(
           fmt::format("phase name \"{}\" is not an identifier", phase.name()));
+    if (!names.insert(phase.name()).second)
+      return Bad(fmt::format("two phases are named \"{}\"", phase.name()));
     if (phase.threshold() < last || phase.threshold() > kEveryPosition)
       return Bad(
           fmt::format("phase {}: thresholds never fall and are at most "
@@ -92,6 +98,8 @@ absl::Status ValidateRollout(const RolloutDocument& document) {
     return Bad(fmt::format("at most {} attempts", kMaxAttempts));
   if (document.retry().backoff_ms() < 0) return Bad("backoff is negative");
   SHOAL_RETURN_IF_ERROR(ValidateSelector(document.selector()));
+  if (document.windows_size() > kMaxWindows)
+    return Bad(fmt::format("at most {} windows", kMaxWindows));
   for (const auto& window : document.windows())
     SHOAL_RETURN_IF_ERROR(ValidateWindow(window));
   return ValidatePhases(document);

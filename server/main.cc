@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -73,8 +74,13 @@ int main(int argc, char** argv) {
   import->add_option("--data", data, "data directory")->required();
   import->add_option("repository", repository, "as shoal-sign wrote it")
       ->required();
+  CLI::App* rotate = app.add_subcommand(
+      "rotate-keys",
+      "after a theft: make new online keys in place of the old ones "
+      "(docs/operations/stolen-server.md)");
+  rotate->add_option("--data", data, "data directory")->required();
   app.require_subcommand(0, 1);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   shoal::InitLog("shoald");
   shoal::FileSystem& fs = shoal::RealFileSystem();
@@ -87,6 +93,17 @@ int main(int argc, char** argv) {
               << "\n";
     return 0;
   }
+  if (*rotate) {
+    auto config =
+        shoal::server::LoadPlaneConfig(shoal::JoinPath(data, "shoald.toml"));
+    if (!config.ok()) return Fail(config.status());
+    const absl::Status status = shoal::server::RotatePlaneKeys(
+        config->data_dir, config->fleet, fs, clock);
+    if (!status.ok()) return Fail(status);
+    std::cout << shoal::JoinPath(config->data_dir, "online-public.json")
+              << "\n";
+    return 0;
+  }
   if (*import) {
     auto config =
         shoal::server::LoadPlaneConfig(shoal::JoinPath(data, "shoald.toml"));
@@ -96,8 +113,8 @@ int main(int argc, char** argv) {
     return status.ok() ? 0 : Fail(status);
   }
   if (config_path.empty()) {
-    std::cerr << app.help();
-    return 2;
+    std::cerr << "shoald: --config is needed (see --help)\n";
+    return shoal::kExitUsage;
   }
   auto config = shoal::server::LoadPlaneConfig(config_path);
   if (!config.ok()) return Fail(config.status());
@@ -105,7 +122,7 @@ int main(int argc, char** argv) {
   if (check_config) {
     auto keys = shoal::server::LoadPlaneKeys(config->data_dir, fs);
     if (!keys.ok()) return Fail(keys.status());
-    std::cout << "ok\n";
+    std::cout << config_path << " is fine.\n";
     return 0;
   }
   return RunPlane(*config);

@@ -10,6 +10,7 @@
 #include "common/status.h"
 #include "common/subprocess.h"
 #include "server/plane_impl.h"
+#include "server/publish/new_director.h"
 #include "server/store/requests.h"
 
 namespace shoal::server {
@@ -42,7 +43,9 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
       TrustRepository::Open(*store, *keys, clock, config.timestamp_lifetime));
   if (!trust->View()) {
     return FailedPrecondition("no_trust",
-                              "no repository yet: run 'shoald import' first");
+                              "no repository that names this plane's keys: run "
+                              "'shoald import' with one that shoal-sign "
+                              "signed for online-public.json");
   }
   const std::string fleet_id = trust->View()->fleet.fleet_id;
   SHOAL_ASSIGN_OR_RETURN(blobs, Blobs::Open(config.data_dir, fs));
@@ -53,6 +56,7 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
   nodes =
       std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers, spki);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
+  credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers);
   pairing = std::make_unique<Pairing>(*store, *keys, *writer, *devices, *nodes,
                                       *writers);
   access = std::make_unique<Access>(*store, *trust);
@@ -142,6 +146,8 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
         return RolloutDriver::Mirrors{puller->NodesWith(digests),
                                       std::min(2u, puller->node_count())};
       });
+  SHOAL_RETURN_IF_ERROR(AdoptDirectorKey(*store, *keys, *writer));
+  SHOAL_RETURN_IF_ERROR(credentials->RenewDue().status());
   SHOAL_RETURN_IF_ERROR(PublishRevocations());
   SHOAL_RETURN_IF_ERROR(releases->SyncTree());
   SHOAL_RETURN_IF_ERROR(nodes->PublishDirectory());
@@ -171,6 +177,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   housekeeping = std::make_unique<Periodic>(*store, absl::Hours(1), [this] {
     absl::Status status = ForgetOldRequests(*store);
     if (status.ok()) status = intake->ForgetExpired();
+    if (status.ok()) status = credentials->RenewDue().status();
     if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
   });
   ApiParts parts;

@@ -1,4 +1,6 @@
 // The way of an offline-signed repository into the plane's store.
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "common/bytes.h"
@@ -23,10 +25,20 @@ absl::Status ImportRepository(const PlaneConfig& config,
   SHOAL_ASSIGN_OR_RETURN(auto names, fs.List(metadata_dir));
   uint64_t newest_policy = 0;
   std::string policy_bytes;
+  std::map<std::string, uint64_t> newest;
+  for (const std::string& name : names) {
+    const auto parsed = ParseMetadataFileName(name);
+    if (!parsed.ok()) continue;
+    newest[parsed->role] = std::max(newest[parsed->role], parsed->version);
+  }
   for (const std::string& name : names) {
     const auto parsed = ParseMetadataFileName(name);
     // timestamp.json and what another plane signed have no place here.
     if (!parsed.ok() || IsOnlineRole(parsed->role)) continue;
+    // Of root every version counts, of the others the newest.
+    if (parsed->role != "root" && parsed->version < newest[parsed->role]) {
+      continue;
+    }
     SHOAL_ASSIGN_OR_RETURN(
         std::string bytes,
         fs.Read(JoinPath(metadata_dir, name), signing::kMaxTargetsBytes));
@@ -37,7 +49,7 @@ absl::Status ImportRepository(const PlaneConfig& config,
     const auto view = trust->View();
     const auto in_force = view ? view->versions.find(parsed->role)
                                : decltype(view->versions.end()){};
-    // Versions below the one in force are history; the plane has them or not.
+    // The tree may be older than what came in over the API.
     if (view && parsed->role != "root" && in_force != view->versions.end() &&
         parsed->version < in_force->second) {
       continue;

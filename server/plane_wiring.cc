@@ -8,7 +8,9 @@ void Plane::Impl::Wire() {
   using records::v1::RecordKind;
   intake->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
                  [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   return devices->OnReport(tx, record);
+                   const absl::Status taken = devices->OnReport(tx, record);
+                   return taken.ok() ? credentials->OnReport(tx, record)
+                                     : taken;
                  });
   intake->Handle(records::v1::RECORD_KIND_OUTCOME,
                  [this](Transaction& tx, const dht::VerifiedRecord& record) {

@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "agent/engine/health.h"
 #include "agent/install/slots.h"
 #include "agent/state/agent_config.h"
+#include "common/command_line.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -113,14 +115,17 @@ int Main(int argc, char** argv) {
   app.add_option("--config", path, "agent.toml")->required();
   app.add_flag("--check-config", check, "Read the configuration and stop");
   app.footer("Example:\n  shoal-boot --config /var/lib/shoal/agent.toml");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
   const auto config = AgentConfig::Load(path);
   if (!config.ok()) {
     InitLog("shoal-boot");
     LogError("bad_config", {{"error", config.status()}});
     return 1;
   }
-  if (check) return 0;
+  if (check) {
+    std::cout << path << " is fine.\n";
+    return 0;
+  }
   InitLog("shoal-boot", config->log_level);
   struct sigaction action {};
   action.sa_handler = OnSignal;

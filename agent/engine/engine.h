@@ -39,7 +39,7 @@ struct EngineOptions {
   SlotHandler* slots = nullptr;
   std::string download_directory;
   std::string patch_program;  // empty: beside the running program
-  int boot_tries = 1;
+  int boot_tries = 2;
 
   // Brings the bytes to `path`, where part of them may lie already; "cancelled"
   // when `cancel` became true. The engine verifies them itself.

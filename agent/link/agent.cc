@@ -110,6 +110,11 @@ void Agent::TakeRecord(const dht::VerifiedRecord& record) {
     case records::v1::RECORD_KIND_ASSIGNMENT:
       status = link_->TakeAssignment(record);
       break;
+    case records::v1::RECORD_KIND_PAIR_GRANT:
+      status = link_->TakeGrant(record);
+      // The plane withdraws its offer when it sees a report under it.
+      if (status.ok()) last_report_key_.clear();
+      break;
     case records::v1::RECORD_KIND_NODE_DIRECTORY:
       status = link_->TakeDirectory(record);
       break;
@@ -129,6 +134,8 @@ void Agent::Refresh() {
   refresh_now_ = false;
   last_refresh_ = clock_.MonotonicNow();
   const absl::Status status = link_->Refresh();
+  for (const absl::Status& passed_over : link_->TakePassedOver())
+    NoteRefusal(*state_, clock_, "metadata", passed_over);
   refresh_again_ = !status.ok();
   if (status.ok()) {
     last_metadata_trouble_.clear();

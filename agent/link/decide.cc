@@ -14,6 +14,7 @@ namespace {
 
 // A gate that needs outcomes is looked at again at most this often.
 constexpr absl::Duration kSamplePause = absl::Seconds(5);
+constexpr size_t kMaxForeign = 256;
 
 absl::Status Wait(const std::string& reason, std::string_view message = "") {
   return Unavailable(reason, message);
@@ -65,6 +66,25 @@ absl::Status Decider::ReportRefusal(
       [&](StateData& d) { d.rollouts[id].refusals.insert(reason); });
 }
 
+// A document at this type's place that is for another type or fleet: only a
+// director that is not to be trusted signs such a thing. Told once.
+bool Decider::IsForeign(const RolloutEntry& entry) {
+  const rollout::v1::RolloutDocument& document = entry.document;
+  absl::Status status;
+  if (document.fleet() != link_->out().membership().fleet_id)
+    status = PermissionDenied(
+        "wrong_fleet", "rollout " + document.id() + " is another fleet's");
+  else if (document.device_type() != config_->device_type)
+    status = FailedPrecondition(
+        "wrong_device_type",
+        "rollout " + document.id() + " is for a " + document.device_type());
+  if (status.ok()) return false;
+  if (foreign_.size() >= kMaxForeign) foreign_.clear();
+  if (foreign_.insert(entry.digest).second)
+    NoteRefusal(*state_, *link_->out().clock(), "update", status);
+  return true;
+}
+
 bool Decider::Decide(const RunningImage& running) {
   waiting_.clear();
   running_ = &running;
@@ -96,6 +116,7 @@ bool Decider::Decide(const RunningImage& running) {
   for (const RolloutEntry& entry : link_->rollouts()) {
     // The newest rollout that selects this device is the one that counts;
     // an older one must not move it back.
+    if (IsForeign(entry)) continue;
     if (rules::PhaseOf(entry.document, facts) < 0) continue;
     bool began = false;
     const absl::Status status = Consider(entry, running, &began);

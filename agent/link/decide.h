@@ -4,6 +4,7 @@
 #define SHOAL_AGENT_LINK_DECIDE_H_
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "agent/engine/engine.h"
@@ -30,6 +31,7 @@ class Decider {
                                             const StateData& state);
   absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document) const;
   void Refuse(const RolloutEntry& entry, const absl::Status& status);
+  bool IsForeign(const RolloutEntry& entry);
   // Tells the operator, once for each rollout and reason, restarts included.
   absl::Status ReportRefusal(const rollout::v1::RolloutDocument& document,
                              const absl::Status& why);
@@ -41,7 +43,8 @@ class Decider {
   FleetLink* link_;
   const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
-  std::string last_refusal_;  // rollout and reason: each is noted once
+  std::set<std::string> foreign_;  // digests of documents
+  std::string last_refusal_;       // rollout and reason: each is noted once
   absl::Time last_sample_ = absl::InfinitePast();
 };
 

@@ -88,6 +88,7 @@ absl::Status FleetLink::Start() {
   network.keys = {grant.network().keys().begin(), grant.network().keys().end()};
   network.place_key = grant.network().place_key();
   network.directory = grant.directory();
+  network.bootstrap = o_.membership.first_nodes;
   network.resolver = MakeResolver(holder_);
   network.clock = o_.clock;
   SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(network)));
@@ -104,6 +105,9 @@ absl::Status FleetLink::Start() {
       o_.config->seed_time > absl::ZeroDuration());
   source_ = std::make_unique<DhtFetcher>(network_.get(), &places_, o_.fetch,
                                          &nodes_, o_.config->device_type);
+  source_->SetPlausible([this](std::string_view role, const std::string& b) {
+    return Plausible(role, b);
+  });
   // With fresh metadata in the store rollouts go on without any network.
   if (updater_->UseStored().ok()) {
     const absl::Status loaded = LoadRollouts(nullptr);
@@ -151,8 +155,10 @@ std::vector<dht::VerifiedRecord> FleetLink::LookUp() {
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
                          signing::BuildFleetTrust(*updater_, source));
-  // What was known stays known.
-  if (const auto before = holder_->Get())
+  // What was known stays known, unless it came from a director whose key has
+  // been rotated away since: a thief may have revoked the whole fleet.
+  if (const auto before = holder_->Get();
+      before && before->trust.director_keys == trust.director_keys)
     trust.revoked_device_ids = before->trust.revoked_device_ids;
   if (const absl::Status added = signing::AddRevokedDevices(
           *updater_, source, o_.config->device_type, trust);
@@ -290,41 +296,6 @@ std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
     samples.push_back(count);
   }
   return samples;
-}
-
-absl::Status FleetLink::TakeAssignment(const dht::VerifiedRecord& record) {
-  records::v1::Assignment next;
-  if (record.writer.kind != records::v1::WRITER_CLASS_DIRECTOR ||
-      !next.ParseFromString(record.body.payload()) ||
-      next.device_id() != o_.membership.device_id())
-    return PermissionDenied("bad_assignment", "not this device's assignment");
-  if (next.version() <= assignment().version()) return absl::OkStatus();
-  Membership membership = o_.membership;
-  *membership.grant.mutable_assignment() = next;
-  SHOAL_RETURN_IF_ERROR(
-      SaveMembership(*o_.fs, o_.config->StateDirectory(), membership));
-  *o_.membership.grant.mutable_assignment() = std::move(next);
-  LogInfo("assignment_changed", {{"version", assignment().version()}});
-  return absl::OkStatus();
-}
-
-absl::Status FleetLink::TakeDirectory(const dht::VerifiedRecord& record) {
-  records::v1::NodeDirectory next;
-  if (record.writer.kind != records::v1::WRITER_CLASS_DIRECTOR ||
-      !next.ParseFromString(record.body.payload()) || next.nodes().empty())
-    return PermissionDenied("bad_directory", "not a node directory");
-  if (next.version() <= o_.membership.grant.directory().version())
-    return absl::OkStatus();
-  Membership membership = o_.membership;
-  *membership.grant.mutable_directory() = next;
-  SHOAL_RETURN_IF_ERROR(
-      SaveMembership(*o_.fs, o_.config->StateDirectory(), membership));
-  *o_.membership.grant.mutable_directory() = next;
-  nodes_.Set(next);
-  network_->SetDirectory(next);
-  LogInfo("directory_changed",
-          {{"version", next.version()}, {"nodes", next.nodes_size()}});
-  return absl::OkStatus();
 }
 
 absl::Status FleetLink::TakeHalt(const dht::VerifiedRecord& record) {

@@ -34,7 +34,8 @@ struct FleetLinkOptions {
   DeviceState* state = nullptr;
   LazyFetch* fetch = nullptr;
   Membership membership;
-  // HEAD, ASSIGNMENT, HALT, NODE_DIRECTORY and COMMAND records as they come,
+  // HEAD, ASSIGNMENT, PAIR_GRANT, HALT, NODE_DIRECTORY and COMMAND records as
+  // they come,
   // verified; called on the network's thread, must not block.
   std::function<void(const dht::VerifiedRecord&)> on_record;
 };
@@ -77,8 +78,16 @@ class FleetLink {
   void TakeHead(const dht::VerifiedRecord& record) {
     source_->OfferHead(record);
   }
+  // Why metadata records were passed over since the last call.
+  std::vector<absl::Status> TakePassedOver() {
+    return source_->TakePassedOver();
+  }
   absl::Status TakeAssignment(const dht::VerifiedRecord& record);
   absl::Status TakeDirectory(const dht::VerifiedRecord& record);
+  // A credential anew for the device's own key (docs/pairing.md): kept when
+  // the fleet's CA in force gave it and it is worth more than the one at hand.
+  // "bad_grant".
+  absl::Status TakeGrant(const dht::VerifiedRecord& record);
   // "permission_denied" without rollout.halt in the policy (T28).
   absl::Status TakeHalt(const dht::VerifiedRecord& record);
 
@@ -106,6 +115,12 @@ class FleetLink {
   void ListenForAll();
   absl::Status RebuildTrust(signing::Fetcher* source);
   absl::Status LoadRollouts(signing::Fetcher* source);
+  // The membership with the versions that `director` counts: from the
+  // beginning when the one before is no director any more.
+  Membership MembershipUnder(const std::string& director) const;
+  // Durable, then in force.
+  absl::Status Keep(Membership next);
+  absl::Status Plausible(std::string_view role, const std::string& bytes) const;
 
   FleetLinkOptions o_;
   const dht::PlaceNamer places_;

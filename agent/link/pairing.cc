@@ -235,6 +235,7 @@ absl::StatusOr<std::optional<Membership>> Pairing::Accept(
   membership.fleet_id = o_.ticket.fleet_id();
   membership.director_key = record.writer.public_key;
   membership.grant = grant;
+  membership.first_nodes = NodeAddressesOf(grant.directory());
   SHOAL_RETURN_IF_ERROR(
       SaveMembership(*o_.fs, o_.config->StateDirectory(), membership));
   SHOAL_RETURN_IF_ERROR(o_.fs->Remove(AnswerPath()));

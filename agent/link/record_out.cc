@@ -45,7 +45,10 @@ std::string RecordOut::Sign(records::v1::RecordKind kind, std::string place,
   fields.issued = issued;
   fields.expires = issued + lifetime;
   fields.payload = std::move(payload);
-  fields.credential = membership_->grant.credential();
+  {
+    std::lock_guard lock(mutex_);
+    fields.credential = credential_;
+  }
   return dht::SignRecord(fields, keys_->signing, membership_->fleet_id);
 }
 

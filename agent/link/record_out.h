@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/status/status.h"
@@ -23,7 +24,17 @@ class RecordOut {
   // None is owned; all outlive it.
   RecordOut(const DeviceKeys* keys, const Membership* membership,
             dht::Spool* spool, Clock* clock)
-      : keys_(keys), membership_(membership), spool_(spool), clock_(clock) {}
+      : keys_(keys),
+        membership_(membership),
+        spool_(spool),
+        clock_(clock),
+        credential_(membership->grant.credential()) {}
+
+  // What is signed from now on carries this one.
+  void SetCredential(const records::v1::Credential& credential) {
+    std::lock_guard lock(mutex_);
+    credential_ = credential;
+  }
 
   // The signed bytes, always the same for the same arguments.
   std::string Sign(records::v1::RecordKind kind, std::string place,
@@ -35,6 +46,7 @@ class RecordOut {
                     absl::Duration lifetime);
   dht::Spool* spool() const { return spool_; }
   Clock* clock() const { return clock_; }
+  // Its ids; they never change. The rest is the control thread's.
   const Membership& membership() const { return *membership_; }
 
  private:
@@ -42,6 +54,8 @@ class RecordOut {
   const Membership* membership_;
   dht::Spool* spool_;
   Clock* clock_;
+  mutable std::mutex mutex_;
+  records::v1::Credential credential_;
 };
 
 // The outcome of a finished update, as a signed record. Deterministic: a

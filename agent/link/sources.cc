@@ -15,6 +15,7 @@ namespace {
 
 constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr absl::Duration kArtifactDeadline = absl::Hours(1);
+constexpr size_t kMaxKnownBad = 1024;
 
 // The part of a fetch that callbacks may still touch after it was given up.
 struct FetchWait {
@@ -50,6 +51,17 @@ std::vector<dht::VerifiedRecord> DhtFetcher::Look(const std::string& place) {
   return *std::move(records);
 }
 
+bool DhtFetcher::MayBe(std::string_view role, const dht::VerifiedRecord& record,
+                       const std::string& bytes) {
+  if (!plausible_) return true;
+  absl::Status status = plausible_(role, bytes);
+  if (status.ok()) return true;
+  if (known_bad_.size() >= kMaxKnownBad) known_bad_.clear();
+  if (known_bad_.insert(record.digest).second)
+    passed_over_.push_back(std::move(status));
+  return false;
+}
+
 absl::StatusOr<std::string> DhtFetcher::FromOrigins(
     const std::string& path, uint64_t max_bytes,
     std::optional<std::string> sha256) {
@@ -82,7 +94,7 @@ absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
       records::v1::Head head;
       if (record.body.kind() == records::v1::RECORD_KIND_HEAD &&
           head.ParseFromString(record.body.payload()) &&
-          !head.timestamp().empty())
+          !head.timestamp().empty() && MayBe(role, record, head.timestamp()))
         return head.timestamp();
     }
     return FromOrigins("metadata/timestamp.json", max_bytes, std::nullopt);
@@ -92,7 +104,8 @@ absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
                     fmt::format("{} is fetched by version only", role));
   for (const dht::VerifiedRecord& record :
        Look(places_->Metadata(role, *version)))
-    if (record.body.kind() == records::v1::RECORD_KIND_METADATA)
+    if (record.body.kind() == records::v1::RECORD_KIND_METADATA &&
+        MayBe(role, record, record.body.payload()))
       return record.body.payload();
   auto bytes = FromOrigins(fmt::format("metadata/{}.{}.json", *version, role),
                            max_bytes, std::nullopt);

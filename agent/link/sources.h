@@ -4,10 +4,13 @@
 #define SHOAL_AGENT_LINK_SOURCES_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -53,11 +56,24 @@ class DhtFetcher final : public signing::Fetcher {
                                             uint64_t max_bytes) override;
   absl::StatusOr<std::string> FetchTarget(
       const signing::TargetFile& target) override;
+  // Whether these bytes may be `role` at all. Anyone who was ever a director
+  // may have left records at a place, with versions as high as they like: they
+  // must not hide the one that counts. Nothing set: all may. What passes is
+  // still verified by whoever asked.
+  using Plausible = std::function<absl::Status(std::string_view role,
+                                               const std::string& bytes)>;
+  void SetPlausible(Plausible plausible) { plausible_ = std::move(plausible); }
+  // Why records were passed over since the last call, each record once.
+  std::vector<absl::Status> TakePassedOver() {
+    return std::exchange(passed_over_, {});
+  }
   // A HEAD that was pushed: the next timestamp is this one, unless a look-up
   // finds a newer one. Used once.
   void OfferHead(const dht::VerifiedRecord& record) { pushed_ = record; }
 
  private:
+  bool MayBe(std::string_view role, const dht::VerifiedRecord& record,
+             const std::string& bytes);
   std::vector<dht::VerifiedRecord> Look(const std::string& place);
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,
@@ -68,6 +84,9 @@ class DhtFetcher final : public signing::Fetcher {
   const NodeAddresses* nodes_;
   const std::string device_type_;
   std::optional<dht::VerifiedRecord> pushed_;
+  Plausible plausible_;
+  std::set<std::string> known_bad_;  // digests of records
+  std::vector<absl::Status> passed_over_;
 };
 
 // Images and deltas through the swarm. Blocking.

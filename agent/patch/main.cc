@@ -18,6 +18,7 @@
 #include "agent/patch/sandbox.h"
 #include "common/bytes.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/crypto/hash.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
@@ -271,7 +272,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--resume", arguments.resume,
                  "A state of an earlier run, hex: go on there");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   auto expected = HexDecode(arguments.expected_sha256);
   if (!expected.ok() || expected->size() != crypto::kSha256Size)

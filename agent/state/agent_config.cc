@@ -201,7 +201,7 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.download_limit =
       config.Integer("swarm.download_bytes_per_second", 0, 0, kMaxRate);
   c.seed_time = config.Duration("swarm.seed_time", absl::Hours(24));
-  c.boot_tries = static_cast<int>(config.Integer("slots.tries", 1, 1, 10));
+  c.boot_tries = static_cast<int>(config.Integer("slots.tries", 2, 1, 10));
   const std::string handler = config.String("slots.handler", "file");
   c.boot_start = config.Strings("slots.start");
   const std::string reboot = config.String("update.reboot", "auto");

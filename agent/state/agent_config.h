@@ -53,7 +53,7 @@ struct AgentConfig {
   absl::Duration seed_time;    // after an installation; 0: never upload
 
   // Slots and updates.
-  int boot_tries = 1;
+  int boot_tries = 2;
   std::vector<std::string> boot_start;  // run by shoal-boot, see docs
   bool reboot_automatically = true;
   std::vector<policy::v1::TimeWindow> windows;  // none: always

@@ -16,6 +16,15 @@ constexpr char kMembershipFile[] = "membership.json";
 constexpr uint64_t kMaxMembershipBytes = 1u << 20;
 }  // namespace
 
+std::vector<std::string> NodeAddressesOf(
+    const records::v1::NodeDirectory& directory) {
+  std::vector<std::string> addresses;
+  for (const records::v1::NodeEntry& node : directory.nodes())
+    if (!node.dht_address().empty() && addresses.size() < kMaxFirstNodes)
+      addresses.push_back(node.dht_address());
+  return addresses;
+}
+
 absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
     FileSystem& fs, const std::string& directory) {
   const std::string signing_path = JoinPath(directory, kSigningFile);
@@ -62,6 +71,9 @@ absl::StatusOr<std::optional<Membership>> LoadMembership(
         membership.fleet_id.size() != 32 ||
         membership.grant.device_id().size() != 16)
       return DataLoss("bad_state", fmt::format("{} is damaged", path));
+    membership.first_nodes = j.value("first_nodes", std::vector<std::string>());
+    if (membership.first_nodes.empty())
+      membership.first_nodes = NodeAddressesOf(membership.grant.directory());
   } catch (const nlohmann::json::exception& error) {
     return DataLoss("bad_state",
                     fmt::format("{} is damaged: {}", path, error.what()));
@@ -75,6 +87,7 @@ absl::Status SaveMembership(FileSystem& fs, const std::string& directory,
       {"fleet_id", HexEncode(membership.fleet_id)},
       {"director_key", HexEncode(membership.director_key)},
       {"device_id", HexEncode(membership.device_id())},
+      {"first_nodes", membership.first_nodes},
       {"grant", HexEncode(membership.grant.SerializeAsString())}};
   return fs.WriteAtomic(JoinPath(directory, kMembershipFile), j.dump(1) + "\n",
                         0600);

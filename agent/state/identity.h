@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/crypto/box.h"
@@ -27,12 +28,23 @@ struct DeviceKeys {
 // Written once, in one piece, when pairing succeeded; network keys and
 // directory are replaced later.
 struct Membership {
-  std::string fleet_id;      // 32 bytes
-  std::string director_key;  // of the grant
+  std::string fleet_id;  // 32 bytes
+  // Whose records the versions in `grant` count: the director that gave it, or
+  // its successor once that one's key is no longer in force.
+  std::string director_key;
+  // DHT addresses of the storage nodes at the time of pairing. They stay: a
+  // stolen director can sign a directory that leads nowhere, and must not be
+  // able to make the device forget the way back.
+  std::vector<std::string> first_nodes;
   pairing::v1::Grant grant;  // id, credential, network, directory, assignment
 
   const std::string& device_id() const { return grant.device_id(); }
 };
+
+// At most kMaxFirstNodes.
+inline constexpr size_t kMaxFirstNodes = 16;
+std::vector<std::string> NodeAddressesOf(
+    const records::v1::NodeDirectory& directory);
 
 // nullopt: not paired. The file has mode 0600: it holds network keys.
 absl::StatusOr<std::optional<Membership>> LoadMembership(

@@ -25,6 +25,31 @@ const uint8_t* Bytes(std::string_view s) {
   return reinterpret_cast<const uint8_t*>(s.data());
 }
 
+// False when a match has the distance 0, which the format forbids. liblz4 1.9
+// lets it pass and leaves those bytes of the output as they happened to be.
+bool Lz4DistancesAreSound(std::string_view stored) {
+  size_t at = 0;
+  const auto skip_length = [&](size_t length) {
+    if (length != 15) return length;
+    uint8_t more = 255;
+    while (more == 255 && at < stored.size()) {
+      more = static_cast<uint8_t>(stored[at++]);
+      length += more;
+    }
+    return length;
+  };
+  while (at < stored.size()) {
+    const auto token = static_cast<uint8_t>(stored[at++]);
+    const size_t literals = skip_length(token >> 4);
+    if (stored.size() - at < literals + 2) return true;  // the last sequence
+    at += literals;
+    if (stored[at] == 0 && stored[at + 1] == 0) return false;
+    at += 2;
+    skip_length(token & 15);
+  }
+  return true;
+}
+
 }  // namespace
 
 class BlockCodec::Impl {
@@ -51,7 +76,8 @@ class BlockCodec::Impl {
         const int n = LZ4_decompress_safe(stored.data(), raw,
                                           static_cast<int>(stored.size()),
                                           static_cast<int>(capacity));
-        if (n < 0) return Damaged("an lz4 block is damaged");
+        if (n < 0 || !Lz4DistancesAreSound(stored))
+          return Damaged("an lz4 block is damaged");
         return static_cast<size_t>(n);
       }
     }

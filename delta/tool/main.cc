@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/bytes.h"
+#include "common/command_line.h"
 #include "common/status.h"
 #include "delta/apply/apply.h"
 #include "delta/make/make.h"
@@ -140,7 +141,7 @@ int Main(int argc, char** argv) {
       ->add_option("--time-limit", bench_options.time_limit,
                    "CPU seconds for one patch")
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   absl::Status status;
   make_options.expand = !raw;

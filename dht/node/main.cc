@@ -8,6 +8,7 @@
 
 #include "common/bytes.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -108,11 +109,11 @@ int main(int argc, char** argv) {
   init_command->add_option("--listen", init.listen,
                            "address to listen at (default: --address)");
   app.set_version_flag("--version", SHOAL_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
   if (init_command->parsed()) return Init(init, fleet_hex);
   if (config_path.empty()) {
-    std::fprintf(stderr, "shoal-node: --config FILE is needed; see --help\n");
-    return 2;
+    std::fprintf(stderr, "shoal-node: --config is needed (see --help)\n");
+    return shoal::kExitUsage;
   }
   return Serve(config_path, check_only);
 }

@@ -1,5 +1,7 @@
 #include "dht/node/node.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <utility>
 
@@ -49,8 +51,16 @@ absl::Status StorageNode::Impl::Start() {
 }
 
 absl::Status StorageNode::Impl::OpenStores() {
-  SHOAL_ASSIGN_OR_RETURN(store_, RecordStore::Open(config_.File("records"),
-                                                   config_.store, clock_));
+  auto store =
+      RecordStore::Open(config_.File("records"), config_.store, clock_);
+  if (!store.ok()) {
+    return Annotate(store.status(),
+                    fmt::format("the records can't be read; when the disk is "
+                                "good, move {} away and start the node again: "
+                                "the other nodes refill it",
+                                config_.File("records")));
+  }
+  store_ = *std::move(store);
   SHOAL_ASSIGN_OR_RETURN(trust_, TrustKeeper::Open(config_.File("trust"),
                                                    config_.mirror.public_dir,
                                                    files_.bundle, fs_, clock_));
@@ -75,9 +85,12 @@ absl::Status StorageNode::Impl::OpenStores() {
     }
   };
   if (const auto saved =
-          fs_.Read(config_.File("directory.pb"), kMaxDirectoryBytes);
+          fs_.Read(config_.File("directory.record"), kMaxDirectoryBytes);
       saved.ok()) {
-    take(*saved);
+    // Whose key is no director's any more has no say, however high the version.
+    if (const auto record = Verify(*saved); record.ok()) {
+      take(record->body.payload());
+    }
   }
   const auto stored = store_->AtPlace(
       places_.NodeDirectory(), records::v1::RECORD_KIND_NODE_DIRECTORY, 4);

@@ -6,7 +6,7 @@
 //   DIR/bundle.pb            serialised NodeBundle, from the operator
 //   DIR/keys/node.key        ed25519 seed; DIR/keys/tls.key, DIR/tls.crt
 //   DIR/records/             the record store
-//   DIR/trust/ public/ partial/ fetch/ directory.pb
+//   DIR/trust/ public/ partial/ fetch/ directory.record
 #ifndef SHOAL_DHT_NODE_NODE_CONFIG_H_
 #define SHOAL_DHT_NODE_NODE_CONFIG_H_
 

@@ -33,7 +33,7 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
       OfferTimestamp(record.body.payload());
       break;
     case records::v1::RECORD_KIND_NODE_DIRECTORY:
-      TakeDirectory(record.body.payload());
+      TakeDirectory(record);
       break;
     case records::v1::RECORD_KIND_PROVIDER:
       OfferProvider(record);
@@ -72,6 +72,7 @@ void StorageNode::Impl::RefreshTrust() {
   options.network = network_.get();
   options.fetch = fetch_.get();
   options.places = &places_;
+  options.verify = [this](const std::string& bytes) { return Verify(bytes); };
   options.origins = OtherOrigins();
   RecordFetcher source(std::move(options), candidate_);
   const auto before = trust_->view();
@@ -101,14 +102,14 @@ void StorageNode::Impl::RefreshTrust() {
   mirror_->Kick();
 }
 
-void StorageNode::Impl::TakeDirectory(const std::string& bytes) {
+void StorageNode::Impl::TakeDirectory(const VerifiedRecord& record) {
   auto directory = std::make_shared<records::v1::NodeDirectory>();
-  if (!directory->ParseFromString(bytes) ||
+  if (!directory->ParseFromString(record.body.payload()) ||
       directory->version() <= Directory()->version()) {
     return;
   }
   const absl::Status saved =
-      fs_.WriteAtomic(config_.File("directory.pb"), bytes);
+      fs_.WriteAtomic(config_.File("directory.record"), record.bytes);
   if (!saved.ok()) LogError("save_directory", {{"error", saved}});
   {
     std::lock_guard lock(mutex_);

@@ -51,7 +51,7 @@ class StorageNode::Impl {
   }
   absl::StatusOr<VerifiedRecord> Verify(const std::string& bytes) const;
   void Learn(const records::v1::Credential& credential);
-  void TakeDirectory(const std::string& bytes);
+  void TakeDirectory(const VerifiedRecord& record);
   void Handle(const VerifiedRecord& record);
   void OfferTimestamp(std::string_view timestamp);
   void Idle();

@@ -1,28 +1,13 @@
 #include "dht/node/record_fetcher.h"
 
-#include <fmt/format.h>
-
 #include <future>
 #include <memory>
 #include <utility>
 
 #include "common/bytes.h"
 #include "common/status.h"
-#include "signing/verify/fleet_trust.h"
 
 namespace shoal::dht::node {
-namespace {
-
-std::string MetadataName(std::string_view role,
-                         std::optional<uint64_t> version) {
-  if (role == "timestamp" || !version.has_value()) {
-    return fmt::format("{}.json", role);
-  }
-  return fmt::format("{}.{}.json", *version, role);
-}
-
-}  // namespace
-
 RecordFetcher::RecordFetcher(RecordFetcherOptions options,
                              std::string timestamp)
     : options_(std::move(options)), timestamp_(std::move(timestamp)) {}
@@ -35,6 +20,7 @@ std::optional<std::string> RecordFetcher::FromRecords(
     for (const std::string& bytes : *local) {
       records::v1::Record record;
       records::v1::RecordBody body;
+      if (options_.verify && !options_.verify(bytes).ok()) continue;
       if (record.ParseFromString(bytes) &&
           body.ParseFromString(record.body()) &&
           body.payload().size() <= max_bytes) {
@@ -93,8 +79,9 @@ absl::StatusOr<std::string> RecordFetcher::FetchMetadata(
   auto found = FromRecords(options_.places->Metadata(role, *version),
                            records::v1::RECORD_KIND_METADATA, max_bytes);
   if (!found.has_value()) {
-    auto document = FromOrigins("metadata/" + MetadataName(role, version),
-                                max_bytes, std::nullopt);
+    auto document =
+        FromOrigins("metadata/" + signing::MetadataFileName(role, version),
+                    max_bytes, std::nullopt);
     if (document.ok()) {
       found = std::move(*document);
     } else if (role == "root") {
@@ -102,7 +89,8 @@ absl::StatusOr<std::string> RecordFetcher::FetchMetadata(
       // as can be known here. A later refresh asks again.
       return NotFound("metadata_missing", "no further root");
     } else {
-      return Annotate(document.status(), MetadataName(role, version));
+      return Annotate(document.status(),
+                      signing::MetadataFileName(role, version));
     }
   }
   if (role == "root") roots_[*version] = *found;
@@ -116,32 +104,6 @@ absl::StatusOr<std::string> RecordFetcher::FetchTarget(
   if (found.has_value()) return std::move(*found);
   return FromOrigins("blobs/" + HexEncode(target.sha256), target.length,
                      target.sha256);
-}
-
-absl::StatusOr<std::string> BundleFetcher::FetchMetadata(
-    std::string_view role, std::optional<uint64_t> version,
-    uint64_t /*max_bytes*/) {
-  if (role == "root") {
-    const uint64_t wanted = version.value_or(bundle_.roots_size());
-    if (wanted < 1 || wanted > static_cast<uint64_t>(bundle_.roots_size())) {
-      return NotFound("metadata_missing", "no further root in the bundle");
-    }
-    return bundle_.roots(static_cast<int>(wanted - 1));
-  }
-  const std::string name = MetadataName(role, version);
-  const auto it = bundle_.metadata().find(name);
-  if (it == bundle_.metadata().end()) {
-    return NotFound("metadata_missing", name + " is not in the bundle");
-  }
-  return it->second;
-}
-
-absl::StatusOr<std::string> BundleFetcher::FetchTarget(
-    const signing::TargetFile& target) {
-  if (target.path != signing::kPolicyPath) {
-    return NotFound("metadata_missing", target.path + " is not in the bundle");
-  }
-  return bundle_.policy();
 }
 
 }  // namespace shoal::dht::node

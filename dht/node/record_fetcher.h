@@ -17,7 +17,6 @@
 #include "dht/records/network.h"
 #include "dht/records/place.h"
 #include "dht/swarm/fetch_process.h"
-#include "shoal/fleet/v1/node_service.pb.h"
 #include "signing/verify/fetcher.h"
 
 namespace shoal::dht::node {
@@ -28,6 +27,10 @@ struct RecordFetcherOptions {
   Network* network = nullptr;
   FetchProcess* fetch = nullptr;
   const PlaceNamer* places = nullptr;
+  // Of this node's own records only those that verify now count: what a former
+  // director left behind must not hide what its successor wrote.
+  std::function<absl::StatusOr<VerifiedRecord>(const std::string& bytes)>
+      verify;
   // Base URLs ("http://host:port/") of other nodes' origins.
   std::vector<std::string> origins;
   absl::Duration network_timeout = absl::Seconds(3);
@@ -60,23 +63,6 @@ class RecordFetcher final : public signing::Fetcher {
   const RecordFetcherOptions options_;
   const std::string timestamp_;
   std::map<uint64_t, std::string> roots_;
-};
-
-// The metadata that came with a node's enrolment.
-class BundleFetcher final : public signing::Fetcher {
- public:
-  // `bundle` outlives it.
-  explicit BundleFetcher(const fleet::v1::NodeBundle& bundle)
-      : bundle_(bundle) {}
-  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
-                                            std::optional<uint64_t> version,
-                                            uint64_t max_bytes) override;
-  // The policy only.
-  absl::StatusOr<std::string> FetchTarget(
-      const signing::TargetFile& target) override;
-
- private:
-  const fleet::v1::NodeBundle& bundle_;
 };
 
 }  // namespace shoal::dht::node

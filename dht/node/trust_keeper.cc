@@ -7,9 +7,9 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "dht/node/record_fetcher.h"
 #include "shoal/release/v1/delta_index.pb.h"
 #include "signing/metadata/image_info.h"
+#include "signing/verify/memory_fetcher.h"
 
 namespace shoal::dht::node {
 namespace {
@@ -41,7 +41,11 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
                          signing::Updater::Open(std::move(options), fs, clock));
   std::unique_ptr<TrustKeeper> keeper(
       new TrustKeeper(std::move(updater), public_dir, fs));
-  BundleFetcher source(bundle);
+  // The metadata that came with the node's enrolment.
+  signing::MemoryFetcher source;
+  source.AddRoots(bundle.roots());
+  source.AddMetadataFiles(bundle.metadata());
+  source.AddDocument(signing::kPolicyPath, bundle.policy());
   const absl::Status stored = keeper->updater_->UseStored();
   // Enrolled again, the bundle is the newer one.
   const auto bundled = bundle.metadata().find("timestamp.json");
@@ -50,7 +54,10 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
           ? absl::StatusOr<signing::ParsedTimestamp>(
                 NotFound("metadata_missing", "no timestamp in the bundle"))
           : signing::ParseTimestamp(bundled->second);
+  // Another root means other keys, under which versions may begin lower.
   if (!stored.ok() ||
+      static_cast<uint64_t>(bundle.roots_size()) >
+          keeper->updater_->root().version ||
       (timestamp.ok() &&
        timestamp->value.version > keeper->updater_->timestamp().version)) {
     const absl::Status refreshed = keeper->updater_->Refresh(source);
@@ -125,7 +132,10 @@ absl::Status TrustKeeper::Take(signing::Fetcher* source) {
 // online key made shorter, brings no device back.
 void TrustKeeper::AddRevokedDevices(signing::Fetcher* source,
                                     signing::FleetTrust* trust) {
-  if (const auto before = view(); before != nullptr) {
+  // Unless it came from a director whose key has been rotated away since.
+  if (const auto before = view();
+      before != nullptr &&
+      before->fleet().director_keys == trust->director_keys) {
     trust->revoked_device_ids = before->fleet().revoked_device_ids;
   }
   constexpr std::string_view kPrefix = "director-";

@@ -26,8 +26,8 @@ namespace shoal::dht {
 struct OriginOptions {
   std::string bind = "127.0.0.1:0";  // "ip:port"; port 0: chosen by the system
   std::string root_dir;              // must exist
-  int max_connections = 64;          // further ones are closed at once
-  int max_connections_per_ip = 0;    // 0: no cap of its own
+  int max_connections = 256;         // further ones are closed at once
+  int max_connections_per_ip = 32;   // 0: no cap of its own
   size_t max_url = 512;              // bytes; longer: 414
   absl::Duration idle_timeout = absl::Seconds(15);
 };

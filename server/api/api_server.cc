@@ -19,7 +19,6 @@ namespace {
 
 // The largest request is Trust/Publish: 5 MB of metadata.
 constexpr int kMaxRequestBytes = 6'000'000;
-constexpr int kMaxThreads = 256;
 // A caller that vanished without a word frees its thread within a minute.
 constexpr int kKeepaliveMillis = 40'000;
 constexpr int kKeepaliveTimeoutMillis = 20'000;
@@ -95,7 +94,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(
   interceptors.push_back(std::make_unique<MalformedRequestsFactory>());
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   grpc::ResourceQuota quota;
-  quota.SetMaxThreads(kMaxThreads);
+  quota.SetMaxThreads(kMaxApiThreads);
   builder.SetResourceQuota(quota);
   for (const auto& service : impl->services) {
     builder.RegisterService(service.get());

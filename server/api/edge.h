@@ -13,9 +13,16 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/status.h"
 #include "server/api/api_server.h"
+#include "server/api/watches.h"
 
 namespace shoal::server {
+
+// Threads that the API may use, and how many of them may serve open watches.
+inline constexpr int kMaxApiThreads = 256;
+inline constexpr int kWatchesInAll = 160;
+inline constexpr int kWatchesPerOperator = 32;
 
 // Any operator of the policy may call; nothing more is asked.
 inline constexpr std::string_view kAnyOperator = "";
@@ -33,6 +40,17 @@ class Edge {
     return Answer(*context, work(*caller));
   }
 
+  // The same for a call that stays open until its caller has enough.
+  template <typename Work>
+  grpc::Status Watch(grpc::ServerContext* context, std::string_view action,
+                     Work work) const {
+    return Call(context, action, [&](const Caller& caller) -> absl::Status {
+      SHOAL_ASSIGN_OR_RETURN(const Watches::Slot slot,
+                             watches_.Open(caller.audit_name()));
+      return work(caller);
+    });
+  }
+
   const ApiParts& parts() const { return parts_; }
 
  private:
@@ -41,6 +59,7 @@ class Edge {
   static grpc::Status Answer(grpc::ServerContext& context,
                              const absl::Status& status);
   const ApiParts parts_;
+  mutable Watches watches_{kWatchesPerOperator, kWatchesInAll};
 };
 
 // The services, by file. Each keeps a reference to `edge`.

@@ -54,7 +54,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
   grpc::Status WatchDevices(ServerContext* context,
                             const fleet::v1::WatchDevicesRequest*,
                             ServerWriter<fleet::v1::Device>* writer) override {
-    return edge_.Call(
+    return edge_.Watch(
         context, "device.read", [&](const Caller&) -> absl::Status {
           const Store& store = *edge_.parts().store;
           std::map<std::string, uint64_t> sent;
@@ -285,7 +285,7 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
       const telemetry::v1::TailTelemetryRequest* request,
       ServerWriter<telemetry::v1::TailTelemetryResponse>* writer) override {
     // The rule is about devices: each batch is judged by its own.
-    return edge_.Call(
+    return edge_.Watch(
         context, kAnyOperator, [&](const Caller& caller) -> absl::Status {
           const ApiParts& parts = edge_.parts();
           std::string device;

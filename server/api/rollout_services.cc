@@ -56,7 +56,7 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
   grpc::Status WatchRollout(
       ServerContext* context, const rollout::v1::WatchRolloutRequest* request,
       grpc::ServerWriter<rollout::v1::Rollout>* writer) override {
-    return edge_.Call(
+    return edge_.Watch(
         context, kAnyOperator, [&](const Caller&) -> absl::Status {
           const Store& store = *edge_.parts().store;
           std::string sent;

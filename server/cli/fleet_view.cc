@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
+#include "signing/verify/memory_fetcher.h"
 #include "signing/verify/updater.h"
 #include "signing/verify/writer.h"
 
@@ -22,24 +23,13 @@ absl::StatusOr<std::unique_ptr<signing::Updater>> OpenUpdater(
   return signing::Updater::Open(std::move(options), fs, clock);
 }
 
-// "12.fw-gateway.json" → 12, when it is of `role`.
-std::optional<uint64_t> VersionOf(std::string_view file,
-                                  std::string_view role) {
-  const std::string tail = fmt::format(".{}.json", role);
-  if (!file.ends_with(tail) || file.size() == tail.size()) return std::nullopt;
-  file.remove_suffix(tail.size());
-  if (file.size() > 18) return std::nullopt;
-  uint64_t version = 0;
-  for (const char c : file) {
-    if (c < '0' || c > '9') return std::nullopt;
-    version = version * 10 + static_cast<uint64_t>(c - '0');
-  }
-  return version;
-}
-
-absl::Status NotInNetwork(std::string_view what) {
-  return NotFound("metadata_missing",
-                  fmt::format("the network's description has no {}", what));
+// Metadata as GetNetwork answers it; nothing of it is trusted.
+signing::MemoryFetcher SourceOf(const fleet::v1::GetNetworkResponse& network) {
+  signing::MemoryFetcher source;
+  source.AddRoots(network.roots());
+  source.AddMetadataFiles(network.metadata());
+  source.AddDocument(signing::kPolicyPath, network.policy());
+  return source;
 }
 
 absl::Status CheckFleet(const Context& context,
@@ -55,50 +45,13 @@ absl::Status CheckFleet(const Context& context,
 
 }  // namespace
 
-absl::StatusOr<std::string> NetworkFetcher::FetchMetadata(
-    std::string_view role, std::optional<uint64_t> version, uint64_t) {
-  if (role == "root") {
-    const uint64_t wanted =
-        version.value_or(static_cast<uint64_t>(network_.roots_size()));
-    if (wanted == 0 || wanted > static_cast<uint64_t>(network_.roots_size())) {
-      return NotInNetwork(fmt::format("root version {}", wanted));
-    }
-    return network_.roots(static_cast<int>(wanted - 1));
-  }
-  const auto& files = network_.metadata();
-  if (role == "timestamp") {
-    const auto it = files.find("timestamp.json");
-    if (it == files.end()) return NotInNetwork("timestamp.json");
-    return it->second;
-  }
-  const std::string* newest = nullptr;
-  uint64_t newest_version = 0;
-  for (const auto& [name, bytes] : files) {
-    const auto found = VersionOf(name, role);
-    if (!found || (version && *found != *version)) continue;
-    if (newest == nullptr || *found > newest_version) {
-      newest = &bytes;
-      newest_version = *found;
-    }
-  }
-  if (newest == nullptr)
-    return NotInNetwork(fmt::format("metadata of {}", role));
-  return *newest;
-}
-
-absl::StatusOr<std::string> NetworkFetcher::FetchTarget(
-    const signing::TargetFile& target) {
-  if (target.path == signing::kPolicyPath) return network_.policy();
-  return NotInNetwork(target.path);
-}
-
 absl::StatusOr<signing::FleetTrust> VerifyNetwork(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock) {
   SHOAL_RETURN_IF_ERROR(CheckFleet(context, network));
   SHOAL_ASSIGN_OR_RETURN(auto updater,
                          OpenUpdater(context, network, fs, clock));
-  NetworkFetcher source(network);
+  signing::MemoryFetcher source = SourceOf(network);
   SHOAL_RETURN_IF_ERROR(updater->Refresh(source));
   return signing::BuildFleetTrust(*updater, &source);
 }
@@ -114,7 +67,7 @@ absl::StatusOr<StoredTrust> LoadTrust(
     stored.expired = true;
     SHOAL_RETURN_IF_ERROR(updater->UseStored(/*allow_expired=*/true));
   }
-  NetworkFetcher source(network);
+  signing::MemoryFetcher source = SourceOf(network);
   SHOAL_ASSIGN_OR_RETURN(stored.trust,
                          signing::BuildFleetTrust(*updater, &source));
   return stored;
@@ -126,7 +79,7 @@ absl::StatusOr<std::string> RolloutDeviceType(
   SHOAL_ASSIGN_OR_RETURN(auto updater,
                          OpenUpdater(context, network, fs, clock));
   SHOAL_RETURN_IF_ERROR(updater->UseStored(/*allow_expired=*/true));
-  NetworkFetcher source(network);
+  signing::MemoryFetcher source = SourceOf(network);
   SHOAL_ASSIGN_OR_RETURN(const signing::Targets director,
                          updater->RoleMetadata(&source, "director"));
   const std::string tail = fmt::format("/rollout/{}", rollout_id);

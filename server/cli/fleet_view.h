@@ -11,25 +11,9 @@
 #include "common/files.h"
 #include "dht/records/record.h"
 #include "server/cli/context.h"
-#include "signing/verify/fetcher.h"
 #include "signing/verify/fleet_trust.h"
 
 namespace shoal::cli {
-
-// Metadata as GetNetwork answers it; nothing of it is trusted.
-class NetworkFetcher final : public signing::Fetcher {
- public:
-  explicit NetworkFetcher(const fleet::v1::GetNetworkResponse& network)
-      : network_(network) {}  // outlives it
-  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
-                                            std::optional<uint64_t> version,
-                                            uint64_t max_bytes) override;
-  absl::StatusOr<std::string> FetchTarget(
-      const signing::TargetFile& target) override;
-
- private:
-  const fleet::v1::GetNetworkResponse& network_;
-};
 
 // Verifies `network` as a device would and keeps what is proven in the
 // context's trust directory. A network of another fleet than the context's is

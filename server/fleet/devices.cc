@@ -190,6 +190,14 @@ absl::Status Devices::OnReport(Transaction& tx,
     return absl::OkStatus();
   }
   SHOAL_RETURN_IF_ERROR(row);
+  // A stolen device CA can certify a key of its own for this id; what the
+  // device is, and where commands for it are sealed to, is said by the key
+  // that it paired with alone.
+  if (HexEncode(record.writer.public_key) != row->device().public_key()) {
+    LogWarn("report_by_another_key",
+            {{"device", key}, {"key", HexEncode(record.writer.public_key)}});
+    return absl::OkStatus();
+  }
   if (record.body.version() <= row->report_version()) return absl::OkStatus();
   row->set_report_version(record.body.version());
   fleet::v1::Device& device = *row->mutable_device();

@@ -7,6 +7,7 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "fmt/format.h"
+#include "server/fleet/credentials.h"
 #include "server/fleet/pairing_crypto.h"
 #include "server/store/requests.h"
 #include "signing/sign/builder.h"
@@ -17,7 +18,6 @@ namespace {
 constexpr int64_t kDefaultLifetime = 24 * 3600;
 constexpr int64_t kMaxLifetime = 30 * 24 * 3600;
 constexpr int kMaxEndpoints = 3;
-constexpr absl::Duration kDeviceCredentialLifetime = absl::Hours(24 * 365 * 2);
 // The grant waits for a device that was switched off after its answer.
 constexpr absl::Duration kGrantLifetime = absl::Hours(24 * 30);
 

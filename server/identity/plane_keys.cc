@@ -64,6 +64,50 @@ listen = "127.0.0.1:0"
       options.fleet, options.api);
 }
 
+// The keys that offline-signed metadata names, the server certificate, and
+// online-public.json over them.
+absl::Status MakeOnlineKeys(const std::string& dir, const std::string& fleet,
+                            FileSystem& fs, Clock& clock) {
+  std::string json = "{";
+  for (const char* name : kSigningKeys) {
+    const crypto::SigningKey key = crypto::SigningKey::Generate();
+    SHOAL_RETURN_IF_ERROR(
+        crypto::WriteSecretFile(fs, KeyPath(dir, name), key.seed()));
+    json +=
+        fmt::format("\n  \"{}\": \"{}\",", name, HexEncode(key.public_key()));
+  }
+  const crypto::BoxKey telemetry = crypto::BoxKey::Generate();
+  SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(fs, KeyPath(dir, "telemetry"),
+                                                telemetry.secret()));
+  json += fmt::format("\n  \"telemetry\": \"{}\"\n}}\n",
+                      HexEncode(telemetry.public_key()));
+  const absl::Time now = clock.WallNow();
+  crypto::CertificateRequest request;
+  request.common_name = "shoald";
+  request.names = {"localhost", "127.0.0.1"};
+  request.server = true;
+  // The same key is the plane's client certificate towards storage nodes.
+  request.client = true;
+  request.not_before = now - absl::Hours(24);
+  request.not_after = now + kCertificateLifetime;
+  // A CA of this one certificate, whose key is forgotten at once: a client
+  // pins the pair, and every TLS library takes it for a complete chain.
+  SHOAL_ASSIGN_OR_RETURN(
+      crypto::TlsKeyPair ca,
+      crypto::MakeCertificateAuthority("shoald " + fleet, request.not_before,
+                                       request.not_after));
+  SHOAL_ASSIGN_OR_RETURN(crypto::TlsKeyPair tls,
+                         crypto::IssueCertificate(ca, request));
+  tls.cert_pem += ca.cert_pem;
+  SHOAL_RETURN_IF_ERROR(
+      crypto::WriteSecretFile(fs, KeyPath(dir, "tls.key"), tls.key_pem));
+  SHOAL_RETURN_IF_ERROR(
+      fs.WriteAtomic(KeyPath(dir, "tls.crt"), tls.cert_pem, 0644));
+  SHOAL_RETURN_IF_ERROR(
+      fs.WriteAtomic(JoinPath(dir, "server.crt"), tls.cert_pem, 0644));
+  return fs.WriteAtomic(JoinPath(dir, "online-public.json"), json, 0644);
+}
+
 }  // namespace
 
 pairing::v1::NetworkAccess PlaneKeys::Access() const {
@@ -99,51 +143,33 @@ absl::Status InitPlane(const InitOptions& options, FileSystem& fs,
                      fmt::format("{} holds a management plane already", dir));
   }
   SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(JoinPath(dir, "keys"), 0700));
-  std::string json = "{";
-  for (const char* name : kSigningKeys) {
-    const crypto::SigningKey key = crypto::SigningKey::Generate();
-    SHOAL_RETURN_IF_ERROR(
-        crypto::WriteSecretFile(fs, KeyPath(dir, name), key.seed()));
-    json +=
-        fmt::format("\n  \"{}\": \"{}\",", name, HexEncode(key.public_key()));
-  }
-  const crypto::BoxKey telemetry = crypto::BoxKey::Generate();
-  SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(fs, KeyPath(dir, "telemetry"),
-                                                telemetry.secret()));
-  json += fmt::format("\n  \"telemetry\": \"{}\"\n}}\n",
-                      HexEncode(telemetry.public_key()));
+  SHOAL_RETURN_IF_ERROR(MakeOnlineKeys(dir, options.fleet, fs, clock));
   for (const char* name : {"network", "bootstrap", "place"}) {
     SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(
         fs, KeyPath(dir, name),
         crypto::SecretBytes::Random(crypto::kAeadKeySize)));
   }
-  const absl::Time now = clock.WallNow();
-  crypto::CertificateRequest request;
-  request.common_name = "shoald";
-  request.names = {"localhost", "127.0.0.1"};
-  request.server = true;
-  // The same key is the plane's client certificate towards storage nodes.
-  request.client = true;
-  request.not_before = now - absl::Hours(24);
-  request.not_after = now + kCertificateLifetime;
-  // A CA of this one certificate, whose key is forgotten at once: a client
-  // pins the pair, and every TLS library takes it for a complete chain.
-  SHOAL_ASSIGN_OR_RETURN(
-      crypto::TlsKeyPair ca,
-      crypto::MakeCertificateAuthority("shoald " + options.fleet,
-                                       request.not_before, request.not_after));
-  SHOAL_ASSIGN_OR_RETURN(crypto::TlsKeyPair tls,
-                         crypto::IssueCertificate(ca, request));
-  tls.cert_pem += ca.cert_pem;
-  SHOAL_RETURN_IF_ERROR(
-      crypto::WriteSecretFile(fs, KeyPath(dir, "tls.key"), tls.key_pem));
-  SHOAL_RETURN_IF_ERROR(
-      fs.WriteAtomic(KeyPath(dir, "tls.crt"), tls.cert_pem, 0644));
-  SHOAL_RETURN_IF_ERROR(
-      fs.WriteAtomic(JoinPath(dir, "server.crt"), tls.cert_pem, 0644));
-  SHOAL_RETURN_IF_ERROR(
-      fs.WriteAtomic(JoinPath(dir, "online-public.json"), json, 0644));
   return fs.WriteAtomic(config_path, ConfigText(options), 0644);
+}
+
+absl::Status RotatePlaneKeys(const std::string& dir, const std::string& fleet,
+                             FileSystem& fs, Clock& clock) {
+  if (!fs.Exists(JoinPath(dir, "shoald.toml"))) {
+    return FailedPrecondition("not_initialised",
+                              fmt::format("{} holds no management plane", dir));
+  }
+  const std::string old =
+      fmt::format("replaced-{}", absl::ToUnixSeconds(clock.WallNow()));
+  SHOAL_RETURN_IF_ERROR(
+      fs.MakeDirectories(JoinPath(JoinPath(dir, "keys"), old), 0700));
+  for (const char* name : {"director", "snapshot", "timestamp", "device_ca",
+                           "node_ca", "telemetry", "tls.key"}) {
+    SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes secret,
+                           crypto::ReadSecretFile(fs, KeyPath(dir, name)));
+    SHOAL_RETURN_IF_ERROR(
+        crypto::WriteSecretFile(fs, JoinPath(KeyPath(dir, old), name), secret));
+  }
+  return MakeOnlineKeys(dir, fleet, fs, clock);
 }
 
 absl::StatusOr<PlaneKeys> LoadPlaneKeys(const std::string& dir,

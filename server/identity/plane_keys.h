@@ -50,6 +50,16 @@ struct InitOptions {
 absl::Status InitPlane(const InitOptions& options, FileSystem& fs,
                        Clock& clock);
 
+// After a theft: new director, snapshot, timestamp, device_ca, node_ca,
+// telemetry and TLS keys in place of the old ones, which are kept under
+// DIR/keys/replaced-SECONDS, and a new online-public.json and server.crt.
+// Network, bootstrap and place key stay: devices could not be reached with
+// others. The new keys are worth something once shoal-sign has signed
+// metadata that names them. Interrupted, run it again. "not_initialised".
+absl::Status RotatePlaneKeys(const std::string& directory,
+                             const std::string& fleet, FileSystem& fs,
+                             Clock& clock);
+
 // DIR/keys. crypto::ReadSecretFile's errors.
 absl::StatusOr<PlaneKeys> LoadPlaneKeys(const std::string& directory,
                                         FileSystem& fs);

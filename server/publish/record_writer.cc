@@ -13,6 +13,15 @@ std::string PublicationKey(dht::RecordKind kind, std::string_view name) {
   return fmt::format("{}/{}", static_cast<int>(kind), name);
 }
 
+std::string RecordWriter::PlaceOf(dht::RecordKind kind,
+                                  std::string_view name) const {
+  // A grant that is renewed stands where the device looks anyway.
+  return places_.Place(kind == records::v1::RECORD_KIND_PAIR_GRANT
+                           ? records::v1::RECORD_KIND_ASSIGNMENT
+                           : kind,
+                       name);
+}
+
 RecordWriter::RecordWriter(const PlaneKeys& keys, std::string fleet_id)
     : keys_(keys),
       fleet_id_(std::move(fleet_id)),
@@ -53,7 +62,7 @@ absl::Status RecordWriter::Renew(Transaction& tx,
   const absl::Time now = tx.store().clock().WallNow();
   dht::RecordFields fields;
   fields.kind = static_cast<dht::RecordKind>(row.kind());
-  fields.place = places_.Place(fields.kind, row.name());
+  fields.place = PlaceOf(fields.kind, row.name());
   fields.version = row.version() + 1;
   fields.issued = now;
   fields.expires = now + absl::Seconds(row.lifetime());

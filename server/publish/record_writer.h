@@ -48,6 +48,7 @@ class RecordWriter {
   const std::string& fleet_id() const { return fleet_id_; }
 
  private:
+  std::string PlaceOf(dht::RecordKind kind, std::string_view name) const;
   absl::Status Enqueue(Transaction& tx, const std::string& record,
                        const std::string& publication,
                        absl::Time expires) const;

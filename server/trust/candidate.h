@@ -16,7 +16,7 @@
 #include "server/trust/memory_files.h"
 #include "server/trust/repository.h"
 #include "signing/metadata/metadata.h"
-#include "signing/verify/fetcher.h"
+#include "signing/verify/memory_fetcher.h"
 
 namespace shoal::server {
 
@@ -28,24 +28,6 @@ inline bool PastHalf(absl::Time expires, absl::Duration lifetime,
   return expires - now < lifetime / 2;
 }
 
-// Serves a candidate's files to the client code; both maps must outlive it.
-class MapFetcher final : public signing::Fetcher {
- public:
-  MapFetcher(const std::map<std::string, std::string>& files,
-             const std::map<std::string, std::string>& documents)
-      : files_(files), documents_(documents) {}
-
-  absl::StatusOr<std::string> FetchMetadata(std::string_view role,
-                                            std::optional<uint64_t> version,
-                                            uint64_t) override;
-  absl::StatusOr<std::string> FetchTarget(
-      const signing::TargetFile& target) override;
-
- private:
-  const std::map<std::string, std::string>& files_;
-  const std::map<std::string, std::string>& documents_;
-};
-
 struct TrustRepository::Candidate {
   std::map<std::string, std::string> files;
   std::map<std::string, std::string> documents;
@@ -55,6 +37,14 @@ struct TrustRepository::Candidate {
   std::shared_ptr<TrustView> view;
   Changed changed;
   std::vector<std::string> removed_documents;
+
+  // Serves `files` and `documents` to the client code; valid while they stay.
+  signing::MemoryFetcher Source() const {
+    signing::MemoryFetcher source;
+    source.AddMetadataFiles(files);
+    source.AddDocuments(documents);
+    return source;
+  }
 };
 
 }  // namespace shoal::server

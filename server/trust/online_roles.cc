@@ -17,6 +17,15 @@ absl::Time WholeSeconds(absl::Time time) {
   return absl::FromUnixSeconds(absl::ToUnixSeconds(time));
 }
 
+// A file that the plane's key did not sign is due, whatever its age: the keys
+// were rotated.
+bool SignedBy(const signing::SignedBytes& envelope,
+              const crypto::SigningKey& key) {
+  const std::string id = signing::MakeEd25519Key(key.public_key()).id;
+  return std::any_of(envelope.signatures.begin(), envelope.signatures.end(),
+                     [&](const auto& one) { return one.key_id == id; });
+}
+
 // One round of signing over a candidate's files, which it extends.
 class OnlineSigner {
  public:
@@ -131,7 +140,8 @@ absl::Status OnlineSigner::RenewTargets(const std::string& role,
   if (version > 0 && !edited) {
     SHOAL_ASSIGN_OR_RETURN(auto current,
                            signing::ParseTargets(*NewestBytes(role)));
-    if (!PastHalf(current.value.expires, kDirectorLifetime, now_)) {
+    if (!PastHalf(current.value.expires, kDirectorLifetime, now_) &&
+        SignedBy(current.envelope, keys_.director)) {
       return absl::OkStatus();
     }
     if (role != "director") desired.targets = current.value.targets;
@@ -189,7 +199,8 @@ absl::StatusOr<bool> OnlineSigner::SignSnapshot() {
     SHOAL_ASSIGN_OR_RETURN(auto current,
                            signing::ParseSnapshot(*NewestBytes("snapshot")));
     needed = current.value.meta.size() != roles.size() ||
-             PastHalf(current.value.expires, kSnapshotLifetime, now_);
+             PastHalf(current.value.expires, kSnapshotLifetime, now_) ||
+             !SignedBy(current.envelope, keys_.snapshot);
     for (const auto& [role, file] : roles) {
       const auto it = current.value.meta.find(role);
       needed |=
@@ -211,6 +222,7 @@ absl::Status OnlineSigner::SignTimestamp(bool needed, absl::Duration lifetime) {
   if (auto it = files_.find(kTimestampFile); it != files_.end()) {
     SHOAL_ASSIGN_OR_RETURN(auto current, signing::ParseTimestamp(it->second));
     version = current.value.version;
+    needed |= !SignedBy(current.envelope, keys_.timestamp);
   }
   if (!needed && version > 0) return absl::OkStatus();
   SHOAL_ASSIGN_OR_RETURN(

@@ -5,6 +5,7 @@
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
+#include "common/log.h"
 #include "server/store/state.pb.h"
 #include "server/trust/candidate.h"
 #include "server/trust/file_names.h"
@@ -62,8 +63,16 @@ absl::Status TrustRepository::Load() {
     stale = PastHalf(timestamp.value.expires, timestamp_lifetime_,
                      clock_.WallNow());
   }
-  SHOAL_RETURN_IF_ERROR(SignOnline(candidate, stale));
-  SHOAL_RETURN_IF_ERROR(Verify(candidate));
+  absl::Status usable = SignOnline(candidate, stale);
+  if (usable.ok()) usable = Verify(candidate);
+  if (const std::string reason = ReasonOf(usable);
+      reason == "wrong_director_key" || reason == "bad_signature") {
+    // This plane's keys were replaced and the offline roles in the store still
+    // name the old ones: the next import brings those that name these.
+    LogWarn("keys_not_in_force", {{"error", usable}});
+    return absl::OkStatus();
+  }
+  SHOAL_RETURN_IF_ERROR(usable);
   // Nothing to publish from here: the owner publishes all that is current.
   return Commit(candidate, nullptr);
 }
@@ -104,7 +113,7 @@ absl::StatusOr<signing::TargetFile> TrustRepository::FindTargetWith(
   RepositoryChange change;
   change.metadata = metadata;
   SHOAL_ASSIGN_OR_RETURN(Candidate candidate, Build(change, false));
-  MapFetcher fetcher(candidate.files, candidate.documents);
+  signing::MemoryFetcher fetcher = candidate.Source();
   SHOAL_ASSIGN_OR_RETURN(
       auto updater,
       signing::Updater::Open({.directory = kClientDirectory,

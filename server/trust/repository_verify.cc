@@ -9,32 +9,6 @@
 
 namespace shoal::server {
 
-absl::StatusOr<std::string> MapFetcher::FetchMetadata(
-    std::string_view role, std::optional<uint64_t> version, uint64_t) {
-  std::string name;
-  if (role == "timestamp") {
-    name = kTimestampFile;
-  } else {
-    name = MetadataFileName(role,
-                            version ? *version : NewestVersion(files_, role));
-  }
-  const auto it = files_.find(name);
-  if (it == files_.end()) {
-    return NotFound("metadata_missing", "there is no " + name);
-  }
-  return it->second;
-}
-
-absl::StatusOr<std::string> MapFetcher::FetchTarget(
-    const signing::TargetFile& target) {
-  const auto it = documents_.find(target.path);
-  if (it == documents_.end()) {
-    return NotFound("unknown_target",
-                    target.path + " is named by metadata but was not given");
-  }
-  return it->second;
-}
-
 absl::Status TrustRepository::Verify(Candidate& candidate) {
   candidate.client = std::make_shared<MemoryFiles>(*client_files_);
   candidate.view = std::make_shared<TrustView>();
@@ -48,7 +22,7 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
     }
     view.roots.push_back(it->second);
   }
-  MapFetcher fetcher(candidate.files, candidate.documents);
+  signing::MemoryFetcher fetcher = candidate.Source();
   SHOAL_ASSIGN_OR_RETURN(
       auto updater, signing::Updater::Open(
                         {.directory = kClientDirectory,

@@ -36,7 +36,8 @@ json CommonJson(const char* type, const SignedCommon& common) {
 json MetaJson(const MetaFile& file) {
   json result = {{"version", file.version}};
   if (file.length) result["length"] = *file.length;
-  if (file.sha256) result["hashes"] = {{"sha256", HexEncode(*file.sha256)}};
+  if (file.sha256) result["hashes"]["sha256"] = HexEncode(*file.sha256);
+  if (file.sha512) result["hashes"]["sha512"] = HexEncode(*file.sha512);
   return result;
 }
 
@@ -54,6 +55,21 @@ json DelegationJson(const DelegatedRole& role) {
     result["paths"] = role.paths;
   else
     result["path_hash_prefixes"] = role.path_hash_prefixes;
+  return result;
+}
+
+json DelegationsJson(const Delegations& delegations) {
+  json result = {{"keys", KeysJson(delegations.keys)}};
+  if (delegations.succinct) {
+    json& succinct = result["succinct_roles"];
+    succinct = RoleJson(delegations.succinct->keys);
+    succinct["bit_length"] = delegations.succinct->bit_length;
+    succinct["name_prefix"] = delegations.succinct->name_prefix;
+    return result;
+  }
+  result["roles"] = json::array();
+  for (const DelegatedRole& role : delegations.roles)
+    result["roles"].push_back(DelegationJson(role));
   return result;
 }
 
@@ -95,6 +111,8 @@ std::string FormatTargets(const Targets& targets) {
   for (const auto& [path, file] : targets.targets) {
     json entry = {{"length", file.length},
                   {"hashes", {{"sha256", HexEncode(file.sha256)}}}};
+    if (!file.sha512.empty())
+      entry["hashes"]["sha512"] = HexEncode(file.sha512);
     // Text that is no JSON becomes a string here, which the parser that every
     // signature goes through refuses.
     if (!file.custom.empty()) {
@@ -104,13 +122,8 @@ std::string FormatTargets(const Targets& targets) {
     }
     result["targets"][path] = std::move(entry);
   }
-  if (targets.delegations) {
-    json roles = json::array();
-    for (const DelegatedRole& role : targets.delegations->roles)
-      roles.push_back(DelegationJson(role));
-    result["delegations"] = {{"keys", KeysJson(targets.delegations->keys)},
-                             {"roles", std::move(roles)}};
-  }
+  if (targets.delegations)
+    result["delegations"] = DelegationsJson(*targets.delegations);
   if (targets.fleet_keys) {
     const FleetKeys& keys = *targets.fleet_keys;
     json object = {{"device_ca", HexList(keys.device_ca)},

@@ -15,6 +15,8 @@ using nlohmann::json;
 // Builds the value event by event, so that what is refused never takes shape.
 class StrictBuilder final : public nlohmann::json_sax<json> {
  public:
+  explicit StrictBuilder(JsonKeys keys) : keys_(keys) {}
+
   bool null() override { return Add(nullptr) != nullptr; }
   bool boolean(bool v) override { return Add(v) != nullptr; }
   bool number_integer(number_integer_t v) override {
@@ -39,8 +41,13 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
   bool end_object() override { return Close(); }
   bool end_array() override { return Close(); }
   bool key(string_t& v) override {
-    for (const char c : v)
-      if (c < 0x20 || c > 0x7e) return Refuse("a key that is not ASCII");
+    for (const char c : v) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x20 || byte == 0x7f)
+        return Refuse("a key with a control character");
+      if (byte > 0x7f && keys_ == JsonKeys::kAscii)
+        return Refuse("a key that is not ASCII");
+    }
     if (stack_.back()->contains(v))
       return Refuse(fmt::format("the key '{:.40}' twice", v));
     key_ = std::move(v);
@@ -59,8 +66,13 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
     problem_ = std::move(what);
     return false;
   }
+  // nullptr when there are too many values.
   template <typename T>
   json* Add(T&& value) {
+    if (++values_ > kMaxJsonValues) {
+      problem_ = fmt::format("more than {} values", kMaxJsonValues);
+      return nullptr;
+    }
     if (stack_.empty()) {
       root_ = std::forward<T>(value);
       return &root_;
@@ -77,7 +89,9 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
   bool Open(json container) {
     if (stack_.size() >= static_cast<size_t>(kMaxJsonDepth))
       return Refuse(fmt::format("nesting deeper than {}", kMaxJsonDepth));
-    stack_.push_back(Add(std::move(container)));
+    json* const added = Add(std::move(container));
+    if (added == nullptr) return false;
+    stack_.push_back(added);
     return true;
   }
   bool Close() {
@@ -85,6 +99,8 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
     return true;
   }
 
+  const JsonKeys keys_;
+  size_t values_ = 0;
   json root_;
   // Stable: a container's elements are only appended while it is on top, and
   // pointers below the top point into containers that do not grow meanwhile.
@@ -149,8 +165,8 @@ void Append(std::string& out, const json& value) {
 
 }  // namespace
 
-absl::StatusOr<json> ParseStrictJson(std::string_view text,
-                                     uint64_t max_bytes) {
+absl::StatusOr<json> ParseStrictJson(std::string_view text, uint64_t max_bytes,
+                                     JsonKeys keys) {
   if (text.size() > max_bytes)
     return ResourceExhausted(
         "metadata_too_large",
@@ -158,7 +174,7 @@ absl::StatusOr<json> ParseStrictJson(std::string_view text,
   // nlohmann skips a byte order mark; nothing else would.
   if (text.substr(0, 3) == "\xef\xbb\xbf")
     return InvalidArgument("bad_metadata", "JSON with a byte order mark");
-  StrictBuilder builder;
+  StrictBuilder builder(keys);
   try {
     if (!json::sax_parse(text, &builder))
       return InvalidArgument("bad_metadata", "JSON has " + builder.problem());

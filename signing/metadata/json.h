@@ -13,14 +13,20 @@
 namespace shoal::signing {
 
 inline constexpr int kMaxJsonDepth = 32;
+// Values in one document: 5 MB of "[[],[],…" would otherwise take 100 MB.
+inline constexpr size_t kMaxJsonValues = 250'000;
 inline constexpr int64_t kMaxJsonInteger = (int64_t{1} << 53) - 1;
 
+enum class JsonKeys { kAscii, kUtf8 };
+
 // Refused with "bad_metadata": duplicate keys, keys that are not printable
-// ASCII, floats, integers of 2^53 and beyond, nesting deeper than 32, invalid
-// UTF-8, NUL in a string, anything after the value. "metadata_too_large" when
+// ASCII (with kUtf8: that hold control characters), floats, integers of 2^53
+// and beyond, nesting deeper than 32, invalid UTF-8, NUL in a string, more than
+// kMaxJsonValues values, anything after the value. "metadata_too_large" when
 // `text` is longer than `max_bytes`.
-absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text,
-                                               uint64_t max_bytes);
+absl::StatusOr<nlohmann::json> ParseStrictJson(
+    std::string_view text, uint64_t max_bytes,
+    JsonKeys keys = JsonKeys::kAscii);
 
 // Canonical JSON as OLPC defines it and TUF signs it: keys sorted by bytes, no
 // blanks, in strings only '"' and '\' are escaped. `value` comes from

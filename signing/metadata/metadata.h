@@ -30,13 +30,29 @@ inline constexpr uint64_t kMaxTimestampBytes = 16'384;
 inline constexpr uint64_t kMaxSnapshotBytes = 2'000'000;
 inline constexpr uint64_t kMaxTargetsBytes = 5'000'000;
 uint64_t MaxMetadataBytes(std::string_view role);
+// And within one file, against costly but small ones; beyond: "bad_metadata".
+inline constexpr size_t kMaxSignatures = 64;
+inline constexpr size_t kMaxKeys = 4096;
+inline constexpr size_t kMaxKeysOfRole = 1024;
+inline constexpr size_t kMaxDelegatedRoles = 16'384;
+
+// How much of TUF a reader takes.
+enum class Dialect {
+  // A fleet's own documents: role names are identifiers (common/bytes.h), JSON
+  // keys printable ASCII, sha256 is always given.
+  kFleet,
+  // Whatever the specification allows: role names of up to 128 bytes of any
+  // text, any UTF-8 in keys, sha512 or no known digest instead of sha256.
+  kStock,
+};
 
 struct Key {
   std::string id;      // hex SHA-256 of the canonical key object: recomputed
   std::string type;    // "ed25519"
   std::string scheme;  // "ed25519"
   std::string public_key;  // 32 raw bytes for ed25519; else the text as given
-  // False for a type that this build can't verify; it counts for nothing.
+  // Whether it is a well-formed ed25519 key. What else counts, if anything, is
+  // for signing/verify/algorithms.h to say.
   bool supported = false;
 };
 
@@ -69,7 +85,10 @@ struct Root : SignedCommon {
 struct MetaFile {
   uint64_t version = 0;
   std::optional<uint64_t> length;
-  std::optional<std::string> sha256;  // 32 bytes
+  std::optional<std::string> sha256 = std::nullopt;  // 32 bytes
+  std::optional<std::string> sha512 = std::nullopt;  // 64 bytes
+  // It has "hashes", but none of a known algorithm: nothing can satisfy it.
+  bool unknown_hashes = false;
 };
 
 struct Timestamp : SignedCommon {
@@ -83,8 +102,9 @@ struct Snapshot : SignedCommon {
 struct TargetFile {
   std::string path;  // "fw/gateway/1.4.0/image"
   uint64_t length = 0;
-  std::string sha256;  // 32 bytes
-  std::string custom;  // JSON object text; "" when absent
+  std::string sha256;       // 32 bytes; "" only in Dialect::kStock
+  std::string custom;       // JSON object text; "" when absent
+  std::string sha512 = {};  // 64 bytes, or ""
 };
 
 struct DelegatedRole {
@@ -95,9 +115,19 @@ struct DelegatedRole {
   std::vector<std::string> path_hash_prefixes;  // hex; instead of paths
 };
 
+// TAP 15: 2^bit_length roles of one key set, NAME_PREFIX-HEX, each for the
+// paths whose SHA-256 begins with its number, all of them terminating.
+struct SuccinctRoles {
+  RoleKeys keys;
+  uint32_t bit_length = 0;  // 1 to 32
+  std::string name_prefix;
+};
+
 struct Delegations {
   std::map<std::string, Key> keys;
   std::vector<DelegatedRole> roles;  // in order of precedence
+  // Instead of roles.
+  std::optional<SuccinctRoles> succinct = std::nullopt;
 };
 
 // Public keys that targets.json names in the unknown field "shoal" of its
@@ -123,7 +153,9 @@ struct SignedBytes {
   std::vector<Signature> signatures;
 };
 
-// One parse each. `bytes` beyond the type's cap are refused unread.
+// One parse each. `bytes` beyond the type's cap are refused unread. A key
+// under a wrong id is left out (T11); a key or a signature of a form that
+// nobody here knows stays and counts for nothing.
 struct ParsedRoot {
   SignedBytes envelope;
   Root value;
@@ -144,6 +176,14 @@ absl::StatusOr<ParsedRoot> ParseRoot(std::string_view bytes);
 absl::StatusOr<ParsedTimestamp> ParseTimestamp(std::string_view bytes);
 absl::StatusOr<ParsedSnapshot> ParseSnapshot(std::string_view bytes);
 absl::StatusOr<ParsedTargets> ParseTargets(std::string_view bytes);
+// The four above are Dialect::kFleet.
+absl::StatusOr<ParsedRoot> ParseRootAs(Dialect dialect, std::string_view bytes);
+absl::StatusOr<ParsedTimestamp> ParseTimestampAs(Dialect dialect,
+                                                 std::string_view bytes);
+absl::StatusOr<ParsedSnapshot> ParseSnapshotAs(Dialect dialect,
+                                               std::string_view bytes);
+absl::StatusOr<ParsedTargets> ParseTargetsAs(Dialect dialect,
+                                             std::string_view bytes);
 
 // "2026-01-01T00:00:00Z"
 std::string FormatExpires(absl::Time time);
@@ -162,7 +202,17 @@ absl::StatusOr<std::string> CanonicalJson(std::string_view json,
 // Whether `role` may say anything about `path` (T09): one of its path
 // patterns or hash prefixes matches.
 bool DelegationMatches(const DelegatedRole& role, std::string_view path);
-// Shell-style: '*' and '?' within a path segment.
+// The delegated roles to ask for `path`, in their order; of succinct ones the
+// only bin.
+std::vector<DelegatedRole> RolesFor(const Delegations& delegations,
+                                    std::string_view path);
+// The bin `index` < 2^bit_length as a role of its own.
+DelegatedRole SuccinctBin(const SuccinctRoles& roles, uint32_t index);
+// The delegation of a role by its name; nullopt when there is none.
+std::optional<DelegatedRole> FindDelegation(const Delegations& delegations,
+                                            std::string_view name);
+// Shell-style, none of it ever matching '/': '*', '?', and sets, "[a-c]",
+// "[!a-c]"; a '[' that is not closed is itself.
 bool PathMatches(std::string_view pattern, std::string_view path);
 
 }  // namespace shoal::signing

@@ -1,63 +1,19 @@
 #include <fmt/format.h>
 
-#include <limits>
+#include <charconv>
 #include <set>
 
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/status.h"
 #include "signing/metadata/json.h"
 #include "signing/metadata/metadata.h"
+#include "signing/metadata/parse_parts.h"
 
 namespace shoal::signing {
 namespace {
 
+using namespace parse;  // NOLINT: this file is the parser
 using nlohmann::json;
-
-constexpr size_t kMaxSignatures = 64;
-constexpr uint32_t kMaxThreshold = 1024;
-
-absl::Status Bad(std::string_view what) {
-  return InvalidArgument("bad_metadata", what);
-}
-
-absl::StatusOr<const json*> Member(const json& object, const char* key,
-                                   json::value_t type) {
-  if (!object.is_object())
-    return Bad(fmt::format("no object around '{}'", key));
-  const auto it = object.find(key);
-  if (it == object.end() || it->type() != type)
-    return Bad(fmt::format("'{}' is missing or has the wrong type", key));
-  return &*it;
-}
-absl::StatusOr<const json*> Object(const json& object, const char* key) {
-  return Member(object, key, json::value_t::object);
-}
-absl::StatusOr<const json*> Array(const json& object, const char* key) {
-  return Member(object, key, json::value_t::array);
-}
-absl::StatusOr<std::string> String(const json& object, const char* key) {
-  SHOAL_ASSIGN_OR_RETURN(const json* value,
-                         Member(object, key, json::value_t::string));
-  return value->get<std::string>();
-}
-absl::StatusOr<uint64_t> Number(const json& object, const char* key,
-                                uint64_t min) {
-  SHOAL_ASSIGN_OR_RETURN(const json* value,
-                         Member(object, key, json::value_t::number_unsigned));
-  if (value->get<uint64_t>() < min)
-    return Bad(fmt::format("'{}' is below {}", key, min));
-  return value->get<uint64_t>();
-}
-
-absl::StatusOr<std::string> Hex(const json& value, size_t bytes,
-                                std::string_view what) {
-  if (value.is_string()) {
-    auto decoded = HexDecode(value.get_ref<const std::string&>());
-    if (decoded.ok() && decoded->size() == bytes) return decoded;
-  }
-  return Bad(fmt::format("{} is not {} bytes in hex", what, bytes));
-}
 
 absl::StatusOr<absl::Time> Expires(const json& object) {
   SHOAL_ASSIGN_OR_RETURN(const std::string text, String(object, "expires"));
@@ -70,72 +26,23 @@ absl::StatusOr<absl::Time> Expires(const json& object) {
   return time;
 }
 
-absl::StatusOr<Key> ParseKey(const json& object) {
-  Key key;
-  // The id covers the whole object, unknown fields included, and is computed
-  // here: what the file calls the key counts for nothing (T11).
-  key.id = HexEncode(crypto::Sha256Digest(Canonicalize(object)));
-  SHOAL_ASSIGN_OR_RETURN(key.type, String(object, "keytype"));
-  SHOAL_ASSIGN_OR_RETURN(key.scheme, String(object, "scheme"));
-  SHOAL_ASSIGN_OR_RETURN(const json* value, Object(object, "keyval"));
-  SHOAL_ASSIGN_OR_RETURN(key.public_key, String(*value, "public"));
-  if (key.type == "ed25519" && key.scheme == "ed25519") {
-    SHOAL_ASSIGN_OR_RETURN(
-        key.public_key, Hex((*value)["public"], 32, "an ed25519 public key"));
-    key.supported = true;
+// MAJOR.MINOR or MAJOR.MINOR.PATCH; another major may mean anything, other
+// minors are compatible by the specification's own rule.
+bool SpecVersionIsOurs(std::string_view text) {
+  if (!text.starts_with("1.")) return false;
+  text.remove_prefix(2);
+  for (int part = 0; part < 2; ++part) {
+    uint32_t number = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number);
+    const size_t length = static_cast<size_t>(end - text.data());
+    if (error != std::errc() || (length > 1 && text[0] == '0')) return false;
+    text.remove_prefix(length);
+    if (text.empty()) return true;
+    if (text[0] != '.') return false;
+    text.remove_prefix(1);
   }
-  return key;
-}
-
-// A key whose stated id is not its own is left out rather than renamed, so
-// that no role can name it under either.
-absl::StatusOr<std::map<std::string, Key>> ParseKeys(const json& object) {
-  SHOAL_ASSIGN_OR_RETURN(const json* keys, Object(object, "keys"));
-  std::map<std::string, Key> result;
-  for (const auto& [id, value] : keys->items()) {
-    SHOAL_ASSIGN_OR_RETURN(Key key, ParseKey(value));
-    if (key.id == id) result.emplace(id, std::move(key));
-  }
-  return result;
-}
-
-absl::StatusOr<RoleKeys> ParseRoleKeys(const json& object) {
-  RoleKeys role;
-  SHOAL_ASSIGN_OR_RETURN(const uint64_t threshold,
-                         Number(object, "threshold", 1));
-  if (threshold > kMaxThreshold) return Bad("'threshold' is absurd");
-  role.threshold = static_cast<uint32_t>(threshold);
-  SHOAL_ASSIGN_OR_RETURN(const json* ids, Array(object, "keyids"));
-  std::set<std::string> seen;
-  for (const json& id : *ids) {
-    if (!id.is_string()) return Bad("a key id is not a string");
-    if (!seen.insert(id.get<std::string>()).second)
-      return Bad("a role names a key id twice");
-    role.key_ids.push_back(id.get<std::string>());
-  }
-  return role;
-}
-
-// Hash algorithms other than sha256 are tolerated beside it, never instead.
-absl::StatusOr<std::optional<std::string>> ParseHashes(const json& object,
-                                                       bool required) {
-  const auto it = object.find("hashes");
-  if (it == object.end() && !required) return std::nullopt;
-  SHOAL_ASSIGN_OR_RETURN(const json* hashes, Object(object, "hashes"));
-  const auto sha256 = hashes->find("sha256");
-  if (sha256 == hashes->end()) return Bad("'hashes' lacks sha256");
-  SHOAL_ASSIGN_OR_RETURN(std::string digest, Hex(*sha256, 32, "a sha256"));
-  return digest;
-}
-
-absl::StatusOr<MetaFile> ParseMetaFile(const json& object) {
-  MetaFile file;
-  SHOAL_ASSIGN_OR_RETURN(file.version, Number(object, "version", 1));
-  if (object.contains("length")) {
-    SHOAL_ASSIGN_OR_RETURN(file.length, Number(object, "length", 1));
-  }
-  SHOAL_ASSIGN_OR_RETURN(file.sha256, ParseHashes(object, false));
-  return file;
+  return false;
 }
 
 absl::StatusOr<std::vector<std::string>> ParseHexKeys(const json& object,
@@ -162,57 +69,6 @@ absl::StatusOr<FleetKeys> ParseFleetKeys(const json& object) {
   return keys;
 }
 
-absl::StatusOr<std::vector<std::string>> Strings(const json& object,
-                                                 const char* key) {
-  SHOAL_ASSIGN_OR_RETURN(const json* array, Array(object, key));
-  std::vector<std::string> result;
-  for (const json& value : *array) {
-    if (!value.is_string())
-      return Bad(fmt::format("'{}' holds no strings", key));
-    result.push_back(value.get<std::string>());
-  }
-  return result;
-}
-
-absl::StatusOr<DelegatedRole> ParseDelegatedRole(const json& object) {
-  DelegatedRole role;
-  SHOAL_ASSIGN_OR_RETURN(role.name, String(object, "name"));
-  // A role's name becomes part of a file name (T34), and must not shadow a
-  // top-level role in the store.
-  if (!IsIdentifier(role.name, 128) || role.name == "root" ||
-      role.name == "timestamp" || role.name == "snapshot" ||
-      role.name == "targets")
-    return Bad("a delegated role has an unusable name");
-  SHOAL_ASSIGN_OR_RETURN(role.keys, ParseRoleKeys(object));
-  SHOAL_ASSIGN_OR_RETURN(const json* terminating,
-                         Member(object, "terminating", json::value_t::boolean));
-  role.terminating = terminating->get<bool>();
-  const bool paths = object.contains("paths");
-  if (paths == object.contains("path_hash_prefixes"))
-    return Bad("a delegation needs either paths or path_hash_prefixes");
-  if (paths) {
-    SHOAL_ASSIGN_OR_RETURN(role.paths, Strings(object, "paths"));
-  } else {
-    SHOAL_ASSIGN_OR_RETURN(role.path_hash_prefixes,
-                           Strings(object, "path_hash_prefixes"));
-  }
-  return role;
-}
-
-absl::StatusOr<Delegations> ParseDelegations(const json& object) {
-  Delegations delegations;
-  SHOAL_ASSIGN_OR_RETURN(delegations.keys, ParseKeys(object));
-  SHOAL_ASSIGN_OR_RETURN(const json* roles, Array(object, "roles"));
-  std::set<std::string> names;
-  for (const json& value : *roles) {
-    SHOAL_ASSIGN_OR_RETURN(DelegatedRole role, ParseDelegatedRole(value));
-    if (!names.insert(role.name).second)
-      return Bad("a role is delegated twice");
-    delegations.roles.push_back(std::move(role));
-  }
-  return delegations;
-}
-
 struct Envelope {
   SignedBytes bytes;
   json content;  // "signed"
@@ -220,19 +76,26 @@ struct Envelope {
 
 absl::StatusOr<Envelope> ParseEnvelope(std::string_view text,
                                        uint64_t max_bytes,
-                                       std::string_view type) {
-  SHOAL_ASSIGN_OR_RETURN(json file, ParseStrictJson(text, max_bytes));
+                                       std::string_view type, Dialect dialect) {
+  SHOAL_ASSIGN_OR_RETURN(
+      json file, ParseStrictJson(text, max_bytes,
+                                 dialect == Dialect::kFleet ? JsonKeys::kAscii
+                                                            : JsonKeys::kUtf8));
   Envelope envelope;
   SHOAL_ASSIGN_OR_RETURN(const json* signatures, Array(file, "signatures"));
   if (signatures->size() > kMaxSignatures) return Bad("too many signatures");
+  std::set<std::string> signers;
   for (const json& value : *signatures) {
     Signature signature;
     SHOAL_ASSIGN_OR_RETURN(signature.key_id, String(value, "keyid"));
     SHOAL_ASSIGN_OR_RETURN(const std::string hex, String(value, "sig"));
-    // An empty one is what stock tools write for "not signed yet".
-    auto bytes = HexDecode(hex);
-    if (!bytes.ok()) return Bad("a signature is not hex");
-    signature.bytes = *std::move(bytes);
+    // The specification forbids it, and it has no honest use (T11).
+    if (!signers.insert(signature.key_id).second)
+      return Bad("two signatures by one key id");
+    // "" is what stock tools write for "not signed yet"; a scheme that nobody
+    // here knows may have another form than hex.
+    if (auto bytes = HexDecode(hex); bytes.ok())
+      signature.bytes = *std::move(bytes);
     envelope.bytes.signatures.push_back(std::move(signature));
   }
   SHOAL_RETURN_IF_ERROR(Object(file, "signed"));
@@ -245,8 +108,8 @@ absl::StatusOr<Envelope> ParseEnvelope(std::string_view text,
                            envelope.bytes.type, type));
   SHOAL_ASSIGN_OR_RETURN(const std::string spec,
                          String(envelope.content, "spec_version"));
-  if (spec != "1.0" && spec.rfind("1.0.", 0) != 0)
-    return Bad(fmt::format("spec_version '{:.20}' is not 1.0.x", spec));
+  if (!SpecVersionIsOurs(spec))
+    return Bad(fmt::format("spec_version '{:.20}' is not 1.x", spec));
   return envelope;
 }
 
@@ -269,84 +132,102 @@ std::string FormatExpires(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
 }
 
-absl::StatusOr<ParsedRoot> ParseRoot(std::string_view bytes) {
+absl::StatusOr<ParsedRoot> ParseRootAs(Dialect dialect,
+                                       std::string_view bytes) {
   SHOAL_ASSIGN_OR_RETURN(Envelope envelope,
-                         ParseEnvelope(bytes, kMaxRootBytes, "root"));
+                         ParseEnvelope(bytes, kMaxRootBytes, "root", dialect));
   ParsedRoot parsed{std::move(envelope.bytes), {}};
   Root& root = parsed.value;
   const json& content = envelope.content;
   SHOAL_RETURN_IF_ERROR(ParseCommon(content, root));
-  SHOAL_ASSIGN_OR_RETURN(
-      const json* consistent,
-      Member(content, "consistent_snapshot", json::value_t::boolean));
-  root.consistent_snapshot = consistent->get<bool>();
-  SHOAL_ASSIGN_OR_RETURN(root.keys, ParseKeys(content));
+  // Repositories from before the field have files without versions.
+  root.consistent_snapshot = false;
+  if (content.contains("consistent_snapshot")) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const json* consistent,
+        Member(content, "consistent_snapshot", json::value_t::boolean));
+    root.consistent_snapshot = consistent->get<bool>();
+  }
+  SHOAL_ASSIGN_OR_RETURN(root.keys, Keys(content));
   SHOAL_ASSIGN_OR_RETURN(const json* roles, Object(content, "roles"));
   for (const char* name : {"root", "timestamp", "snapshot", "targets"}) {
     SHOAL_ASSIGN_OR_RETURN(const json* role, Object(*roles, name));
-    SHOAL_ASSIGN_OR_RETURN(root.roles[name], ParseRoleKeys(*role));
+    SHOAL_ASSIGN_OR_RETURN(root.roles[name], Role(*role));
   }
   return parsed;
 }
 
-absl::StatusOr<ParsedTimestamp> ParseTimestamp(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(Envelope envelope,
-                         ParseEnvelope(bytes, kMaxTimestampBytes, "timestamp"));
+absl::StatusOr<ParsedTimestamp> ParseTimestampAs(Dialect dialect,
+                                                 std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(
+      Envelope envelope,
+      ParseEnvelope(bytes, kMaxTimestampBytes, "timestamp", dialect));
   ParsedTimestamp parsed{std::move(envelope.bytes), {}};
   SHOAL_RETURN_IF_ERROR(ParseCommon(envelope.content, parsed.value));
   SHOAL_ASSIGN_OR_RETURN(const json* meta, Object(envelope.content, "meta"));
   SHOAL_ASSIGN_OR_RETURN(const json* file, Object(*meta, "snapshot.json"));
-  SHOAL_ASSIGN_OR_RETURN(parsed.value.snapshot, ParseMetaFile(*file));
+  SHOAL_ASSIGN_OR_RETURN(parsed.value.snapshot, File(*file, dialect));
   return parsed;
 }
 
-absl::StatusOr<ParsedSnapshot> ParseSnapshot(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(Envelope envelope,
-                         ParseEnvelope(bytes, kMaxSnapshotBytes, "snapshot"));
+absl::StatusOr<ParsedSnapshot> ParseSnapshotAs(Dialect dialect,
+                                               std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(
+      Envelope envelope,
+      ParseEnvelope(bytes, kMaxSnapshotBytes, "snapshot", dialect));
   ParsedSnapshot parsed{std::move(envelope.bytes), {}};
   SHOAL_RETURN_IF_ERROR(ParseCommon(envelope.content, parsed.value));
   SHOAL_ASSIGN_OR_RETURN(const json* meta, Object(envelope.content, "meta"));
   for (const auto& [name, value] : meta->items()) {
-    const size_t end = name.rfind(".json");
-    if (end == name.npos || end + 5 != name.size() ||
-        !IsIdentifier(name.substr(0, end), 128) || !value.is_object())
+    if (!name.ends_with(".json") || !value.is_object())
       return Bad("'meta' has an unusable entry");
-    SHOAL_ASSIGN_OR_RETURN(parsed.value.meta[name.substr(0, end)],
-                           ParseMetaFile(value));
+    const std::string role = name.substr(0, name.size() - 5);
+    // Some repositories list root too; it is fetched in its own way.
+    if (role == "root") continue;
+    if (role != "targets" && !UsableRoleName(role, dialect))
+      return Bad("'meta' has an unusable entry");
+    SHOAL_ASSIGN_OR_RETURN(parsed.value.meta[role], File(value, dialect));
   }
   return parsed;
 }
 
-absl::StatusOr<ParsedTargets> ParseTargets(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(Envelope envelope,
-                         ParseEnvelope(bytes, kMaxTargetsBytes, "targets"));
+absl::StatusOr<ParsedTargets> ParseTargetsAs(Dialect dialect,
+                                             std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(
+      Envelope envelope,
+      ParseEnvelope(bytes, kMaxTargetsBytes, "targets", dialect));
   ParsedTargets parsed{std::move(envelope.bytes), {}};
   Targets& targets = parsed.value;
   const json& content = envelope.content;
   SHOAL_RETURN_IF_ERROR(ParseCommon(content, targets));
   SHOAL_ASSIGN_OR_RETURN(const json* files, Object(content, "targets"));
   for (const auto& [path, value] : files->items()) {
-    TargetFile file;
-    file.path = path;
-    SHOAL_ASSIGN_OR_RETURN(file.length, Number(value, "length", 0));
-    SHOAL_ASSIGN_OR_RETURN(std::optional<std::string> sha256,
-                           ParseHashes(value, true));
-    file.sha256 = *std::move(sha256);
-    if (value.contains("custom")) {
-      SHOAL_ASSIGN_OR_RETURN(const json* custom, Object(value, "custom"));
-      file.custom = custom->dump();
-    }
+    SHOAL_ASSIGN_OR_RETURN(TargetFile file, Target(path, value, dialect));
     targets.targets.emplace(path, std::move(file));
   }
   if (content.contains("delegations")) {
     SHOAL_ASSIGN_OR_RETURN(const json* object, Object(content, "delegations"));
-    SHOAL_ASSIGN_OR_RETURN(targets.delegations, ParseDelegations(*object));
+    SHOAL_ASSIGN_OR_RETURN(targets.delegations,
+                           AllDelegations(*object, dialect));
   }
-  if (content.contains("shoal")) {
+  if (dialect == Dialect::kFleet && content.contains("shoal")) {
     SHOAL_ASSIGN_OR_RETURN(const json* object, Object(content, "shoal"));
     SHOAL_ASSIGN_OR_RETURN(targets.fleet_keys, ParseFleetKeys(*object));
   }
   return parsed;
+}
+
+absl::StatusOr<ParsedRoot> ParseRoot(std::string_view bytes) {
+  return ParseRootAs(Dialect::kFleet, bytes);
+}
+absl::StatusOr<ParsedTimestamp> ParseTimestamp(std::string_view bytes) {
+  return ParseTimestampAs(Dialect::kFleet, bytes);
+}
+absl::StatusOr<ParsedSnapshot> ParseSnapshot(std::string_view bytes) {
+  return ParseSnapshotAs(Dialect::kFleet, bytes);
+}
+absl::StatusOr<ParsedTargets> ParseTargets(std::string_view bytes) {
+  return ParseTargetsAs(Dialect::kFleet, bytes);
 }
 
 }  // namespace shoal::signing

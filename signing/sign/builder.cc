@@ -36,6 +36,33 @@ absl::StatusOr<std::string> Sign(const std::string& content, uint64_t max_bytes,
   return bytes;
 }
 
+absl::StatusOr<json> ParseSigned(std::string_view metadata) {
+  SHOAL_ASSIGN_OR_RETURN(json file,
+                         ParseStrictJson(metadata, kMaxTargetsBytes));
+  if (!file.is_object() || !file.contains("signed") ||
+      !file["signed"].is_object() || !file.contains("signatures") ||
+      !file["signatures"].is_array())
+    return InvalidArgument("bad_metadata", "not a signed metadata file");
+  return file;
+}
+
+// Entries without a key id are worth nothing and go.
+std::map<std::string, json> ById(const json& signatures) {
+  std::map<std::string, json> by_id;
+  for (const json& entry : signatures)
+    if (entry.is_object() && entry.contains("keyid") &&
+        entry["keyid"].is_string())
+      by_id.emplace(entry["keyid"].get<std::string>(), entry);
+  return by_id;
+}
+
+std::string WithSignatures(json file, std::map<std::string, json> signatures) {
+  json sorted = json::array();
+  for (auto& [id, entry] : signatures) sorted.push_back(std::move(entry));
+  file["signatures"] = std::move(sorted);
+  return file.dump();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> SignRoot(const Root& root, const Signers& signers) {
@@ -58,21 +85,21 @@ absl::StatusOr<std::string> SignTimestamp(const Timestamp& timestamp,
 
 absl::StatusOr<std::string> AddSignature(std::string_view metadata,
                                          const crypto::SigningKey& signer) {
-  SHOAL_ASSIGN_OR_RETURN(json file,
-                         ParseStrictJson(metadata, kMaxTargetsBytes));
-  if (!file.is_object() || !file.contains("signed") ||
-      !file["signed"].is_object() || !file.contains("signatures") ||
-      !file["signatures"].is_array())
-    return InvalidArgument("bad_metadata", "not a signed metadata file");
+  SHOAL_ASSIGN_OR_RETURN(json file, ParseSigned(metadata));
   json entry = SignatureJson(signer, Canonicalize(file["signed"]));
-  json kept = json::array();
-  for (const json& old : file["signatures"])
-    if (!old.is_object() || !old.contains("keyid") ||
-        old["keyid"] != entry["keyid"])
-      kept.push_back(old);
-  kept.push_back(std::move(entry));
-  file["signatures"] = std::move(kept);
-  return file.dump();
+  std::map<std::string, json> signatures = ById(file["signatures"]);
+  const std::string id = entry["keyid"];
+  signatures[id] = std::move(entry);
+  return WithSignatures(std::move(file), std::move(signatures));
+}
+
+absl::StatusOr<std::string> MergeSignatures(std::string_view metadata,
+                                            std::string_view other) {
+  SHOAL_ASSIGN_OR_RETURN(json file, ParseSigned(metadata));
+  SHOAL_ASSIGN_OR_RETURN(const json more, ParseSigned(other));
+  std::map<std::string, json> signatures = ById(file["signatures"]);
+  signatures.merge(ById(more["signatures"]));
+  return WithSignatures(std::move(file), std::move(signatures));
 }
 
 MetaFile PinOf(uint64_t version, std::string_view bytes) {

@@ -31,9 +31,15 @@ absl::StatusOr<std::string> SignTimestamp(const Timestamp& timestamp,
                                           const Signers& signers);
 
 // The same file with one more signature over the same content (M of N signers
-// who never meet). A signature by a key that has one already is replaced.
+// who never meet). A signature by a key that has one already is replaced. The
+// signatures are sorted by key id, so that the bytes don't depend on who signed
+// first.
 absl::StatusOr<std::string> AddSignature(std::string_view metadata,
                                          const crypto::SigningKey& signer);
+// `metadata` with the signatures of `other` by keys that it lacks. The caller
+// knows that both sign the same content.
+absl::StatusOr<std::string> MergeSignatures(std::string_view metadata,
+                                            std::string_view other);
 
 // The pin of a file that was just made: length and SHA-256 included.
 MetaFile PinOf(uint64_t version, std::string_view bytes);

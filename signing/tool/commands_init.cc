@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/files.h"
 #include "common/status.h"
 #include "signing/metadata/json.h"
+#include "signing/tool/change.h"
 #include "signing/tool/commands.h"
 
 namespace shoal::signing {
@@ -12,27 +14,23 @@ namespace {
 
 constexpr const char* kOnlineNames[] = {"director",  "snapshot", "timestamp",
                                         "device_ca", "node_ca",  "telemetry"};
-
-// Adds `public_key` to `keys` and returns its id.
-std::string AddKey(std::map<std::string, Key>& keys,
-                   std::string_view public_key) {
-  Key key = MakeEd25519Key(public_key);
-  std::string id = key.id;
-  keys.emplace(id, std::move(key));
-  return id;
-}
+constexpr size_t kMaxRoleKeys = 16;
 
 absl::StatusOr<std::map<std::string, std::string>> MakeOnlineKeys(
-    KeyStore& store) {
+    Workspace& work) {
   std::map<std::string, std::string> keys;
   for (const std::string name : kOnlineNames) {
-    if (name == "telemetry") {
-      SHOAL_ASSIGN_OR_RETURN(const crypto::BoxKey key, store.CreateBox(name));
-      keys[name] = key.public_key();
-    } else {
-      SHOAL_ASSIGN_OR_RETURN(const crypto::SigningKey key, store.Create(name));
-      keys[name] = key.public_key();
+    if (name != "telemetry") {
+      SHOAL_ASSIGN_OR_RETURN(keys[name], work.NewKey(name));
+      continue;
     }
+    if (work.options().dry_run) {
+      keys[name] = crypto::BoxKey::Generate().public_key();
+      continue;
+    }
+    SHOAL_ASSIGN_OR_RETURN(const crypto::BoxKey key,
+                           work.keys()->CreateBox(name));
+    keys[name] = key.public_key();
   }
   return keys;
 }
@@ -60,11 +58,58 @@ absl::StatusOr<std::map<std::string, std::string>> ReadOnlineKeys(
   return keys;
 }
 
+std::string AddKey(std::map<std::string, Key>& keys,
+                   std::string_view public_key) {
+  Key key = MakeEd25519Key(public_key);
+  std::string id = key.id;
+  keys.emplace(id, std::move(key));
+  return id;
+}
+
+absl::StatusOr<RoleKeys> ChooseKeys(Workspace& work, const std::string& name,
+                                    const KeyChoice& choice,
+                                    std::map<std::string, Key>& keys) {
+  const size_t count = choice.keys.empty()
+                           ? static_cast<size_t>(std::max(choice.new_keys, 0))
+                           : choice.keys.size();
+  if (choice.threshold < 1 || count > kMaxRoleKeys ||
+      count < static_cast<size_t>(choice.threshold))
+    return InvalidArgument(
+        "bad_threshold",
+        fmt::format("{}: a threshold of {} with {} keys; it is at least 1, at "
+                    "most the number of keys, and there are at most {}",
+                    name, choice.threshold, count, kMaxRoleKeys));
+  RoleKeys role;
+  role.threshold = static_cast<uint32_t>(choice.threshold);
+  for (size_t i = 0; i < count; ++i) {
+    std::string key;
+    if (choice.keys.empty()) {
+      SHOAL_ASSIGN_OR_RETURN(
+          key, work.NewKey(count == 1 && name != "root"
+                               ? name
+                               : fmt::format("{}-{}", name, i + 1)));
+    } else {
+      SHOAL_ASSIGN_OR_RETURN(key, work.tree().FindKey(choice.keys[i], keys));
+      if (!work.options().dry_run) {
+        // The file's name is the custodian's: keys/alice.pub.
+        std::string shown = choice.keys[i];
+        shown = shown.substr(shown.rfind('/') + 1);
+        if (shown.ends_with(".pub")) shown.resize(shown.size() - 4);
+        SHOAL_RETURN_IF_ERROR(work.tree().RememberKey(shown, key));
+      }
+    }
+    std::string id = AddKey(keys, key);
+    if (std::find(role.key_ids.begin(), role.key_ids.end(), id) !=
+        role.key_ids.end())
+      return InvalidArgument(
+          "bad_threshold",
+          fmt::format("{}: {} is named twice", name, work.tree().NameOf(key)));
+    role.key_ids.push_back(std::move(id));
+  }
+  return role;
+}
+
 absl::Status RunInit(const Options& options, const InitOptions& init) {
-  if (init.root_keys < 1 || init.root_keys > 16 || init.root_threshold < 1 ||
-      init.root_threshold > init.root_keys)
-    return InvalidArgument("bad_threshold",
-                           "1 <= --root-threshold <= --root-keys <= 16");
   // Read before any key is made, so that a bad file leaves nothing behind.
   std::map<std::string, std::string> online;
   if (!init.online.empty()) {
@@ -72,42 +117,30 @@ absl::Status RunInit(const Options& options, const InitOptions& init) {
   }
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
                          Workspace::Open(options, true));
-  SHOAL_ASSIGN_OR_RETURN(const uint64_t existing, work->NewestVersion("root"));
-  SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                         work->keys().List());
-  if (existing != 0 || !names.empty())
+  std::vector<std::string> names;
+  if (work->keys() != nullptr && init.root.keys.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(names, work->keys()->List());
+  }
+  if (!work->tree().in_force().empty() || !work->tree().drafts().empty() ||
+      !names.empty())
     return MakeError(absl::StatusCode::kAlreadyExists, "fleet_exists",
                      "the repository or the key directory is in use already");
 
   Root root;
-  root.version = 1;
-  root.expires = work->Expires();
-  RoleKeys& root_role = root.roles["root"];
-  root_role.threshold = static_cast<uint32_t>(init.root_threshold);
-  std::vector<crypto::SigningKey> root_signers;
-  for (int i = 1; i <= init.root_keys; ++i) {
-    SHOAL_ASSIGN_OR_RETURN(crypto::SigningKey key,
-                           work->keys().Create(fmt::format("root-{}", i)));
-    root_role.key_ids.push_back(AddKey(root.keys, key.public_key()));
-    root_signers.push_back(std::move(key));
-  }
-  SHOAL_ASSIGN_OR_RETURN(const crypto::SigningKey targets_key,
-                         work->keys().Create("targets"));
-  SHOAL_ASSIGN_OR_RETURN(const crypto::SigningKey policy_key,
-                         work->keys().Create("policy"));
-  if (online.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(online, MakeOnlineKeys(work->keys()));
-  }
-  root.roles["targets"].key_ids = {AddKey(root.keys, targets_key.public_key())};
-  root.roles["snapshot"].key_ids = {AddKey(root.keys, online["snapshot"])};
-  root.roles["timestamp"].key_ids = {AddKey(root.keys, online["timestamp"])};
-  SHOAL_ASSIGN_OR_RETURN(const std::string root_bytes,
-                         SignRoot(root, Pointers(root_signers)));
-
+  SHOAL_ASSIGN_OR_RETURN(root.roles["root"],
+                         ChooseKeys(*work, "root", init.root, root.keys));
+  SHOAL_ASSIGN_OR_RETURN(root.roles["targets"],
+                         ChooseKeys(*work, "targets", init.targets, root.keys));
   Targets targets;
   Delegations delegations;
   DelegatedRole policy{"policy", {}, true, {"policy/*"}, {}};
-  policy.keys.key_ids = {AddKey(delegations.keys, policy_key.public_key())};
+  SHOAL_ASSIGN_OR_RETURN(
+      policy.keys, ChooseKeys(*work, "policy", init.policy, delegations.keys));
+  if (online.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(online, MakeOnlineKeys(*work));
+  }
+  for (const char* name : {"snapshot", "timestamp"})
+    root.roles[name].key_ids = {AddKey(root.keys, online[name])};
   DelegatedRole director{"director", {}, false, {"director/*/*/*"}, {}};
   director.keys.key_ids = {AddKey(delegations.keys, online["director"])};
   delegations.roles = {std::move(policy), std::move(director)};
@@ -115,16 +148,16 @@ absl::Status RunInit(const Options& options, const InitOptions& init) {
   targets.fleet_keys = FleetKeys{
       {online["device_ca"]}, {online["node_ca"]}, online["telemetry"], {}};
 
-  SHOAL_RETURN_IF_ERROR(work->WriteVersion("root", 1, root_bytes));
-  SHOAL_RETURN_IF_ERROR(work->WriteTargets(targets));
-  SHOAL_RETURN_IF_ERROR(work->WriteDelegated(targets, "policy", {}));
+  Change change(*work);
+  SHOAL_RETURN_IF_ERROR(change.Propose(root));
+  SHOAL_RETURN_IF_ERROR(change.Propose("targets", targets));
+  SHOAL_RETURN_IF_ERROR(change.Propose("policy", {}));
   if (init.online.empty())
-    SHOAL_RETURN_IF_ERROR(work->WriteDelegated(targets, "director", {}));
-  fmt::print("fleet id: {}\n", HexEncode(crypto::Sha256Digest(root_bytes)));
-  fmt::print("keys: {} in {}; keep copies of the root keys in places apart\n",
-             names.size() + static_cast<size_t>(init.root_keys) + 2 +
-                 (init.online.empty() ? std::size(kOnlineNames) : 0),
-             options.keys);
+    SHOAL_RETURN_IF_ERROR(change.Propose("director", {}));
+  SHOAL_RETURN_IF_ERROR(change.Finish());
+  if (init.root.keys.empty() && !options.dry_run)
+    fmt::print("keys are in {}; keep copies of the root keys in places apart\n",
+               options.keys);
   return absl::OkStatus();
 }
 

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/status.h"
@@ -8,29 +10,24 @@
 namespace shoal::signing {
 namespace {
 
-// Adds the newest file of `role` and of all that it delegates to.
-absl::Status Collect(Workspace& work, const std::string& role,
-                     std::map<std::string, RoleFile>& roles) {
+// Adds the file of `role` and of all that it delegates to.
+absl::Status Collect(const RoleFiles& in_force, const std::string& role,
+                     RoleFiles& roles) {
   if (roles.contains(role)) return absl::OkStatus();
-  SHOAL_ASSIGN_OR_RETURN(const uint64_t version, work.NewestVersion(role));
-  if (version == 0)
+  const auto file = in_force.find(role);
+  if (file == in_force.end())
     return NotFound("no_such_role",
                     role + " is delegated to but has no metadata yet");
-  SHOAL_ASSIGN_OR_RETURN(std::string bytes, work.ReadMetadata(role, version));
-  SHOAL_ASSIGN_OR_RETURN(const ParsedTargets parsed, ParseTargets(bytes));
-  if (parsed.value.version != version)
-    return DataLoss("wrong_version",
-                    fmt::format("{}.{}.json holds version {}", version, role,
-                                parsed.value.version));
-  roles[role] = {version, std::move(bytes)};
+  SHOAL_ASSIGN_OR_RETURN(const ParsedTargets parsed,
+                         ParseTargets(file->second.bytes));
+  roles[role] = file->second;
   if (parsed.value.delegations)
     for (const DelegatedRole& child : parsed.value.delegations->roles)
-      SHOAL_RETURN_IF_ERROR(Collect(work, child.name, roles));
+      SHOAL_RETURN_IF_ERROR(Collect(in_force, child.name, roles));
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> NextTimestampVersion(Workspace& work) {
-  const std::string path = work.MetadataPath("timestamp.json");
+absl::StatusOr<uint64_t> NextTimestampVersion(const std::string& path) {
   if (!RealFileSystem().Exists(path)) return 1;
   SHOAL_ASSIGN_OR_RETURN(const std::string bytes,
                          RealFileSystem().Read(path, kMaxTimestampBytes));
@@ -38,43 +35,70 @@ absl::StatusOr<uint64_t> NextTimestampVersion(Workspace& work) {
   return old.value.version + 1;
 }
 
+absl::StatusOr<uint64_t> NextSnapshotVersion(const std::string& directory) {
+  SHOAL_ASSIGN_OR_RETURN(const auto names, RealFileSystem().List(directory));
+  uint64_t newest = 0;
+  for (const std::string& name : names) {
+    uint64_t version = 0;
+    const auto [end, error] =
+        std::from_chars(name.data(), name.data() + name.size(), version);
+    if (error == std::errc() && std::string_view(end) == ".snapshot.json")
+      newest = std::max(newest, version);
+  }
+  return newest + 1;
+}
+
 }  // namespace
 
 absl::Status RunPublish(const Options& options, const PublishOptions& publish) {
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
-                         Workspace::Open(options, false));
-  SHOAL_ASSIGN_OR_RETURN(const ParsedRoot root, work->NewestRoot());
-  SHOAL_ASSIGN_OR_RETURN(const std::vector<crypto::SigningKey> snapshot_signers,
-                         work->RequireSigners("snapshot", root.value.keys,
-                                              root.value.roles.at("snapshot")));
+                         Workspace::Open(options));
+  const RoleFiles& in_force = work->tree().in_force();
+  for (const auto& [role, why] : Failing(in_force, in_force))
+    return Annotate(why, role);
+  if (in_force.contains("director"))
+    SHOAL_RETURN_IF_ERROR(CheckRole(in_force, "director"));
+  const auto root_file = in_force.find("root");
+  if (root_file == in_force.end())
+    return NotFound("no_such_role", "no root is in force");
+  SHOAL_ASSIGN_OR_RETURN(const ParsedRoot root,
+                         ParseRoot(root_file->second.bytes));
+  const auto authority = [&](const char* role) {
+    return Authority{root.value.keys, root.value.roles.at(role)};
+  };
   SHOAL_ASSIGN_OR_RETURN(
-      const std::vector<crypto::SigningKey> timestamp_signers,
-      work->RequireSigners("timestamp", root.value.keys,
-                           root.value.roles.at("timestamp")));
-  std::map<std::string, RoleFile> roles;
-  SHOAL_RETURN_IF_ERROR(Collect(*work, "targets", roles));
-  SHOAL_ASSIGN_OR_RETURN(const uint64_t old_snapshot,
-                         work->NewestVersion("snapshot"));
+      const Signers snapshot_signers,
+      work->RequireSigners("snapshot", authority("snapshot")));
+  SHOAL_ASSIGN_OR_RETURN(
+      const Signers timestamp_signers,
+      work->RequireSigners("timestamp", authority("timestamp")));
+  RoleFiles roles;
+  SHOAL_RETURN_IF_ERROR(Collect(in_force, "targets", roles));
+  const std::string directory = JoinPath(work->repository(), "metadata");
+  const std::string timestamp_path = JoinPath(directory, "timestamp.json");
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t version,
+                         NextSnapshotVersion(directory));
   SHOAL_ASSIGN_OR_RETURN(const uint64_t timestamp_version,
-                         NextTimestampVersion(*work));
+                         NextTimestampVersion(timestamp_path));
   // No client expects a snapshot to outlive its timestamp; the same lifetime
   // keeps a stale pair from being mixed with a fresh one.
   const absl::Time expires = absl::FromUnixSeconds(absl::ToUnixSeconds(
       SystemClock().WallNow() + absl::Hours(24 * publish.timestamp_days)));
-  SHOAL_ASSIGN_OR_RETURN(const std::string snapshot,
-                         BuildSnapshot(old_snapshot + 1, expires, roles,
-                                       Pointers(snapshot_signers)));
   SHOAL_ASSIGN_OR_RETURN(
-      const std::string timestamp,
-      BuildTimestamp(timestamp_version, expires, old_snapshot + 1, snapshot,
-                     Pointers(timestamp_signers)));
-  SHOAL_RETURN_IF_ERROR(
-      work->WriteVersion("snapshot", old_snapshot + 1, snapshot));
-  SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(
-      work->MetadataPath("timestamp.json"), timestamp));
-  fmt::print("timestamp {}, snapshot {}, {} roles; valid until {}\n",
-             timestamp_version, old_snapshot + 1, roles.size(),
-             FormatExpires(expires));
+      const std::string snapshot,
+      BuildSnapshot(version, expires, roles, snapshot_signers));
+  SHOAL_ASSIGN_OR_RETURN(const std::string timestamp,
+                         BuildTimestamp(timestamp_version, expires, version,
+                                        snapshot, timestamp_signers));
+  if (!options.dry_run) {
+    SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(
+        work->tree().MetadataPath("snapshot", version), snapshot));
+    SHOAL_RETURN_IF_ERROR(
+        RealFileSystem().WriteAtomic(timestamp_path, timestamp));
+  }
+  fmt::print("{}timestamp {}, snapshot {}, {} roles; valid until {}\n",
+             options.dry_run ? "dry run: " : "", timestamp_version, version,
+             roles.size(), FormatExpires(expires));
   return absl::OkStatus();
 }
 

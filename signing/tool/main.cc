@@ -2,7 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
+#include <string>
+#include <vector>
 
+#include "common/command_line.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "signing/tool/commands.h"
@@ -10,10 +13,16 @@
 namespace shoal::signing {
 namespace {
 
-void AddRepository(CLI::App* app, Options& options) {
-  app->add_option("--keys", options.keys, "Directory of encrypted key files")
-      ->required();
+void AddTree(CLI::App* app, Options& options) {
   app->add_option("--repo", options.repository, "Repository tree")->required();
+  app->add_flag("--dry-run", options.dry_run,
+                "Show what would be signed and written; write nothing");
+}
+
+void AddKeys(CLI::App* app, Options& options) {
+  app->add_option("--keys", options.keys,
+                  "Directory of encrypted key files; without it no signature "
+                  "is made here");
   app->add_option("--passphrase-file", options.passphrase_file,
                   "File whose first line is the passphrase (default: ask)");
   app->add_option("--kdf", options.kdf,
@@ -21,9 +30,28 @@ void AddRepository(CLI::App* app, Options& options) {
                   "(256 MiB) or interactive (64 MiB, for trials)")
       ->check(CLI::IsMember({"moderate", "interactive"}))
       ->capture_default_str();
+}
+
+void AddRepository(CLI::App* app, Options& options) {
+  AddTree(app, options);
+  AddKeys(app, options);
   app->add_option("--expires-days", options.expires_days,
-                  "Lifetime of what is signed now")
+                  "Lifetime of what is proposed now")
       ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
+}
+
+// --PREFIX-key, --PREFIX-keys (--new-keys without a prefix),
+// --PREFIX-threshold.
+void AddChoice(CLI::App* app, const std::string& prefix, KeyChoice& choice) {
+  const std::string dashed = prefix.empty() ? "--" : "--" + prefix + "-";
+  app->add_option(dashed + "key", choice.keys,
+                  "Public key of a custodian (.pub file); may be repeated");
+  app->add_option(prefix.empty() ? "--new-keys" : dashed + "keys",
+                  choice.new_keys, "Without public keys: how many to make here")
+      ->capture_default_str();
+  app->add_option(dashed + "threshold", choice.threshold,
+                  "How many of them must sign")
       ->capture_default_str();
 }
 
@@ -34,31 +62,50 @@ int Main(int argc, char** argv) {
   Options options;
   std::function<absl::Status()> run;
 
+  std::vector<std::string> names;
+  CLI::App* command = nullptr;
+  CLI::App* group = app.add_subcommand("key", "Keys of a custodian");
+  group->require_subcommand(1);
+  command = group->add_subcommand(
+      "create", "Makes NAME.key (secret, encrypted) and NAME.pub (to hand in)");
+  AddKeys(command, options);
+  command->add_option("name", names, "Name, such as alice-root")->required();
+  command->footer("Example:\n  shoal-sign key create alice-root --keys STICK");
+  command->callback(
+      [&] { run = [&] { return RunKeyCreate(options, names); }; });
+
   InitOptions init;
-  CLI::App* command = app.add_subcommand(
-      "init", "Makes a fleet: root, targets and policy keys, first metadata");
+  command = app.add_subcommand(
+      "init", "Makes a fleet: root, targets and policy, first metadata");
   AddRepository(command, options);
   command->add_option("--online", init.online,
-                      "The plane's public keys (shoald print-keys); without "
+                      "The plane's public keys (online-public.json); without "
                       "it, these keys are made here too");
-  command->add_option("--root-keys", init.root_keys)->capture_default_str();
-  command->add_option("--root-threshold", init.root_threshold)
-      ->capture_default_str();
+  AddChoice(command, "root", init.root);
+  AddChoice(command, "targets", init.targets);
+  AddChoice(command, "policy", init.policy);
   command->footer(
-      "Example:\n  shoal-sign init --keys /media/keys --repo repo "
-      "--online plane-keys.json");
+      "Examples:\n  shoal-sign init --keys /media/keys --repo repo "
+      "--online online-public.json\n"
+      "  shoal-sign init --repo repo --online online-public.json --root-key "
+      "a.pub --root-key b.pub --root-key c.pub --root-threshold 2 "
+      "--targets-key a.pub --policy-key b.pub");
   command->callback([&] { run = [&] { return RunInit(options, init); }; });
 
   std::string type;
-  CLI::App* group = app.add_subcommand("device-type", "Device types");
+  KeyChoice firmware;
+  group = app.add_subcommand("device-type", "Device types");
   group->require_subcommand(1);
-  command = group->add_subcommand("add", "Makes the role fw-TYPE and its key");
+  command = group->add_subcommand("add", "Makes the role fw-TYPE");
   AddRepository(command, options);
+  AddChoice(command, "", firmware);
   command->add_option("type", type, "Device type")->required();
   command->footer(
-      "Example:\n  shoal-sign device-type add gateway --keys K --repo R");
+      "Examples:\n  shoal-sign device-type add gateway --keys K --repo R\n"
+      "  shoal-sign device-type add gateway --key dora.pub --key eli.pub "
+      "--key fay.pub --threshold 2 --repo R");
   command->callback(
-      [&] { run = [&] { return RunDeviceTypeAdd(options, type); }; });
+      [&] { run = [&] { return RunDeviceTypeAdd(options, type, firmware); }; });
 
   ImageOptions image;
   group = app.add_subcommand("image", "Firmware images");
@@ -107,38 +154,83 @@ int Main(int argc, char** argv) {
   command->callback(
       [&] { run = [&] { return RunPublish(options, publish); }; });
 
-  std::string role;
-  std::string online;
-  group = app.add_subcommand("root", "Root keys and rotation");
-  group->require_subcommand(1);
-  command = group->add_subcommand(
-      "add-signature", "Signs the newest root with the root keys at hand");
+  RotateOptions rotate;
+  command = app.add_subcommand(
+      "rotate",
+      "Other keys for a role: root, targets, snapshot, timestamp, policy, "
+      "director, fw-TYPE; device_ca, node_ca, telemetry, time; or online (all "
+      "of the plane's)");
   AddRepository(command, options);
-  command->footer(
-      "Example:\n  shoal-sign root add-signature --keys K2 --repo R");
-  command->callback(
-      [&] { run = [&] { return RunRootAddSignature(options); }; });
-  command = group->add_subcommand(
-      "rotate-key",
-      "Replaces the key of ROLE: root-1, targets, snapshot, timestamp, policy, "
-      "director, fw-TYPE, device_ca, node_ca or telemetry");
-  AddRepository(command, options);
-  command->add_option("role", role)->required();
-  command->add_option("--online", online,
+  command->add_option("role", rotate.role)->required();
+  command->add_option("--add", rotate.add,
+                      "A .pub file, a name under REPO/keys, or hex");
+  command->add_option("--remove", rotate.remove,
+                      "The same; a role's only key is replaced without it");
+  command->add_option("--new", rotate.new_keys, "Keys to make in --keys");
+  command->add_option("--threshold", rotate.threshold,
+                      "How many must sign from now on");
+  command->add_option("--online", rotate.online,
                       "Take the new key from the plane's public keys");
   command->footer(
-      "Example:\n  shoal-sign root rotate-key timestamp --online "
-      "plane-keys.json --keys K --repo R");
+      "Examples:\n"
+      "  shoal-sign rotate root --remove carol-root --add dan-root.pub --repo "
+      "R --keys K\n"
+      "  shoal-sign rotate online --online online-public.json --repo R --keys "
+      "K");
+  command->callback([&] { run = [&] { return RunRotate(options, rotate); }; });
+
+  std::vector<std::string> roles;
+  int within_days = 0;
+  command = app.add_subcommand(
+      "renew", "Proposes roles again with the same content and a new expiry");
+  AddRepository(command, options);
+  command->add_option("role", roles, "root, targets, policy or fw-TYPE");
+  command->add_option("--within-days", within_days,
+                      "Every role that expires until then");
+  command->footer(
+      "Examples:\n  shoal-sign renew fw-gateway --keys K --repo R\n"
+      "  shoal-sign renew --within-days 60 --repo R");
   command->callback(
-      [&] { run = [&] { return RunRootRotateKey(options, role, online); }; });
+      [&] { run = [&] { return RunRenew(options, roles, within_days); }; });
 
   command = app.add_subcommand(
-      "renew", "Signs a role again with the same content and a new expiry");
-  AddRepository(command, options);
-  command->add_option("role", role, "root, targets, policy or fw-TYPE")
-      ->required();
-  command->footer("Example:\n  shoal-sign renew fw-gateway --keys K --repo R");
-  command->callback([&] { run = [&] { return RunRenew(options, role); }; });
+      "sign", "Shows what waits for signatures, asks, and signs it");
+  AddTree(command, options);
+  AddKeys(command, options);
+  command->add_flag("--yes", options.yes, "Don't ask");
+  command->add_option("role", roles, "Default: all that waits");
+  command->footer("Example:\n  shoal-sign sign --repo R --keys STICK");
+  command->callback([&] { run = [&] { return RunSign(options, roles); }; });
+
+  std::string other;
+  command = app.add_subcommand(
+      "merge", "Takes drafts and signatures from another copy of the tree");
+  AddTree(command, options);
+  command->add_option("other", other, "That copy")->required();
+  command->footer("Example:\n  shoal-sign merge /media/stick/repo --repo R");
+  command->callback([&] { run = [&] { return RunMerge(options, other); }; });
+
+  std::string role;
+  command = app.add_subcommand("drop", "Gives up a draft");
+  AddTree(command, options);
+  command->add_option("role", role)->required();
+  command->callback([&] { run = [&] { return RunDrop(options, role); }; });
+
+  command = app.add_subcommand(
+      "status", "What is in force, until when, and what waits for whom");
+  AddTree(command, options);
+  command->callback([&] { run = [&] { return RunStatus(options); }; });
+
+  std::vector<std::string> compared;
+  command = app.add_subcommand(
+      "diff", "A draft against what is in force, or two metadata files");
+  AddTree(command, options);
+  command->add_option("what", compared, "ROLE, or FILE FILE")
+      ->required()
+      ->expected(1, 2);
+  command->footer("Example:\n  shoal-sign diff fw-gateway --repo R");
+  command->callback(
+      [&] { run = [&] { return RunDifference(options, compared); }; });
 
   std::string file;
   command = app.add_subcommand("inspect", "Prints a metadata file");
@@ -164,8 +256,9 @@ int Main(int argc, char** argv) {
       "  shoal-sign image add --type gateway --version 1.0.0 --counter 1 "
       "image.bin --keys K --repo R\n"
       "  shoal-sign publish --keys K --repo R\n"
-      "  shoal-sign verify R");
-  CLI11_PARSE(app, argc, argv);
+      "  shoal-sign verify R\n"
+      "Several custodians: docs/operations/ceremony.md");
+  if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
   const absl::Status status = run();
   if (status.ok()) return 0;
   fprintf(stderr, "shoal-sign: %s (%s)\n",

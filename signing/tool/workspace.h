@@ -1,8 +1,8 @@
-// A repository tree and the keys at hand: what every command works on.
+// A repository tree and the secret keys at hand: what every command works on.
 #ifndef SHOAL_SIGNING_TOOL_WORKSPACE_H_
 #define SHOAL_SIGNING_TOOL_WORKSPACE_H_
 
-#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,67 +14,69 @@
 #include "signing/metadata/metadata.h"
 #include "signing/sign/builder.h"
 #include "signing/sign/key_store.h"
+#include "signing/tool/tree.h"
 
 namespace shoal::signing {
 
 struct Options {
-  std::string keys;        // --keys
+  std::string keys;        // --keys; empty: no secret key at hand
   std::string repository;  // --repo
   std::string passphrase_file;
   std::string kdf = "moderate";
-  int expires_days = 365;  // of what this command signs
+  int expires_days = 365;  // of what this command proposes
+  bool dry_run = false;    // show it, write nothing
+  bool yes = false;        // don't ask
 };
 
+// One thread.
 class Workspace {
  public:
-  // `new_keys`: ask for the passphrase twice.
+  // Asks for the passphrase when there are keys; twice with `new_keys`.
   static absl::StatusOr<std::unique_ptr<Workspace>> Open(const Options& options,
-                                                         bool new_keys);
+                                                         bool new_keys = false);
 
-  KeyStore& keys() { return *keys_; }
-  const std::string& repository() const { return repository_; }
+  const Options& options() const { return options_; }
+  Tree& tree() { return tree_; }
+  const std::string& repository() const { return options_.repository; }
+  // Null without --keys.
+  KeyStore* keys() { return keys_.get(); }
   absl::Time Expires() const { return expires_; }
 
-  // The newest N of metadata/N.ROLE.json; 0: none.
-  absl::StatusOr<uint64_t> NewestVersion(std::string_view role);
-  absl::StatusOr<std::string> ReadMetadata(std::string_view role,
-                                           uint64_t version);
-  absl::StatusOr<ParsedRoot> NewestRoot();
-  // kNotFound "no_such_role".
-  absl::StatusOr<ParsedTargets> NewestTargets(std::string_view role);
+  // The newest content of a role: its draft's, else what is in force.
+  // "no_such_role".
+  absl::StatusOr<Root> NewestRoot();
+  absl::StatusOr<Targets> NewestTargets(const std::string& role);
 
-  // Every key of `role` whose secret is at hand, at most `threshold`.
-  absl::StatusOr<std::vector<crypto::SigningKey>> LoadSigners(
-      const std::map<std::string, Key>& keys, const RoleKeys& role);
-  // The same, but "not_enough_keys" below the threshold.
-  absl::StatusOr<std::vector<crypto::SigningKey>> RequireSigners(
-      std::string_view role_name, const std::map<std::string, Key>& keys,
-      const RoleKeys& role);
+  // A new ed25519 key under the first free name of NAME, NAME-2, …; known to
+  // the tree by that name from then on. With --dry-run a key that nobody
+  // keeps. "no_keys" without --keys.
+  absl::StatusOr<std::string> NewKey(const std::string& name);
 
-  // Signs the next version of targets.json / of a role that targets.json
-  // delegates to, and writes it.
-  absl::Status WriteTargets(Targets targets);
-  absl::Status WriteDelegated(const Targets& top, std::string_view role,
-                              Targets targets);
-  // metadata/N.ROLE.json; "version_exists" rather than replacing one.
-  absl::Status WriteVersion(std::string_view role, uint64_t version,
-                            std::string_view bytes);
-  std::string MetadataPath(std::string_view name) const;
+  // `bytes` with a signature by every key at hand that `authority` names.
+  absl::StatusOr<std::string> SignWithKeysAtHand(std::string bytes,
+                                                 const Authority& authority);
+  // At least the threshold of `authority`, from the keys at hand.
+  // "not_enough_keys".
+  absl::StatusOr<Signers> RequireSigners(std::string_view role,
+                                         const Authority& authority);
 
  private:
-  Workspace(std::string repository, std::unique_ptr<KeyStore> keys,
+  Workspace(Options options, Tree tree, std::unique_ptr<KeyStore> keys,
             absl::Time expires)
-      : repository_(std::move(repository)),
+      : options_(std::move(options)),
+        tree_(std::move(tree)),
         keys_(std::move(keys)),
         expires_(expires) {}
-  std::string repository_;
+  // Null: not at hand.
+  absl::StatusOr<const crypto::SigningKey*> Load(std::string_view public_key);
+  absl::StatusOr<Signers> AtHand(const Authority& authority);
+
+  const Options options_;
+  Tree tree_;
   std::unique_ptr<KeyStore> keys_;
+  std::map<std::string, std::unique_ptr<crypto::SigningKey>> loaded_;
   absl::Time expires_;
 };
-
-Signers Pointers(const std::vector<crypto::SigningKey>& keys);
-// The delegation of that name in `top`; null when there is none.
-DelegatedRole* FindDelegation(Targets& top, std::string_view role);
 
 }  // namespace shoal::signing
 

@@ -2,10 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/bytes.h"
 #include "common/status.h"
 
 namespace shoal::signing {
+namespace {
+
+bool UsableSegment(std::string_view segment) {
+  return !segment.empty() && segment != "." && segment != ".." &&
+         std::none_of(segment.begin(), segment.end(), [](char c) {
+           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+         });
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> TargetFilePath(const TargetFile& target) {
   std::string directory;
@@ -13,16 +25,37 @@ absl::StatusOr<std::string> TargetFilePath(const TargetFile& target) {
   for (;;) {
     const size_t slash = rest.find('/');
     const std::string_view segment = rest.substr(0, slash);
-    if (!IsIdentifier(segment, 128))
+    if (!UsableSegment(segment))
       return InvalidArgument(
           "bad_target_path",
-          fmt::format("'{:.80}' is not made of identifiers", target.path));
+          fmt::format("'{:.80}' is no path inside a tree", target.path));
     if (slash == rest.npos)
-      return fmt::format("targets/{}{}.{}", directory, HexEncode(target.sha256),
-                         segment);
+      return fmt::format(
+          "targets/{}{}.{}", directory,
+          HexEncode(target.sha256.empty() ? target.sha512 : target.sha256),
+          segment);
     directory.append(segment).push_back('/');
     rest.remove_prefix(slash + 1);
   }
+}
+
+std::string PercentEncode(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+        (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~')
+      out.push_back(c);
+    else
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+std::string MetadataFileName(std::string_view role,
+                             std::optional<uint64_t> version) {
+  const std::string name = PercentEncode(role);
+  return version ? fmt::format("{}.{}.json", *version, name)
+                 : fmt::format("{}.json", name);
 }
 
 DirectoryFetcher::DirectoryFetcher(FileSystem& fs, std::string repository)
@@ -31,11 +64,8 @@ DirectoryFetcher::DirectoryFetcher(FileSystem& fs, std::string repository)
 absl::StatusOr<std::string> DirectoryFetcher::FetchMetadata(
     std::string_view role, std::optional<uint64_t> version,
     uint64_t max_bytes) {
-  if (!IsIdentifier(role, 128))
-    return InvalidArgument("bad_name", "a role's name is an identifier");
-  const std::string name = version ? fmt::format("{}.{}.json", *version, role)
-                                   : fmt::format("{}.json", role);
-  const std::string path = JoinPath(JoinPath(repository_, "metadata"), name);
+  const std::string path = JoinPath(JoinPath(repository_, "metadata"),
+                                    MetadataFileName(role, version));
   if (!fs_.Exists(path))
     return NotFound("metadata_missing", path + " does not exist");
   return fs_.Read(path, max_bytes);

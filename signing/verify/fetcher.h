@@ -33,9 +33,18 @@ class Fetcher {
   virtual absl::StatusOr<std::string> FetchTarget(const TargetFile& target) = 0;
 };
 
+// Everything but letters, digits, '-', '.', '_' and '~' as %XX (RFC 3986), so
+// that a role of any name is one file and one segment of a URL.
+std::string PercentEncode(std::string_view text);
+
+// "3.targets.json", "timestamp.json": a file's name in a repository's tree, the
+// role percent-encoded.
+std::string MetadataFileName(std::string_view role,
+                             std::optional<uint64_t> version);
+
 // A repository tree on disk (USB stick, export, origin's directory):
 //   metadata/timestamp.json, metadata/N.ROLE.json,
-//   targets/DIRECTORY/HEXSHA256.NAME for the target DIRECTORY/NAME.
+//   targets/DIRECTORY/HEXDIGEST.NAME for the target DIRECTORY/NAME.
 class DirectoryFetcher final : public Fetcher {
  public:
   // `fs` outlives it.
@@ -51,8 +60,9 @@ class DirectoryFetcher final : public Fetcher {
 };
 
 // "targets/fw/t/1/HEX.image": where a consistent-snapshot repository keeps a
-// target. kInvalidArgument "bad_target_path" for anything that could leave
-// the tree (T34).
+// target; HEX is its sha256, or its sha512 when it has no other digest.
+// kInvalidArgument "bad_target_path" for anything that could leave the tree
+// (T34): an empty segment, "." and "..", control characters.
 absl::StatusOr<std::string> TargetFilePath(const TargetFile& target);
 
 }  // namespace shoal::signing

@@ -2,20 +2,38 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "common/crypto/hash.h"
+#include "common/crypto/sha512.h"
 #include "common/status.h"
-#include "signing/verify/updater.h"
 
 namespace shoal::signing {
 namespace {
 
-// Whether role `name` has other keys than before: then its old state, which a
-// stolen key may have driven up, is forgotten (T04).
-bool KeysChanged(const Root& before, const Root& after,
-                 const std::string& name) {
-  const RoleKeys& a = before.roles.at(name);
-  const RoleKeys& b = after.roles.at(name);
-  return a.key_ids != b.key_ids || a.threshold != b.threshold;
+// The public keys behind a role's ids.
+std::map<std::string, std::string> Identities(
+    const std::map<std::string, Key>& keys, const RoleKeys& role,
+    const KeyAlgorithms& algorithms) {
+  std::map<std::string, std::string> result;
+  for (const std::string& id : role.key_ids)
+    if (const auto key = keys.find(id); key != keys.end())
+      result[id] = algorithms.Identity(key->second);
+  return result;
+}
+
+// Whether role `name` lost a key: then its old state, which a stolen key may
+// have driven up, is forgotten (T04).
+bool LostAKey(const Root& before, const Root& after, const std::string& name,
+              const KeyAlgorithms& algorithms) {
+  std::set<std::string> kept;
+  for (const auto& [id, identity] :
+       Identities(after.keys, after.roles.at(name), algorithms))
+    kept.insert(identity);
+  for (const auto& [id, identity] :
+       Identities(before.keys, before.roles.at(name), algorithms))
+    if (!identity.empty() && !kept.contains(identity)) return true;
+  return false;
 }
 
 absl::Status Rollback(std::string_view role, uint64_t from, uint64_t to) {
@@ -25,10 +43,10 @@ absl::Status Rollback(std::string_view role, uint64_t from, uint64_t to) {
 }
 
 absl::Status Equivocation(std::string_view role, uint64_t version) {
-  return DataLoss("equivocation",
-                  fmt::format("{} version {} is already trusted with other "
-                              "content",
-                              role, version));
+  return MakeError(absl::StatusCode::kAlreadyExists, "equivocation",
+                   fmt::format("{} version {} is already trusted with other "
+                               "content",
+                               role, version));
 }
 
 }  // namespace
@@ -48,56 +66,64 @@ absl::Status CheckPin(std::string_view role, const MetaFile& pin,
     return DataLoss("length_mismatch",
                     fmt::format("{} has {} bytes, {} are signed", role,
                                 bytes.size(), *pin.length));
-  if (pin.sha256 && crypto::Sha256Digest(bytes) != *pin.sha256)
+  if (pin.unknown_hashes)
+    return FailedPrecondition(
+        "unsupported_hash",
+        fmt::format("{} is pinned by no digest that is known here", role));
+  if ((pin.sha256 && crypto::Sha256Digest(bytes) != *pin.sha256) ||
+      (pin.sha512 && crypto::Sha512Digest(bytes) != *pin.sha512))
     return DataLoss("hash_mismatch",
                     fmt::format("{} is not the file that is signed", role));
   return absl::OkStatus();
 }
 
-absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(ParsedRoot parsed, ParseRoot(bytes));
+absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes,
+                                               const VerifierPolicy& policy) {
+  SHOAL_ASSIGN_OR_RETURN(ParsedRoot parsed, ParseRootAs(policy.dialect, bytes));
   SHOAL_RETURN_IF_ERROR(VerifySignatures(parsed.envelope, parsed.value.keys,
-                                         parsed.value.roles.at("root"),
-                                         "root"));
+                                         parsed.value.roles.at("root"), "root",
+                                         *policy.algorithms));
   return parsed;
 }
 
 absl::Status TrustedSet::AdvanceRoot(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(ParsedRoot next, ParseRoot(bytes));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, root.keys,
-                                         root.roles.at("root"),
-                                         "the new root, by the old keys,"));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, next.value.keys,
-                                         next.value.roles.at("root"),
-                                         "the new root, by its own keys,"));
+  SHOAL_ASSIGN_OR_RETURN(ParsedRoot next, ParseRootAs(policy.dialect, bytes));
+  SHOAL_RETURN_IF_ERROR(
+      VerifySignatures(next.envelope, root.keys, root.roles.at("root"),
+                       "the new root, by the old keys,", *policy.algorithms));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(
+      next.envelope, next.value.keys, next.value.roles.at("root"),
+      "the new root, by its own keys,", *policy.algorithms));
   if (next.value.version != root.version + 1)
     return DataLoss("wrong_version",
                     fmt::format("root {} where {} is expected",
                                 next.value.version, root.version + 1));
-  if (KeysChanged(root, next.value, "timestamp") ||
-      KeysChanged(root, next.value, "snapshot")) {
+  const KeyAlgorithms& algorithms = *policy.algorithms;
+  if (LostAKey(root, next.value, "timestamp", algorithms) ||
+      LostAKey(root, next.value, "snapshot", algorithms)) {
     timestamp.reset();
     timestamp_bytes.clear();
     snapshot.reset();
     snapshot_bytes.clear();
   }
-  if (KeysChanged(root, next.value, "targets")) roles.erase("targets");
   root = std::move(next.value);
   root_bytes = std::string(bytes);
   return absl::OkStatus();
 }
 
 absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(ParsedTimestamp next, ParseTimestamp(bytes));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(
-      next.envelope, root.keys, root.roles.at("timestamp"), "timestamp"));
+  SHOAL_ASSIGN_OR_RETURN(ParsedTimestamp next,
+                         ParseTimestampAs(policy.dialect, bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, root.keys,
+                                         root.roles.at("timestamp"),
+                                         "timestamp", *policy.algorithms));
   if (timestamp) {
     if (next.value.version < timestamp->version)
       return Rollback("timestamp", timestamp->version, next.value.version);
     if (next.value.version == timestamp->version) {
       // Other signatures over the same content are harmless.
       SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp old,
-                             ParseTimestamp(timestamp_bytes));
+                             ParseTimestampAs(policy.dialect, timestamp_bytes));
       if (old.envelope.canonical_signed != next.envelope.canonical_signed)
         return Equivocation("timestamp", timestamp->version);
       return MakeError(absl::StatusCode::kAlreadyExists, "unchanged",
@@ -107,6 +133,7 @@ absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
       return Rollback("snapshot, in the timestamp,",
                       timestamp->snapshot.version, next.value.snapshot.version);
   }
+  SHOAL_RETURN_IF_ERROR(NotExpired("timestamp", next.value.expires));
   timestamp = std::move(next.value);
   timestamp_bytes = std::string(bytes);
   return absl::OkStatus();
@@ -115,9 +142,11 @@ absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
 absl::Status TrustedSet::UpdateSnapshot(std::string_view bytes) {
   const MetaFile& pin = timestamp->snapshot;
   SHOAL_RETURN_IF_ERROR(CheckPin("snapshot", pin, bytes));
-  SHOAL_ASSIGN_OR_RETURN(ParsedSnapshot next, ParseSnapshot(bytes));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(
-      next.envelope, root.keys, root.roles.at("snapshot"), "snapshot"));
+  SHOAL_ASSIGN_OR_RETURN(ParsedSnapshot next,
+                         ParseSnapshotAs(policy.dialect, bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, root.keys,
+                                         root.roles.at("snapshot"), "snapshot",
+                                         *policy.algorithms));
   if (next.value.version != pin.version)
     return DataLoss("wrong_version",
                     fmt::format("snapshot {} where {} is signed",
@@ -135,7 +164,19 @@ absl::Status TrustedSet::UpdateSnapshot(std::string_view bytes) {
                         it->second.version);
     }
   }
+  SHOAL_RETURN_IF_ERROR(NotExpired("snapshot", next.value.expires));
   snapshot = std::move(next.value);
+  snapshot_bytes = std::string(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status TrustedSet::AdoptOldSnapshot(std::string_view bytes) {
+  SHOAL_ASSIGN_OR_RETURN(ParsedSnapshot old,
+                         ParseSnapshotAs(policy.dialect, bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(old.envelope, root.keys,
+                                         root.roles.at("snapshot"), "snapshot",
+                                         *policy.algorithms));
+  snapshot = std::move(old.value);
   snapshot_bytes = std::string(bytes);
   return absl::OkStatus();
 }
@@ -146,15 +187,37 @@ absl::Status TrustedSet::UpdateRole(std::string_view role,
                                     const RoleKeys& role_keys) {
   SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, Pin(role));
   SHOAL_RETURN_IF_ERROR(CheckPin(role, pin, bytes));
-  SHOAL_ASSIGN_OR_RETURN(ParsedTargets next, ParseTargets(bytes));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, keys, role_keys, role));
+  SHOAL_ASSIGN_OR_RETURN(ParsedTargets next,
+                         ParseTargetsAs(policy.dialect, bytes));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, keys, role_keys, role,
+                                         *policy.algorithms));
   if (next.value.version != pin.version)
     return DataLoss("wrong_version",
                     fmt::format("{} {} where {} is signed", role,
                                 next.value.version, pin.version));
-  roles.insert_or_assign(std::string(role), TrustedRole{std::string(bytes),
-                                                        std::move(next.value)});
+  SHOAL_RETURN_IF_ERROR(NotExpired(role, next.value.expires));
+  roles.insert_or_assign(
+      std::string(role),
+      TrustedRole{std::string(bytes), std::move(next.value), role_keys,
+                  Identities(keys, role_keys, *policy.algorithms)});
   return absl::OkStatus();
+}
+
+bool TrustedSet::VerifiedBy(std::string_view role,
+                            const std::map<std::string, Key>& keys,
+                            const RoleKeys& role_keys) const {
+  const auto it = roles.find(std::string(role));
+  return it != roles.end() &&
+         it->second.verified_by.key_ids == role_keys.key_ids &&
+         it->second.verified_by.threshold == role_keys.threshold &&
+         it->second.verified_keys ==
+             Identities(keys, role_keys, *policy.algorithms);
+}
+
+absl::Status TrustedSet::NotExpired(std::string_view role,
+                                    absl::Time expires) const {
+  return expired_at ? CheckExpiry(role, expires, *expired_at)
+                    : absl::OkStatus();
 }
 
 absl::StatusOr<MetaFile> TrustedSet::Pin(std::string_view role) const {

@@ -13,15 +13,25 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "signing/metadata/metadata.h"
+#include "signing/verify/algorithms.h"
 
 namespace shoal::signing {
 
 struct TrustedRole {
   std::string bytes;
   Targets value;
+  // By whom it was verified, so that nobody inherits another's word: a second
+  // delegator with other keys has it verified again.
+  RoleKeys verified_by;
+  std::map<std::string, std::string> verified_keys;  // id → identity
 };
 
 struct TrustedSet {
+  VerifierPolicy policy;
+  // What is expired at this time is not taken (T05); none: expiry is not
+  // looked at, as for what was trusted before and is only a lower bound now.
+  std::optional<absl::Time> expired_at;
+
   std::string root_bytes;
   Root root;
   // Trusted in the past; rollback checks run against them even when expired.
@@ -32,33 +42,48 @@ struct TrustedSet {
   // Targets and delegated roles, as verified.
   std::map<std::string, TrustedRole> roles;
 
+  // Every Update… leaves the set as it was when it fails.
+
   // Step 5.3.4/5: the next root, signed by the old and by the new threshold.
+  // Its expiry is the caller's to check, once it is the last one (5.3.10).
+  // When a key of timestamp or snapshot is dropped, what the two said before
+  // is forgotten (T04); a key that is only added changes nothing.
   absl::Status AdvanceRoot(std::string_view bytes);
-  // Step 5.4; kAlreadyExists "unchanged" when it is the version already
-  // trusted, with the same bytes.
+  // Step 5.4; kAlreadyExists when it is the version already trusted:
+  // "unchanged", or "equivocation" when its content is another one.
   absl::Status UpdateTimestamp(std::string_view bytes);
-  // Step 5.5, against the trusted timestamp. `same` skips the comparison with
-  // the old snapshot's versions when it is the same version.
+  // Step 5.5, against the trusted timestamp.
   absl::Status UpdateSnapshot(std::string_view bytes);
+  // Signatures only: the snapshot of an earlier run, which versions are
+  // compared with whatever the timestamp pins now.
+  absl::Status AdoptOldSnapshot(std::string_view bytes);
   // Steps 5.6 and 5.6.7: `role` as `keys` and `role_keys` of its delegator
   // say and as the trusted snapshot pins it.
   absl::Status UpdateRole(std::string_view role, std::string_view bytes,
                           const std::map<std::string, Key>& keys,
                           const RoleKeys& role_keys);
+  // Whether roles[role] was verified by these very keys.
+  bool VerifiedBy(std::string_view role, const std::map<std::string, Key>& keys,
+                  const RoleKeys& role_keys) const;
 
   // What the snapshot says about `role`; "metadata_missing".
   absl::StatusOr<MetaFile> Pin(std::string_view role) const;
+
+ private:
+  absl::Status NotExpired(std::string_view role, absl::Time expires) const;
 };
 
 // "expired_metadata" unless `expires` is after `now`.
 absl::Status CheckExpiry(std::string_view role, absl::Time expires,
                          absl::Time now);
-// Length and hash of `pin`.
+// Length and hashes of `pin`; "unsupported_hash" when it gives none that is
+// known here.
 absl::Status CheckPin(std::string_view role, const MetaFile& pin,
                       std::string_view bytes);
 
-// Root version 1, self-signed.
-absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes);
+// A root that its own keys sign.
+absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes,
+                                               const VerifierPolicy& policy);
 
 }  // namespace shoal::signing
 

@@ -11,34 +11,16 @@
 #include "signing/verify/updater_impl.h"
 
 namespace shoal::signing {
-namespace {
-
-constexpr uint64_t kMaxLastGoodBytes =
-    kMaxTimestampBytes + kMaxSnapshotBytes + kMaxTargetsBytes + 24;
-
-// Takes one length-prefixed part off `rest`; nullopt when it is damaged.
-std::optional<std::string_view> TakePart(std::string_view& rest) {
-  if (rest.size() < 8) return std::nullopt;
-  const uint64_t size = ReadBigEndian(rest, 8);
-  rest.remove_prefix(8);
-  if (size > rest.size()) return std::nullopt;
-  const std::string_view part = rest.substr(0, size);
-  rest.remove_prefix(size);
-  return part;
-}
-
-}  // namespace
-
 Updater::Updater(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Updater::~Updater() = default;
 
 absl::StatusOr<std::unique_ptr<Updater>> Updater::Open(UpdaterOptions options,
                                                        FileSystem& fs,
                                                        Clock& clock) {
-  if (options.fleet_id.size() != crypto::kSha256Size)
-    return InvalidArgument("bad_fleet_id", "a fleet id has 32 bytes");
-  SHOAL_RETURN_IF_ERROR(
-      fs.MakeDirectories(JoinPath(options.directory, "roles")));
+  if (options.fleet_id.size() !=
+      (options.anchored_by_root ? 0 : crypto::kSha256Size))
+    return InvalidArgument("bad_fleet_id",
+                           "a fleet id has 32 bytes, and is the only anchor");
   SHOAL_RETURN_IF_ERROR(
       fs.MakeDirectories(JoinPath(options.directory, "targets")));
   SHOAL_ASSIGN_OR_RETURN(
@@ -48,93 +30,6 @@ absl::StatusOr<std::unique_ptr<Updater>> Updater::Open(UpdaterOptions options,
       std::make_unique<Impl>(std::move(options), fs, clock, std::move(floor));
   SHOAL_RETURN_IF_ERROR(impl->LoadStore());
   return std::unique_ptr<Updater>(new Updater(std::move(impl)));
-}
-
-std::string Updater::Impl::Path(std::string_view name) const {
-  return JoinPath(options.directory, name);
-}
-
-absl::Status Updater::Impl::Save(std::string_view name,
-                                 std::string_view bytes) {
-  return fs.WriteAtomic(Path(name), bytes);
-}
-
-absl::Status Updater::Impl::AdoptFirstRoot(std::string bytes) {
-  if (crypto::Sha256Digest(bytes) != options.fleet_id)
-    return PermissionDenied(
-        "wrong_fleet", "root version 1 is not the one that the fleet id names");
-  SHOAL_ASSIGN_OR_RETURN(ParsedRoot parsed, ParseSelfSignedRoot(bytes));
-  if (parsed.value.version != 1)
-    return DataLoss("wrong_version", "the first root is not version 1");
-  // The fleet file first: a root without it would be taken for nobody's.
-  SHOAL_RETURN_IF_ERROR(Save("fleet", HexEncode(options.fleet_id) + "\n"));
-  SHOAL_RETURN_IF_ERROR(Save("root.json", bytes));
-  state.root = std::move(parsed.value);
-  state.root_bytes = std::move(bytes);
-  has_root = true;
-  return absl::OkStatus();
-}
-
-absl::Status Updater::Impl::LoadStore() {
-  // A root without the name of its fleet, or one that cannot be read, is as
-  // good as none: the chain is taken anew from root version 1, which the fleet
-  // id names. A damaged disk must not take a device out of its fleet for good.
-  const std::string expected = HexEncode(options.fleet_id) + "\n";
-  const auto fleet = fs.Read(Path("fleet"), 128);
-  const bool named = fleet.ok() && *fleet == expected;
-  if (fleet.ok() && !named && fleet->size() == expected.size() &&
-      HexDecode(std::string_view(*fleet).substr(0, 64)).ok()) {
-    return PermissionDenied(
-        "wrong_fleet",
-        fmt::format("{} names another fleet: to join this one, remove {}",
-                    Path("fleet"), options.directory));
-  }
-  absl::Status usable = fleet.status();
-  if (fleet.ok() && !named)
-    usable = DataLoss("bad_metadata", Path("fleet") + " is damaged");
-  if (usable.ok()) {
-    auto bytes = fs.Read(Path("root.json"), kMaxRootBytes);
-    usable = bytes.status();
-    if (bytes.ok()) {
-      auto root = ParseSelfSignedRoot(*bytes);
-      usable = root.status();
-      if (root.ok()) {
-        state.root = std::move(root->value);
-        state.root_bytes = *std::move(bytes);
-        has_root = true;
-      }
-    }
-  }
-  if (!has_root) {
-    if (fs.Exists(Path("root.json")) || fs.Exists(Path("fleet")))
-      LogWarn("stored_root_dropped", {{"error", usable}});
-    if (options.root_v1.empty()) return absl::OkStatus();
-    return AdoptFirstRoot(options.root_v1);
-  }
-
-  // From here on a file that does not verify (its keys rotated, or it is
-  // damaged) is as good as none.
-  auto bytes = fs.Read(Path("timestamp.json"), kMaxTimestampBytes);
-  if (bytes.ok()) {
-    const absl::Status status = state.UpdateTimestamp(*bytes);
-    if (!status.ok()) LogWarn("stored_timestamp_dropped", {{"error", status}});
-  }
-  bytes = fs.Read(Path("snapshot.json"), kMaxSnapshotBytes);
-  if (bytes.ok()) {
-    auto snapshot = ParseSnapshot(*bytes);
-    absl::Status status = snapshot.status();
-    if (status.ok())
-      status = VerifySignatures(snapshot->envelope, state.root.keys,
-                                state.root.roles.at("snapshot"), "snapshot");
-    // A timestamp that was forgotten takes its snapshot along (T04).
-    if (status.ok() && state.timestamp) {
-      state.snapshot = std::move(snapshot->value);
-      state.snapshot_bytes = *std::move(bytes);
-    } else if (!status.ok()) {
-      LogWarn("stored_snapshot_dropped", {{"error", status}});
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Updater::Impl::Fetch(
@@ -154,6 +49,16 @@ absl::StatusOr<std::string> Updater::Impl::Fetch(
         "metadata_too_large",
         fmt::format("{} has more than the {} bytes allowed", role, max_bytes));
   return bytes;
+}
+
+absl::StatusOr<std::string> Updater::Impl::FetchPinned(Fetcher& source,
+                                                       std::string_view role,
+                                                       const MetaFile& pin,
+                                                       uint64_t cap) {
+  return Fetch(source, role,
+               state.root.consistent_snapshot ? std::optional(pin.version)
+                                              : std::nullopt,
+               std::min(pin.length.value_or(cap), cap));
 }
 
 absl::Status Updater::Impl::RefreshRoot(Fetcher& source) {
@@ -190,62 +95,45 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
       const std::string bytes,
       Fetch(source, "timestamp", std::nullopt, kMaxTimestampBytes));
   const absl::Status status = state.UpdateTimestamp(bytes);
-  if (status.ok()) {
-    SHOAL_RETURN_IF_ERROR(Save("timestamp.json", bytes));
-  } else if (status.code() != absl::StatusCode::kAlreadyExists) {
-    return status;
-  }
+  if (status.ok()) return Save("timestamp.json", bytes);
+  if (status.code() != absl::StatusCode::kAlreadyExists) return status;
+  equivocation = ReasonOf(status) == "equivocation";
+  if (equivocation)
+    LogWarn("timestamp_equivocation",
+            {{"version", state.timestamp->version}, {"error", status}});
   return CheckExpiry("timestamp", state.timestamp->expires, start);
 }
 
+// In these two our own copy is judged like any other, since keys and pin may
+// be new. Only what is expired and still the pinned one is not asked for again.
 absl::Status Updater::Impl::RefreshSnapshot(Fetcher& source) {
-  const MetaFile pin = state.timestamp->snapshot;
-  // Our own copy is judged like any other, since keys and pin may be new.
   const std::string stored = state.snapshot_bytes;
-  if (stored.empty() || !state.UpdateSnapshot(stored).ok()) {
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        Fetch(source, "snapshot",
-              state.root.consistent_snapshot ? std::optional(pin.version)
-                                             : std::nullopt,
-              std::min(pin.length.value_or(kMaxSnapshotBytes),
-                       kMaxSnapshotBytes)));
-    SHOAL_RETURN_IF_ERROR(state.UpdateSnapshot(bytes));
-    SHOAL_RETURN_IF_ERROR(Save("snapshot.json", bytes));
+  if (!stored.empty()) {
+    const absl::Status status = state.UpdateSnapshot(stored);
+    if (status.ok() || ReasonOf(status) == "expired_metadata") return status;
   }
-  return CheckExpiry("snapshot", state.snapshot->expires, start);
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      FetchPinned(source, "snapshot", state.timestamp->snapshot,
+                  kMaxSnapshotBytes));
+  SHOAL_RETURN_IF_ERROR(state.UpdateSnapshot(bytes));
+  return Save("snapshot.json", bytes);
 }
 
 absl::Status Updater::Impl::RefreshTargets(Fetcher& source) {
   const RoleKeys& keys = state.root.roles.at("targets");
   SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, state.Pin("targets"));
-  auto stored = fs.Read(Path("targets.json"), kMaxTargetsBytes);
-  if (!stored.ok() ||
-      !state.UpdateRole("targets", *stored, state.root.keys, keys).ok()) {
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        Fetch(
-            source, "targets",
-            state.root.consistent_snapshot ? std::optional(pin.version)
-                                           : std::nullopt,
-            std::min(pin.length.value_or(kMaxTargetsBytes), kMaxTargetsBytes)));
-    SHOAL_RETURN_IF_ERROR(
-        state.UpdateRole("targets", bytes, state.root.keys, keys));
-    SHOAL_RETURN_IF_ERROR(Save("targets.json", bytes));
+  const auto stored = fs.Read(Path("targets.json"), kMaxTargetsBytes);
+  if (stored.ok()) {
+    const absl::Status status =
+        state.UpdateRole("targets", *stored, state.root.keys, keys);
+    if (status.ok() || ReasonOf(status) == "expired_metadata") return status;
   }
-  return CheckExpiry("targets", state.roles.at("targets").value.expires, start);
-}
-
-absl::Status Updater::Impl::SaveLastGood() {
-  std::string bytes;
-  for (const std::string* part : {&state.timestamp_bytes, &state.snapshot_bytes,
-                                  &state.roles.at("targets").bytes}) {
-    AppendBigEndian(bytes, part->size(), 8);
-    bytes.append(*part);
-  }
-  auto stored = fs.Read(Path("last_good"), kMaxLastGoodBytes);
-  if (stored.ok() && *stored == bytes) return absl::OkStatus();
-  return Save("last_good", bytes);
+  SHOAL_ASSIGN_OR_RETURN(const std::string bytes,
+                         FetchPinned(source, "targets", pin, kMaxTargetsBytes));
+  SHOAL_RETURN_IF_ERROR(
+      state.UpdateRole("targets", bytes, state.root.keys, keys));
+  return Save("targets.json", bytes);
 }
 
 absl::Status Updater::Refresh(Fetcher& source) {
@@ -253,62 +141,24 @@ absl::Status Updater::Refresh(Fetcher& source) {
   // One time for the whole refresh: a slow source can't make a file expire, or
   // not expire, between two checks (T05).
   impl.start = Now();
-  impl.enforce_expiry = true;
+  impl.state.expired_at = impl.start;
   impl.fresh = false;
+  impl.equivocation = false;
   SHOAL_RETURN_IF_ERROR(impl.RefreshRoot(source));
   SHOAL_RETURN_IF_ERROR(impl.RefreshTimestamp(source));
   SHOAL_RETURN_IF_ERROR(impl.RefreshSnapshot(source));
   SHOAL_RETURN_IF_ERROR(impl.RefreshTargets(source));
   SHOAL_RETURN_IF_ERROR(impl.SaveLastGood());
-  // Delegated roles are verified again against the new snapshot when asked for.
-  std::erase_if(impl.state.roles,
-                [](const auto& role) { return role.first != "targets"; });
+  // Delegated roles are verified again, against the new snapshot, when they are
+  // asked for: state never holds any.
   impl.view = impl.state;
   impl.ready = true;
   impl.fresh = true;
   return absl::OkStatus();
 }
 
-absl::Status Updater::UseStored(bool allow_expired) {
-  Impl& impl = *impl_;
-  impl.fresh = false;
-  impl.ready = false;
-  impl.start = Now();
-  impl.enforce_expiry = !allow_expired;
-  if (!impl.has_root || !impl.fs.Exists(impl.Path("last_good")))
-    return FailedPrecondition("not_refreshed",
-                              "no complete metadata is stored yet");
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::string bytes,
-      impl.fs.Read(impl.Path("last_good"), kMaxLastGoodBytes));
-  std::string_view rest = bytes;
-  const auto timestamp = TakePart(rest);
-  const auto snapshot = TakePart(rest);
-  const auto targets = TakePart(rest);
-  if (!targets) return DataLoss("bad_metadata", "last_good is damaged");
-  TrustedSet set;
-  set.root = impl.state.root;
-  set.root_bytes = impl.state.root_bytes;
-  SHOAL_RETURN_IF_ERROR(set.UpdateTimestamp(*timestamp));
-  SHOAL_RETURN_IF_ERROR(set.UpdateSnapshot(*snapshot));
-  SHOAL_RETURN_IF_ERROR(set.UpdateRole("targets", *targets, set.root.keys,
-                                       set.root.roles.at("targets")));
-  if (!allow_expired) SHOAL_RETURN_IF_ERROR(impl.CheckTopExpiries(set));
-  impl.view = std::move(set);
-  impl.ready = true;
-  impl.fresh = !allow_expired;
-  return absl::OkStatus();
-}
-
-absl::Status Updater::Impl::CheckTopExpiries(const TrustedSet& set) const {
-  SHOAL_RETURN_IF_ERROR(CheckExpiry("root", set.root.expires, start));
-  SHOAL_RETURN_IF_ERROR(
-      CheckExpiry("timestamp", set.timestamp->expires, start));
-  SHOAL_RETURN_IF_ERROR(CheckExpiry("snapshot", set.snapshot->expires, start));
-  return CheckExpiry("targets", set.roles.at("targets").value.expires, start);
-}
-
 bool Updater::fresh() const { return impl_->fresh; }
+bool Updater::equivocation() const { return impl_->equivocation; }
 
 absl::Time Updater::FreshUntil() const {
   if (!impl_->ready) return absl::InfinitePast();

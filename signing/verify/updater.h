@@ -12,19 +12,29 @@
 // Versions in it never go back.
 //
 // Reasons (code):
-//   bad_signature      kPermissionDenied   fewer distinct valid keys than the
-//   threshold wrong_fleet        kPermissionDenied   root 1 is not the one the
-//   fleet id names expired_metadata   kFailedPrecondition also a freeze (T05)
-//   rollback           kFailedPrecondition a version went back, a role vanished
-//   wrong_version      kDataLoss           not the version that was asked for
-//   or pinned length_mismatch    kDataLoss hash_mismatch      kDataLoss
-//   equivocation       kDataLoss           the version already trusted, other
-//   bytes bad_metadata       kInvalidArgument metadata_too_large
-//   kResourceExhausted too_many_roots     kResourceExhausted  more rotations
-//   than the cap in one refresh metadata_missing   kNotFound           the
-//   repository lacks a file it must have unknown_target     kNotFound no role
-//   that may say so names the path unknown_role       kNotFound not_refreshed
-//   kFailedPrecondition neither Refresh nor UseStored succeeded
+//   bad_signature       kPermissionDenied    fewer distinct valid keys than the
+//                                            threshold
+//   wrong_fleet         kPermissionDenied    root 1 is not the one that the
+//                                            fleet id names
+//   expired_metadata    kFailedPrecondition  also a freeze (T05)
+//   rollback            kFailedPrecondition  a version went back, or a role
+//                                            vanished
+//   unsupported_hash    kFailedPrecondition  pinned by unknown digests only
+//   not_refreshed       kFailedPrecondition  neither Refresh nor UseStored
+//                                            succeeded
+//   wrong_version       kDataLoss            not the version that was asked for
+//                                            or pinned
+//   length_mismatch, hash_mismatch           kDataLoss
+//   bad_metadata        kInvalidArgument
+//   metadata_too_large  kResourceExhausted
+//   too_many_roots      kResourceExhausted   more rotations than the cap in one
+//                                            refresh; the next goes on
+//   too_many_delegations kResourceExhausted  the cap ended a look-up
+//   metadata_missing    kNotFound            the repository, or its snapshot,
+//                                            lacks a file it must have
+//   unknown_target      kNotFound            no role that may say so names the
+//                                            path
+//   unknown_role        kNotFound
 // and whatever a Fetcher or FileSystem returns.
 #ifndef SHOAL_SIGNING_VERIFY_UPDATER_H_
 #define SHOAL_SIGNING_VERIFY_UPDATER_H_
@@ -43,6 +53,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "signing/metadata/metadata.h"
+#include "signing/verify/algorithms.h"
 #include "signing/verify/fetcher.h"
 #include "signing/verify/time_floor.h"
 
@@ -50,11 +61,16 @@ namespace shoal::signing {
 
 struct UpdaterOptions {
   std::string directory;  // made when missing
-  std::string fleet_id;   // 32 bytes: SHA-256 of root version 1
+  // 32 bytes: SHA-256 of root version 1, the anchor of everything…
+  std::string fleet_id;
+  // …unless the anchor is the root.json that InstallRoot put into the
+  // directory, as stock TUF clients have it; then fleet_id is empty.
+  bool anchored_by_root = false;
   // The bytes of root version 1, when at hand (from pairing); else fetched.
   std::string root_v1;
   uint32_t max_root_rotations = 256;  // per refresh
   uint32_t max_delegations = 32;      // roles visited per look-up
+  VerifierPolicy policy = {};         // a device's is the default
 };
 
 // One thread at a time.
@@ -67,9 +83,17 @@ class Updater {
                                                        Clock& clock);
   ~Updater();
 
+  // Makes `root`, of any version, got over a channel that is trusted, the
+  // anchor of `directory` and forgets all other metadata there. Only a root
+  // that its own keys sign is taken. No Updater may be open on the directory.
+  static absl::Status InstallRoot(const std::string& directory,
+                                  std::string_view root,
+                                  const VerifierPolicy& policy, FileSystem& fs);
+
   // Root rotation, timestamp, snapshot, targets; all expiries are checked
   // against one start time. A timestamp with the version already trusted is
-  // fine and leaves the rest as it is. When it fails, questions are answered
+  // fine, even with other content: the one trusted first stays, and
+  // equivocation() says so. When it fails, questions are answered
   // from the last set that was complete, unless root rotated meanwhile: then
   // UseStored must succeed first. Call Refresh or UseStored before a decision,
   // not once a day: expiry is judged by the time of that call.
@@ -80,6 +104,10 @@ class Updater {
   // until the timestamp expires. With `allow_expired` (to read records, not
   // to install) expiry is not looked at; see fresh().
   absl::Status UseStored(bool allow_expired = false);
+
+  // Whether the last Refresh met a timestamp of the version already trusted
+  // with other content: somebody signs two truths.
+  bool equivocation() const;
 
   // Whether the last Refresh or UseStored enforced expiry and succeeded.
   bool fresh() const;
@@ -125,13 +153,6 @@ class Updater {
   explicit Updater(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-// The rule behind every role (T01, T11): at least `threshold` *distinct public
-// keys* among those that `role` names have a valid signature. Duplicate
-// signatures and one key under several ids count once.
-absl::Status VerifySignatures(const SignedBytes& envelope,
-                              const std::map<std::string, Key>& keys,
-                              const RoleKeys& role, std::string_view role_name);
 
 }  // namespace shoal::signing
 

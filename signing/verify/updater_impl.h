@@ -40,22 +40,29 @@ struct Updater::Impl {
   TrustedSet view;
   bool ready = false;
   bool fresh = false;
-  bool enforce_expiry = true;
+  bool equivocation = false;
   absl::Time start;  // of the last Refresh or UseStored
 
   std::string Path(std::string_view name) const;
+  std::string RolePath(std::string_view role) const;
   absl::Status LoadStore();
+  absl::Status LoadAnchoredRoot();
+  absl::Status LoadFleetRoot();
+  void LoadOldVersions();
   absl::Status AdoptFirstRoot(std::string bytes);
   absl::Status Save(std::string_view name, std::string_view bytes);
   absl::Status SaveLastGood();
   absl::StatusOr<std::string> Fetch(Fetcher& source, std::string_view role,
                                     std::optional<uint64_t> version,
                                     uint64_t max_bytes);
+  // The file that `pin` names, under the names of this repository.
+  absl::StatusOr<std::string> FetchPinned(Fetcher& source,
+                                          std::string_view role,
+                                          const MetaFile& pin, uint64_t cap);
   absl::Status RefreshRoot(Fetcher& source);
   absl::Status RefreshTimestamp(Fetcher& source);
   absl::Status RefreshSnapshot(Fetcher& source);
   absl::Status RefreshTargets(Fetcher& source);
-  absl::Status CheckTopExpiries(const TrustedSet& set) const;
 
   absl::Status RequireReady() const;
   // Verified metadata of a delegated role out of memory, store or source.

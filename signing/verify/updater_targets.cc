@@ -5,8 +5,8 @@
 #include <set>
 
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/status.h"
+#include "signing/verify/target_check.h"
 #include "signing/verify/updater_impl.h"
 
 namespace shoal::signing {
@@ -32,35 +32,31 @@ absl::StatusOr<const Targets*> Updater::Impl::LoadRole(
     Fetcher* source, const DelegatedRole& role,
     const std::map<std::string, Key>& keys) {
   // What is in memory was verified with the keys of whoever asked first; two
-  // delegators may name different ones, so verify for each.
+  // delegators may name different ones, so each has it verified by its own.
+  if (view.VerifiedBy(role.name, keys, role.keys))
+    return &view.roles.at(role.name).value;
   SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, view.Pin(role.name));
-  const std::string file = fmt::format("roles/{}.json", role.name);
+  const std::string path = RolePath(role.name);
   std::string stored;
   if (const auto it = view.roles.find(role.name); it != view.roles.end()) {
     stored = it->second.bytes;
-  } else if (auto bytes = fs.Read(Path(file), kMaxTargetsBytes); bytes.ok()) {
+  } else if (auto bytes = fs.Read(path, kMaxTargetsBytes); bytes.ok()) {
     stored = *std::move(bytes);
   }
-  absl::Status status =
+  const absl::Status status =
       stored.empty()
           ? NotFound("metadata_missing", role.name + " is not stored")
           : view.UpdateRole(role.name, stored, keys, role.keys);
   if (!status.ok()) {
-    if (source == nullptr) return status;
+    if (source == nullptr || ReasonOf(status) == "expired_metadata")
+      return status;
     SHOAL_ASSIGN_OR_RETURN(
         const std::string bytes,
-        Fetch(
-            *source, role.name,
-            view.root.consistent_snapshot ? std::optional(pin.version)
-                                          : std::nullopt,
-            std::min(pin.length.value_or(kMaxTargetsBytes), kMaxTargetsBytes)));
+        FetchPinned(*source, role.name, pin, kMaxTargetsBytes));
     SHOAL_RETURN_IF_ERROR(view.UpdateRole(role.name, bytes, keys, role.keys));
-    SHOAL_RETURN_IF_ERROR(Save(file, bytes));
+    SHOAL_RETURN_IF_ERROR(fs.WriteAtomic(path, bytes));
   }
-  const Targets& value = view.roles.at(role.name).value;
-  if (enforce_expiry)
-    SHOAL_RETURN_IF_ERROR(CheckExpiry(role.name, value.expires, start));
-  return &value;
+  return &view.roles.at(role.name).value;
 }
 
 absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
@@ -68,7 +64,8 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
   SHOAL_RETURN_IF_ERROR(impl_->RequireReady());
   struct Visit {
     DelegatedRole role;
-    std::map<std::string, Key> keys;
+    // The delegator's, in `view`: it is visited once, and so stays as it is.
+    const std::map<std::string, Key>* keys;
   };
   const std::string wanted(path);
   std::vector<Visit> stack;  // next to visit at the back
@@ -80,10 +77,10 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
       return it->second;
     if (targets->delegations) {
       std::vector<Visit> children;
-      for (const DelegatedRole& role : targets->delegations->roles) {
-        if (!DelegationMatches(role, path)) continue;
-        children.push_back({role, targets->delegations->keys});
-        if (role.terminating) {
+      for (DelegatedRole& role : RolesFor(*targets->delegations, path)) {
+        const bool terminating = role.terminating;
+        children.push_back({std::move(role), &targets->delegations->keys});
+        if (terminating) {
           // Nothing after it, nor after any of its ancestors, is asked.
           stack.clear();
           break;
@@ -91,16 +88,20 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
       }
       std::move(children.rbegin(), children.rend(), std::back_inserter(stack));
     }
-    do {
-      if (stack.empty() || visited.size() >= impl_->options.max_delegations)
-        return UnknownTarget(path);
-      if (visited.insert(stack.back().role.name).second) break;
+    while (!stack.empty() && visited.contains(stack.back().role.name))
       stack.pop_back();
-    } while (true);
+    if (stack.empty()) return UnknownTarget(path);
+    if (visited.size() >= impl_->options.max_delegations)
+      return ResourceExhausted(
+          "too_many_delegations",
+          fmt::format(
+              "'{:.80}' is not found in {} roles, and no more are asked", path,
+              visited.size()));
     const Visit next = std::move(stack.back());
     stack.pop_back();
+    visited.insert(next.role.name);
     SHOAL_ASSIGN_OR_RETURN(targets,
-                           impl_->LoadRole(source, next.role, next.keys));
+                           impl_->LoadRole(source, next.role, *next.keys));
   }
 }
 
@@ -109,17 +110,15 @@ absl::StatusOr<FoundRole> Updater::Impl::FindRole(Fetcher* source,
   SHOAL_RETURN_IF_ERROR(RequireReady());
   const auto find = [name](const Targets& in, FoundRole& found) {
     if (!in.delegations) return false;
-    const size_t mark = found.shadows.size();
-    for (const DelegatedRole& role : in.delegations->roles) {
-      if (role.name == name) {
-        found.role = role;
-        found.keys = in.delegations->keys;
-        return true;
-      }
-      if (role.terminating) found.shadows.push_back(role);
+    auto role = FindDelegation(*in.delegations, name);
+    if (!role) return false;
+    found.role = *std::move(role);
+    found.keys = in.delegations->keys;
+    for (const DelegatedRole& before : in.delegations->roles) {
+      if (before.name == name) break;
+      if (before.terminating) found.shadows.push_back(before);
     }
-    found.shadows.resize(mark);
-    return false;
+    return true;
   };
   FoundRole found;
   const Targets& top = view.roles.at("targets").value;
@@ -200,21 +199,15 @@ absl::StatusOr<std::string> Updater::FetchTarget(Fetcher* source,
     return ResourceExhausted(
         "target_too_large", fmt::format("{} has {} bytes, {} are allowed",
                                         target.path, target.length, max_bytes));
-  const std::string name = "targets/" + HexEncode(target.sha256);
+  const std::string name =
+      "targets/" +
+      HexEncode(target.sha256.empty() ? target.sha512 : target.sha256);
   auto stored = impl_->fs.Read(impl_->Path(name), target.length);
-  if (stored.ok() && stored->size() == target.length &&
-      crypto::Sha256Digest(*stored) == target.sha256)
-    return stored;
+  if (stored.ok() && CheckTarget(target, *stored).ok()) return stored;
   if (source == nullptr)
     return Unavailable("target_not_stored", target.path + " is not stored");
   SHOAL_ASSIGN_OR_RETURN(std::string bytes, source->FetchTarget(target));
-  if (bytes.size() != target.length)
-    return DataLoss("length_mismatch",
-                    fmt::format("{} has {} bytes, {} are signed", target.path,
-                                bytes.size(), target.length));
-  if (crypto::Sha256Digest(bytes) != target.sha256)
-    return DataLoss("hash_mismatch",
-                    target.path + " is not the file that is signed");
+  SHOAL_RETURN_IF_ERROR(CheckTarget(target, bytes));
   SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                          impl_->fs.List(impl_->Path("targets")));
   if (names.size() >= kMaxStoredTargets)

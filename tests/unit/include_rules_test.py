@@ -32,6 +32,8 @@ ALLOWED_IN = {
     "signing/verify": ["common/", "shoal/", "rules/", "signing/metadata/"],
     "signing/sign": ["common/", "shoal/", "rules/", "signing/metadata/",
                      "signing/verify/"],
+    # A program of its own over what devices verify with; never secret keys.
+    "signing/client": ["common/", "signing/metadata/", "signing/verify/"],
     # What a device links of images must not pull in what analyses them.
     "delta/image": ["common/", "delta/format/"],
     "delta/image/analyze": ["common/", "delta/image/"],
@@ -54,7 +56,7 @@ ENGINES = {
     r"rocksdb/": ["common/kv"],
     r"opendht[./]": ["dht/records"],
     r"libtorrent/": ["dht/swarm"],
-    r"curl/": ["dht/swarm"],
+    r"curl/": ["dht/swarm", "signing/client"],
     r"microhttpd\.h": ["dht/swarm"],
     r"sodium[./]": ["common/crypto"],
     r"openssl/": ["common/crypto"],

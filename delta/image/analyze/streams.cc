@@ -11,6 +11,7 @@
 
 #include "common/status.h"
 #include "delta/image/analyze/candidates.h"
+#include "delta/image/buffer.h"
 
 namespace shoal::delta {
 namespace {
@@ -124,8 +125,7 @@ absl::StatusOr<uint64_t> FindLz4Legacy(const Source& source, uint64_t offset,
                                        Candidates& found) {
   SHOAL_ASSIGN_OR_RETURN(const std::string magic, source.Bytes(offset, 4));
   if (magic != "\x02\x21\x4c\x18") return NotThere();
-  const std::string room(kMaxLz4Block, '\0');
-  char* const raw = const_cast<char*>(room.data());
+  Buffer raw;  // taken when there is something to expand
   const size_t before = found.blocks.size();
   size_t family = SIZE_MAX;
   uint64_t at = offset + 4;
@@ -140,8 +140,9 @@ absl::StatusOr<uint64_t> FindLz4Legacy(const Source& source, uint64_t offset,
     const auto bytes = source.Bytes(at + 4, stored);
     if (!bytes.ok() && !IsNotThere(bytes.status())) return bytes.status();
     if (!bytes.ok()) break;
+    SHOAL_RETURN_IF_ERROR(raw.Reserve(kMaxLz4Block));
     const int n =
-        LZ4_decompress_safe(bytes->data(), raw, static_cast<int>(stored),
+        LZ4_decompress_safe(bytes->data(), raw.data(), static_cast<int>(stored),
                             static_cast<int>(kMaxLz4Block));
     if (n < static_cast<int>(kMinRaw) ||
         stored > MaxStoredLength(static_cast<uint64_t>(n)))
@@ -161,13 +162,17 @@ absl::StatusOr<uint64_t> FindLz4Legacy(const Source& source, uint64_t offset,
 absl::StatusOr<uint64_t> FindXz(const Source& source, uint64_t offset,
                                 Candidates& found) {
   constexpr size_t kHead = LZMA_STREAM_HEADER_SIZE;
+  // The stream's header has a checksum: junk costs no long read.
+  SHOAL_ASSIGN_OR_RETURN(const std::string head, source.Bytes(offset, kHead));
+  lzma_stream_flags flags;
+  if (lzma_stream_header_decode(
+          &flags, reinterpret_cast<const uint8_t*>(head.data())) != LZMA_OK)
+    return NotThere();
   SHOAL_ASSIGN_OR_RETURN(
       const std::string bytes,
       source.UpTo(offset, MaxStoredLength(kMaxBufferedBlock)));
   const auto* in = reinterpret_cast<const uint8_t*>(bytes.data());
-  lzma_stream_flags flags;
-  if (bytes.size() < kHead + LZMA_BLOCK_HEADER_SIZE_MIN ||
-      lzma_stream_header_decode(&flags, in) != LZMA_OK || in[kHead] == 0)
+  if (bytes.size() < kHead + LZMA_BLOCK_HEADER_SIZE_MIN || in[kHead] == 0)
     return NotThere();
   lzma_filter filters[LZMA_FILTERS_MAX + 1];
   lzma_block block{};
@@ -214,14 +219,16 @@ absl::StatusOr<uint64_t> FindXz(const Source& source, uint64_t offset,
 
 absl::StatusOr<uint64_t> FindZstd(const Source& source, uint64_t offset,
                                   Candidates& found) {
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::string bytes,
-      source.UpTo(offset, MaxStoredLength(kMaxBufferedBlock)));
+  constexpr uint64_t kLongestHeader = 18;
+  SHOAL_ASSIGN_OR_RETURN(const std::string head,
+                         source.UpTo(offset, kLongestHeader));
   const unsigned long long raw =
-      ZSTD_getFrameContentSize(bytes.data(), bytes.size());
+      ZSTD_getFrameContentSize(head.data(), head.size());
   if (raw == ZSTD_CONTENTSIZE_UNKNOWN || raw == ZSTD_CONTENTSIZE_ERROR ||
       raw < kMinRaw || raw > kMaxBufferedBlock)
     return NotThere();
+  SHOAL_ASSIGN_OR_RETURN(const std::string bytes,
+                         source.UpTo(offset, MaxStoredLength(raw)));
   const size_t stored =
       ZSTD_findFrameCompressedSize(bytes.data(), bytes.size());
   if (ZSTD_isError(stored) || stored > MaxStoredLength(raw)) return NotThere();

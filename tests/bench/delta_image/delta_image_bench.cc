@@ -1,6 +1,7 @@
 // What the image maps of a pair cost and give:
 //
 //   delta_image_bench OLD NEW [--keep DIR]
+//   delta_image_bench --expand IMAGE OUT    without proof, nothing verbatim
 //
 // Analyses both, writes both expanded images (to DIR, as old.expanded and
 // new.expanded, for a differ to be tried on them), rebuilds NEW from its
@@ -133,9 +134,29 @@ void Append(FILE* file, std::string_view bytes) {
   }
 }
 
+int ExpandOne(const char* image, const char* out_path) {
+  const auto file = Value(MappedFile::Open(image));
+  AnalyzeOptions options;
+  options.verify_exact = false;
+  const ImageMap map =
+      Value(Analyze(Reads(*file), file->bytes().size(), options));
+  PrintMap(image, map);
+  FILE* const out = fopen(out_path, "wb");
+  if (out == nullptr) return 1;
+  Require(WriteExpanded(map, Reads(*file), [&](std::string_view bytes) {
+    Append(out, bytes);
+    return absl::OkStatus();
+  }));
+  return fclose(out);
+}
+
 int Main(int argc, char** argv) {
+  if (argc == 4 && strcmp(argv[1], "--expand") == 0)
+    return ExpandOne(argv[2], argv[3]);
   if (argc != 3 && !(argc == 5 && strcmp(argv[3], "--keep") == 0)) {
-    fprintf(stderr, "usage: delta_image_bench OLD NEW [--keep DIR]\n");
+    fprintf(stderr,
+            "usage: delta_image_bench OLD NEW [--keep DIR]\n"
+            "       delta_image_bench --expand IMAGE OUT\n");
     return 2;
   }
   char temporary[] = "/tmp/delta_image_bench.XXXXXX";

@@ -92,6 +92,22 @@ class ShoaldTest : public ::testing::Test {
     EXPECT_OK(client);
     return *std::move(client);
   }
+  // What any gRPC client would open, without our own client's manners.
+  std::shared_ptr<grpc::Channel> Channel(const std::string& name) {
+    const auto part = [this](const std::string& file) {
+      auto text = Read(file);
+      EXPECT_OK(text);
+      return text.value_or("");
+    };
+    grpc::SslCredentialsOptions tls;
+    tls.pem_root_certs = part("plane/server.crt");
+    tls.pem_cert_chain = part(name + "/tls.crt");
+    tls.pem_private_key = part(name + "/tls.key");
+    grpc::ChannelArguments arguments;
+    arguments.SetSslTargetNameOverride("localhost");
+    return grpc::CreateCustomChannel(AddressOfPlane(),
+                                     grpc::SslCredentials(tls), arguments);
+  }
   void StartNode(const std::string& name) {
     auto trust = ann_->GetTrust();
     ASSERT_OK(trust);
@@ -158,14 +174,7 @@ TEST_F(ShoaldTest, T55_RightsAreCheckedBeforeAnyWork) {
 }
 
 TEST_F(ShoaldTest, T55_WhatIsNoMessageAtAllGetsAReasonToo) {
-  grpc::SslCredentialsOptions tls;
-  ASSERT_OK_AND_ASSIGN(tls.pem_root_certs, Read("plane/server.crt"));
-  ASSERT_OK_AND_ASSIGN(tls.pem_cert_chain, Read("ann/tls.crt"));
-  ASSERT_OK_AND_ASSIGN(tls.pem_private_key, Read("ann/tls.key"));
-  grpc::ChannelArguments arguments;
-  arguments.SetSslTargetNameOverride("localhost");
-  grpc::GenericStub stub(grpc::CreateCustomChannel(
-      AddressOfPlane(), grpc::SslCredentials(tls), arguments));
+  grpc::GenericStub stub(Channel("ann"));
   // A field of nine bytes that says it has 127, and text that is not UTF-8.
   for (const std::string bytes : {"\x0a\x7fxxxxxxx", "\x0a\x02\xff\xfe"}) {
     const grpc::Slice slice(bytes);
@@ -191,6 +200,53 @@ TEST_F(ShoaldTest, T55_WhatIsNoMessageAtAllGetsAReasonToo) {
     EXPECT_EQ(reason->second, "malformed_request");
   }
   EXPECT_OK(ann_->ListDevices({}));
+}
+
+TEST_F(ShoaldTest, T55_OneOperatorsWatchesLeaveRoomForTheOthers) {
+  grpc::GenericStub stub(Channel("eve"));
+  const grpc::Slice nothing;
+  const grpc::ByteBuffer request(&nothing, 1);
+  // One more than an operator may have. They stay open, so the one that is
+  // refused is the only one that ends.
+  constexpr int kWatches = 33;
+  grpc::CompletionQueue queue;
+  struct Watch {
+    grpc::ClientContext context;
+    grpc::Status status;
+    std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call;
+  };
+  std::vector<std::unique_ptr<Watch>> watches;
+  for (int i = 0; i < kWatches; ++i) {
+    auto watch = std::make_unique<Watch>();
+    watch->context.set_deadline(
+        std::chrono::system_clock::now() +
+        std::chrono::seconds(static_cast<int>(30 * testing::TimeoutScale())));
+    watch->call = stub.PrepareCall(
+        &watch->context, "/shoal.fleet.v1.Devices/WatchDevices", &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    watch->call->StartCall(nullptr);
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    watch->call->WriteLast(request, grpc::WriteOptions(), nullptr);
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    watches.push_back(std::move(watch));
+  }
+  for (const auto& watch : watches) {
+    watch->call->Finish(&watch->status, watch.get());
+  }
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  const auto* refused = static_cast<Watch*>(tag);
+  EXPECT_EQ(refused->status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED)
+      << refused->status.error_message();
+  const auto& trailing = refused->context.GetServerTrailingMetadata();
+  const auto reason = trailing.find("shoal-reason");
+  ASSERT_NE(reason, trailing.end());
+  EXPECT_EQ(reason->second, "too_many_watches");
+  EXPECT_OK(ann_->ListDevices({}));
+  for (const auto& watch : watches) watch->context.TryCancel();
+  for (int i = 0; i < kWatches - 1; ++i) ASSERT_TRUE(queue.Next(&tag, &ok));
 }
 
 TEST_F(ShoaldTest, AReleaseIsPublishedMirroredAndSurvivesKill) {

@@ -152,18 +152,19 @@ TEST_F(ShoalSign, T34_BadNamesAndRepeatsAreRefused) {
 
 TEST_F(ShoalSign, T08_KeysRotate) {
   ASSERT_NO_FATAL_FAILURE(MakeFleet());
-  for (const char* role :
-       {"root-1", "timestamp", "targets", "fw-gateway", "device_ca"}) {
-    const CommandResult result = Sign({"root", "rotate-key", role});
+  for (const char* role : {"timestamp", "targets", "fw-gateway", "director"}) {
+    const CommandResult result = Sign({"rotate", role, "--new", "1"});
     ASSERT_TRUE(result.status.ok()) << role << ": " << result.output;
   }
+  CommandResult result =
+      Sign({"rotate", "root", "--remove", "root-1", "--new", "1"});
+  ASSERT_TRUE(result.status.ok()) << result.output;
   for (const char* role : {"root", "targets", "policy"}) {
-    const CommandResult result = Sign({"renew", role});
+    result = Sign({"renew", role});
     ASSERT_TRUE(result.status.ok()) << role << ": " << result.output;
   }
   ASSERT_TRUE(Sign({"publish"}).status.ok());
-  const CommandResult result =
-      Plain({"verify", dir_.File("repo"), "--fleet-id", fleet_id_});
+  result = Plain({"verify", dir_.File("repo"), "--fleet-id", fleet_id_});
   EXPECT_TRUE(result.status.ok()) << result.output;
   EXPECT_THAT(result.output, HasSubstr("root 5"));
 }

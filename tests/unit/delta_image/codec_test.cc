@@ -107,6 +107,27 @@ TEST(Codec, T31_SettingsOutOfRangeAreRefused) {
   }
 }
 
+TEST(Codec, T31_AnLz4MatchWithItselfIsRefused) {
+  // One literal, a match of 8 at distance 0, then 12 literals: liblz4 leaves
+  // eight bytes of the output as they were.
+  const std::string stored = std::string(
+                                 "\x14"
+                                 "a"
+                                 "\0\0"
+                                 "\xc0",
+                                 5) +
+                             "last literal";
+  const CodecSetting setting{.codec = ImageCodec::kLz4};
+  std::string raw(21, '?');
+  BlockCodec codec;
+  EXPECT_THAT(codec.Expand(setting, stored, raw.data(), raw.size()),
+              FailsBecause("image_block"));
+  std::string sound = stored;
+  sound[2] = 1;
+  ASSERT_OK(codec.Expand(setting, sound, raw.data(), raw.size()));
+  EXPECT_EQ(raw, "aaaaaaaaalast literal");
+}
+
 TEST(Codec, TheSameBytesAgainAndAgainFromOneObject) {
   std::mt19937_64 random(3);
   const std::string raw = WordsAndNoise(random, 131072);

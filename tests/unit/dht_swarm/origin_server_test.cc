@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <vector>
 
 #include "common/files.h"
 #include "dht/swarm/endpoint.h"
@@ -36,21 +37,37 @@ class OriginServerTest : public ::testing::Test {
                          OriginServer::Open("127.0.0.1:0", dir_.File("root")));
   }
 
-  // Sends bytes as they are; returns all until the server closes.
-  std::string Raw(const std::string& request) {
+  static sockaddr_in Address(const std::string& ip, uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    inet_pton(AF_INET, ip.c_str(), &address.sin_addr);
+    return address;
+  }
+  // A connection from `ip`, one of this machine's own.
+  FileDescriptor Connect(const std::string& ip = "127.0.0.1") {
     const auto endpoint = ParseEndpoint(server_->address());
     EXPECT_OK(endpoint);
     FileDescriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(endpoint->port);
-    inet_pton(AF_INET, endpoint->ip.c_str(), &address.sin_addr);
     timeval timeout{5, 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address),
-                      sizeof(address)),
-              0);
-    EXPECT_GE(send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+    const sockaddr_in from = Address(ip, 0);
+    EXPECT_EQ(
+        bind(fd.get(), reinterpret_cast<const sockaddr*>(&from), sizeof(from)),
+        0);
+    const sockaddr_in to = Address(endpoint->ip, endpoint->port);
+    EXPECT_EQ(
+        connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)),
+        0);
+    return fd;
+  }
+  // Sends bytes as they are; returns all until the server closes.
+  std::string Raw(const std::string& request,
+                  const std::string& ip = "127.0.0.1") {
+    const FileDescriptor fd = Connect(ip);
+    if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
+      return "";  // closed before a word was said
+    }
     std::string answer;
     char buffer[4096];
     ssize_t n;
@@ -164,6 +181,25 @@ TEST_F(OriginServerTest, T02_AHugeUrlIsRefused) {
   EXPECT_THAT(Get("/blobs/abc"), StartsWith("HTTP/1.1 200"));
   EXPECT_GE(server_->Stats().requests, 2u);
   EXPECT_GE(server_->Stats().refused, 1u);
+}
+
+TEST_F(OriginServerTest, T02_OneAddressCannotTakeAllConnections) {
+  const std::string get =
+      "GET /blobs/abc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  std::vector<FileDescriptor> idle;
+  for (int i = 0; i < OriginOptions().max_connections_per_ip; ++i) {
+    idle.push_back(Connect("127.0.0.2"));
+  }
+  EXPECT_EQ(Raw(get, "127.0.0.2"), "");
+  EXPECT_THAT(Raw(get, "127.0.0.3"), StartsWith("HTTP/1.1 200"));
+  idle.clear();
+  // The server sees the ends of the idle ones a little later.
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  std::string answer;
+  while (answer.empty() && absl::Now() < deadline) {
+    answer = Raw(get, "127.0.0.2");
+  }
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(OriginServerTest, OpenSaysWhatIsWrong) {

@@ -215,6 +215,16 @@ TEST(Rollout, ValidationNamesWhatIsWrong) {
   document.mutable_phases(0)->mutable_gate()->set_soak_ms(-1);
   EXPECT_THAT(ValidateRollout(document), FailsBecause("bad_rollout"));
   document = TwoPhases();
+  document.mutable_phases(1)->set_name(document.phases(0).name());
+  EXPECT_THAT(ValidateRollout(document), FailsBecause("bad_rollout"));
+  document = TwoPhases();
+  for (int i = 0; i < 33; ++i) {
+    auto* window = document.add_windows();
+    window->set_from_minute(60);
+    window->set_to_minute(120);
+    EXPECT_EQ(ValidateRollout(document).ok(), i < 32) << i;
+  }
+  document = TwoPhases();
   document.clear_phases();
   EXPECT_THAT(ValidateRollout(document), FailsBecause("bad_rollout"));
 }

@@ -24,27 +24,37 @@ TestRepository::TestRepository(absl::Time now)
   give("root", {"root-1", "root-2"});
   for (const char* role : {"targets", "snapshot", "timestamp"})
     give(role, {role});
-  const auto delegate = [&](Targets& parent, const std::string& role,
-                            const std::string& pattern, bool terminating) {
-    if (!parent.delegations) parent.delegations.emplace();
-    const Key k = public_key(role);
-    parent.delegations->keys.emplace(k.id, k);
-    parent.delegations->roles.push_back(
-        {role, {{k.id}, 1}, terminating, {pattern}, {}});
-  };
-  delegate(roles["targets"], "fw-a", "fw/a/*/*", true);
-  delegate(roles["targets"], "policy", "policy/*", true);
-  delegate(roles["targets"], "director", "director/*/*/*", false);
-  delegate(roles["director"], "director-a", "director/a/*/*", false);
+  Delegate("targets", "fw-a", {"fw/a/*/*"}, true);
+  Delegate("targets", "policy", {"policy/*"}, true);
+  Delegate("targets", "director", {"director/*/*/*"});
+  Delegate("director", "director-a", {"director/a/*/*"});
   roles["targets"].fleet_keys = FleetKeys{{key("device_ca").public_key()},
                                           {key("node_ca").public_key()},
                                           std::string(32, 'T'),
                                           {}};
-  roles["fw-a"];
-  roles["policy"];
-  roles["director-a"];
   PublishRoot({"root-1", "root-2"});
   PublishAll();
+}
+
+void TestRepository::Delegate(const std::string& parent,
+                              const std::string& role,
+                              const std::vector<std::string>& patterns,
+                              bool terminating, const std::string& key_name) {
+  roles[role];
+  Targets& by = roles[parent];
+  if (!by.delegations) by.delegations.emplace();
+  const Key k = public_key(key_name.empty() ? role : key_name);
+  by.delegations->keys.emplace(k.id, k);
+  by.delegations->roles.push_back(
+      {role, {{k.id}, 1}, terminating, patterns, {}});
+}
+
+void TestRepository::RotateKey(const std::string& role,
+                               const std::string& name) {
+  const Key k = public_key(name);
+  root.keys.emplace(k.id, k);
+  root.roles[role] = {{k.id}, 1};
+  signer[role] = name;
 }
 
 const crypto::SigningKey& TestRepository::key(const std::string& name) {

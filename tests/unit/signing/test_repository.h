@@ -39,6 +39,15 @@ class TestRepository final : public Fetcher {
   void AddTarget(const std::string& role, const std::string& path,
                  const std::string& bytes);
 
+  // `parent` delegates one more role, under a key of `key`'s name ("": the
+  // role's own). The role's content is made when it has none.
+  void Delegate(const std::string& parent, const std::string& role,
+                const std::vector<std::string>& patterns,
+                bool terminating = false, const std::string& key = "");
+  // Gives a top-level role one key alone, which signs from now on; root is yet
+  // to be published.
+  void RotateKey(const std::string& role, const std::string& key);
+
   const crypto::SigningKey& key(const std::string& name);
   Key public_key(const std::string& name);
   std::string fleet_id() const;

@@ -283,19 +283,38 @@ TEST_F(Verify, T08_RootVersionsMayNotBeSkipped) {
   EXPECT_THAT(Refresh(), FailsBecause("wrong_version"));
 }
 
-TEST_F(Verify, T11_DuplicateSignaturesCountOnce) {
-  ASSERT_OK(Refresh());
-  repository_.PublishRoot({"root-1", "root-1"});
-  EXPECT_THAT(Refresh(), FailsBecause("bad_signature"));
+TEST_F(Verify, T11_DuplicateSignaturesAreRefused) {
+  // The builder refuses them as the reader does.
+  EXPECT_THAT(SignRoot(repository_.root, {&repository_.key("root-1"),
+                                          &repository_.key("root-1")}),
+              FailsBecause("bad_metadata"));
+  // Even on top of signatures enough.
+  std::string root = repository_.file("1.root");
+  const size_t begin = root.find("[{\"keyid\"") + 1;
+  const size_t end = root.find("},", begin);
+  root.insert(begin, root.substr(begin, end - begin + 2));
+  EXPECT_THAT(ParseRoot(root), FailsBecause("bad_metadata"));
 }
 
-TEST_F(Verify, EqualTimestampIsFineOtherBytesAreNot) {
+TEST_F(Verify, T07_OfTwoTimestampsOfOneVersionTheFirstStays) {
   ASSERT_OK(Refresh());
-  EXPECT_OK(Refresh());
+  const std::string first = repository_.file("timestamp");
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  EXPECT_FALSE(updater->equivocation());
+  // The same version again, of a snapshot that nobody has.
   repository_.timestamp_version = 0;
-  repository_.expires += absl::Hours(1);
+  repository_.file("100.snapshot") = "never asked for";
+  repository_.snapshot_version = 100;
   repository_.PublishTimestamp();
-  EXPECT_THAT(Refresh(), Fails(absl::StatusCode::kDataLoss, "equivocation"));
+  ASSERT_OK(updater->Refresh(repository_));
+  EXPECT_TRUE(updater->equivocation());
+  EXPECT_EQ(repository_.requests.back(), "timestamp");
+  ASSERT_OK_AND_ASSIGN(
+      const std::string stored,
+      RealFileSystem().Read(dir_.File("store/timestamp.json"), 20000));
+  EXPECT_EQ(stored, first);
+  EXPECT_EQ(updater->timestamp().snapshot.version, 1u);
 }
 
 TEST_F(Verify, TheLastGoodSetOutlivesAFailedRefresh) {

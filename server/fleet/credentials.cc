@@ -1,0 +1,106 @@
+#include "server/fleet/credentials.h"
+
+#include <algorithm>
+
+#include "common/bytes.h"
+#include "common/crypto/box.h"
+#include "common/log.h"
+#include "server/fleet/nodes.h"
+#include "shoal/pairing/v1/pairing.pb.h"
+#include "signing/sign/builder.h"
+#include "signing/verify/credential.h"
+
+namespace shoal::server {
+namespace {
+
+// Long enough for a device that was switched off over a winter; kept alive
+// beyond that until the device has taken it.
+constexpr absl::Duration kOfferLifetime = absl::Hours(24 * 90);
+constexpr size_t kDevicesPerChange = 256;
+
+}  // namespace
+
+bool Credentials::IsDue(const store::DeviceRow& row, absl::Time now) const {
+  const auto body = signing::VerifyCredential(row.credential(),
+                                              {keys_.device_ca.public_key()},
+                                              writer_.fleet_id(), now);
+  return !body.ok() || absl::FromUnixSeconds(body->not_after()) - now <
+                           kDeviceCredentialLifetime / 2;
+}
+
+absl::StatusOr<int> Credentials::RenewDue() {
+  const absl::Time now = store_.clock().WallNow();
+  std::vector<std::string> due;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeviceRow>(
+      kDevices, "", "", [&](std::string_view key, const store::DeviceRow& row) {
+        if (row.device().state() == fleet::v1::ENROLMENT_STATE_ACCEPTED &&
+            IsDue(row, now)) {
+          due.emplace_back(key);
+        }
+        return true;
+      }));
+  for (size_t from = 0; from < due.size(); from += kDevicesPerChange) {
+    Transaction tx(store_);
+    const size_t end = std::min(from + kDevicesPerChange, due.size());
+    for (size_t i = from; i < end; ++i) {
+      SHOAL_RETURN_IF_ERROR(Renew(tx, due[i], now));
+    }
+    SHOAL_RETURN_IF_ERROR(tx.Commit());
+  }
+  if (!due.empty()) LogInfo("credentials_renewed", {{"devices", due.size()}});
+  return static_cast<int>(due.size());
+}
+
+absl::Status Credentials::Renew(Transaction& tx, const std::string& key,
+                                absl::Time now) {
+  SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
+  SHOAL_ASSIGN_OR_RETURN(const std::string public_key,
+                         HexDecode(row.device().public_key()));
+  SHOAL_ASSIGN_OR_RETURN(const std::string box_key,
+                         HexDecode(row.device().box_key()));
+  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
+  plane.set_credential_serial(plane.credential_serial() + 1);
+  tx.Put(kMeta, "identity", plane);
+  records::v1::CredentialBody body;
+  body.set_public_key(public_key);
+  body.set_subject_id(row.assignment().device_id());
+  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
+  body.set_not_after(absl::ToUnixSeconds(now + kDeviceCredentialLifetime));
+  body.set_serial(plane.credential_serial());
+  SHOAL_ASSIGN_OR_RETURN(
+      *row.mutable_credential(),
+      signing::IssueCredential(keys_.device_ca, writer_.fleet_id(), body));
+  pairing::v1::Grant grant;
+  grant.set_device_id(row.assignment().device_id());
+  *grant.mutable_credential() = row.credential();
+  const auto sealed = crypto::SealTo(box_key, grant.SerializeAsString());
+  if (!sealed.ok()) {
+    // One device with a key that is none must not keep the others waiting.
+    LogWarn("credential_not_offered",
+            {{"device", key}, {"error", sealed.status()}});
+    return absl::OkStatus();
+  }
+  tx.Put(kDevices, key, row);
+  SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_PAIR_GRANT,
+                                        key, *sealed, kOfferLifetime, true));
+  tx.Audit("plane", "device.accept", row.device().name(), "ok",
+           "credential renewed");
+  tx.AfterCommit(
+      [this, credential = row.credential()] { writers_.Add(credential); });
+  return absl::OkStatus();
+}
+
+absl::Status Credentials::OnReport(Transaction& tx,
+                                   const dht::VerifiedRecord& record) {
+  const std::string key = HexEncode(record.writer.id);
+  const auto row = tx.Get<store::DeviceRow>(kDevices, key);
+  if (!row.ok()) return absl::OkStatus();  // Devices::OnReport says so
+  const std::string newest = dht::CredentialDigest(row->credential());
+  const std::string used = record.body.has_credential()
+                               ? dht::CredentialDigest(record.body.credential())
+                               : record.body.credential_digest();
+  if (used != newest) return absl::OkStatus();
+  return writer_.Drop(tx, records::v1::RECORD_KIND_PAIR_GRANT, key);
+}
+
+}  // namespace shoal::server

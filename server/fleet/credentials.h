@@ -1,0 +1,58 @@
+// Device credentials that are due: issued again to the same key, on the
+// device's own place, without a visit. Two causes: half of the lifetime is
+// over, or the fleet's device CA has changed (its key was stolen, and offline
+// keys named another).
+//
+// A credential is no secret: it is worth something only to the holder of the
+// key that it names. The plane knows that key from pairing, where the device
+// proved it; the device proves it again by the first report that it signs
+// under the new credential, and until then the offer stands. Who merely held
+// the stolen CA's key is known to no row of the store and gets nothing.
+#ifndef SHOAL_SERVER_FLEET_CREDENTIALS_H_
+#define SHOAL_SERVER_FLEET_CREDENTIALS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "dht/records/record.h"
+#include "server/identity/plane_keys.h"
+#include "server/publish/record_writer.h"
+#include "server/publish/writers.h"
+#include "server/store/state.pb.h"
+#include "server/store/store.h"
+
+namespace shoal::server {
+
+inline constexpr absl::Duration kDeviceCredentialLifetime =
+    absl::Hours(24 * 365 * 2);
+
+// Thread-safe.
+class Credentials {
+ public:
+  // All outlive it.
+  Credentials(Store& store, const PlaneKeys& keys, const RecordWriter& writer,
+              Writers& writers)
+      : store_(store), keys_(keys), writer_(writer), writers_(writers) {}
+
+  // Issues and offers what is due; how many.
+  absl::StatusOr<int> RenewDue();
+
+  // A device's report: under the newest credential, the offer is withdrawn.
+  absl::Status OnReport(Transaction& tx, const dht::VerifiedRecord& record);
+
+ private:
+  bool IsDue(const store::DeviceRow& row, absl::Time now) const;
+  absl::Status Renew(Transaction& tx, const std::string& key, absl::Time now);
+
+  Store& store_;
+  const PlaneKeys& keys_;
+  const RecordWriter& writer_;
+  Writers& writers_;
+};
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_FLEET_CREDENTIALS_H_

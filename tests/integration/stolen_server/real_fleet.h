@@ -1,0 +1,77 @@
+// A whole fleet of the real programs: offline keys and shoal-sign, shoald,
+// storage nodes, an operator with shoal, a paired device that runs a signed
+// image. What an attacker then takes is up to the test.
+#ifndef SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
+#define SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/crypto/ed25519.h"
+#include "tests/integration/agent/device.h"
+#include "tests/support/process_harness.h"
+#include "tests/support/temp_dir.h"
+
+namespace shoal::testing {
+
+class RealFleet {
+ public:
+  // Device type "gateway" with the images 1.0 (counter 1), 3.0 (counter 3,
+  // floor 3), 4.0 and 5.0 (counters 4 and 5), and "camera" with 1.0; two
+  // storage nodes that mirror them all; one gateway that was paired and
+  // brought to 3.0 by an honest rollout, so that its floor is 3. The operator
+  // "helper" may run the command greet on devices that the policy labels
+  // ring=lab, and the policy labels none. `update_settings`: lines for the
+  // section [update] of the device's own configuration.
+  static absl::StatusOr<std::unique_ptr<RealFleet>> Start(
+      const TempDir& dir, const std::string& update_settings = "");
+
+  // Power is cut, and nobody ever starts it again.
+  void KillPlane() { plane_.reset(); }
+  absl::Status StartPlane();
+  absl::Status RestartNode(const std::string& name);
+  absl::Status EnrolNode(const std::string& name);
+  // The operator's context for the plane as it is now.
+  absl::Status Connect(const std::string& context);
+
+  absl::Status Sign(std::vector<std::string> arguments);
+  // What `shoal` says; an error with its output when it fails.
+  absl::StatusOr<std::string> Shoal(std::vector<std::string> arguments);
+  absl::Status Shoald(std::vector<std::string> arguments);
+
+  std::string Path(const std::string& name) const { return dir_.File(name); }
+  std::string plane_directory() const { return Path("plane"); }
+  const std::string& fleet_id() const { return fleet_id_; }  // 32 bytes
+  const std::vector<std::string>& nodes() const { return node_names_; }
+  Device& device() { return *device_; }
+  const crypto::SigningKey& helper() const { return helper_; }
+  // The bytes of every image that the offline role signed for gateways.
+  const std::map<std::string, std::string>& images() const { return images_; }
+  // A file that exists once the device has run a command.
+  std::string order_taken() const { return Path("order-taken"); }
+
+ private:
+  explicit RealFleet(const TempDir& dir)
+      : dir_(dir), helper_(crypto::SigningKey::Generate()) {}
+  absl::Status MakeTrust();
+  absl::Status StartNodes();
+  absl::Status MakeReleases();
+  absl::Status PairDevice(const std::string& update_settings);
+  absl::Status FirstRollout();
+
+  const TempDir& dir_;
+  crypto::SigningKey helper_;
+  std::string fleet_id_;
+  std::string context_ = "first";
+  std::vector<std::string> node_names_ = {"node-1", "node-2"};
+  std::map<std::string, std::string> images_;  // by version
+  std::unique_ptr<HarnessProcess> plane_;
+  std::map<std::string, std::unique_ptr<HarnessProcess>> nodes_;
+  std::unique_ptr<Device> device_;
+};
+
+}  // namespace shoal::testing
+
+#endif  // SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
