@@ -11,8 +11,11 @@
 namespace shoal::delta {
 namespace {
 
-// Groups with less content than this are coded both ways.
+// Groups with less content than this are coded both ways, and those of which
+// the model leaves more than a part: compressed content, in which zstd finds
+// the repeats that it has.
 constexpr uint64_t kWorthComparing = 64 << 10;
+constexpr uint64_t kPoorPart = 4;
 
 std::span<const uint8_t> Bytes(std::string_view bytes) {
   return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
@@ -59,8 +62,7 @@ absl::Status GroupWriter::Finish() {
 }
 
 absl::Status GroupWriter::WriteGroup() {
-  SHOAL_RETURN_IF_ERROR(group_coded_ <= kWorthComparing ? WriteSmaller()
-                                                        : WriteModelled());
+  SHOAL_RETURN_IF_ERROR(WriteSmaller());
   written_ += group_new_;
   group_new_ = group_coded_ = 0;
   operations_.clear();
@@ -79,6 +81,9 @@ absl::Status GroupWriter::WriteSmaller() {
   const absl::Status status = WriteModelled();
   options_.write = write;
   SHOAL_RETURN_IF_ERROR(status);
+  if (group_coded_ > kWorthComparing &&
+      modelled.size() <= group_coded_ / kPoorPart)
+    return write(modelled);
   std::string sections;
   WindowWriter writer(old_, new_, options_.header_checksum,
                       options_.window_size, options_.zstd_level, written_,

@@ -1,6 +1,6 @@
 // Turns operations into groups of the model: one window that lists a group's
-// operations, then windows of their content. A small group becomes windows of
-// sections where that is smaller.
+// operations, then windows of their content. A group that is small or hardly
+// compressed by that becomes windows of sections where those are smaller.
 #ifndef SHOAL_DELTA_MAKE_GROUP_WRITER_H_
 #define SHOAL_DELTA_MAKE_GROUP_WRITER_H_
 

@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <new>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "common/crypto/hash.h"
 #include "common/status.h"
 #include "delta/apply/bsdiff40.h"
-#include "delta/entropy/mix_coder.h"
 #include "delta/make/block_match.h"
 #include "delta/make/bsdiff40.h"
 #include "delta/make/expanded_pair.h"
@@ -23,6 +20,7 @@
 #include "delta/make/operations.h"
 #include "delta/make/patch_file.h"
 #include "delta/make/plan.h"
+#include "delta/make/reader_plan.h"
 #include "delta/make/self_check.h"
 #include "delta/make/unit_pool.h"
 #include "delta/make/window_writer.h"
@@ -36,16 +34,11 @@ constexpr uint64_t kWorthASuffixArray = 64;
 // Equal runs within alignments become copies from this length on; shorter ones
 // are cheaper as part of what is coded.
 constexpr uint64_t kCopyRun = 512;
-// Groups of the model: bounds of the reader's memory and of what it makes
-// again when it resumes.
-constexpr uint8_t kGroupLog2 = 15;
+// Most bytes of a group that a reader makes again when it resumes.
 constexpr uint64_t kGroupCoded = 32 << 20;
-// Of the reader's memory, what compressing one block of an expanded image may
-// take.
-constexpr uint64_t kExpandShare = 2;
-// A model's windows carry no decompressed sections and may be smaller: the
-// memory is better used by its tables.
-constexpr uint32_t kModelWindowSize = 256 << 10;
+// A model's patch above this part of the new image may be of content that only
+// zstd's long repeats make smaller.
+constexpr uint64_t kPoorPart = 4;
 
 absl::Status Cancelled() {
   return MakeError(absl::StatusCode::kCancelled, "cancelled",
@@ -155,33 +148,6 @@ UnitResult MakeUnit(const Job& job, const Unit& unit) {
   return result;
 }
 
-// The best that a reader with `memory` bytes for the windows can apply;
-// nullopt: none.
-std::optional<Header> DescribePatch(const MakeOptions& options,
-                                    uint64_t memory) {
-  Header header;
-  if (options.coding == Coding::kModel && options.format == Format::kSdelta) {
-    header.coding = Coding::kModel;
-    header.window_size = std::min(options.window_size, kModelWindowSize);
-    header.model_version = kModelVersion;
-    header.group_log2 = kGroupLog2;
-    for (int level = kMaxMixLevel; level >= kMinMixLevel; --level) {
-      const uint64_t needed = ReaderMemory(header) + MixMemory(level);
-      if (needed > memory) continue;
-      header.model_level = static_cast<uint8_t>(level);
-      header.reader_memory = static_cast<uint32_t>(needed);
-      return header;
-    }
-    header = Header();
-  }
-  for (header.window_size = options.window_size;
-       header.window_size >= kMinWindowSize; header.window_size /= 2) {
-    header.reader_memory = static_cast<uint32_t>(ReaderMemory(header));
-    if (header.reader_memory <= memory) return header;
-  }
-  return std::nullopt;
-}
-
 // Where operations go, in order, that are not coded by the workers.
 struct Sink {
   std::function<absl::Status(const Operation&)> add;
@@ -260,6 +226,36 @@ absl::Status WritePatch(const Job& job, const MappedFile& old_file,
   }
 }
 
+// A patch under its temporary name, and how it came out.
+struct Made {
+  std::unique_ptr<PatchFile> patch;
+  MakeStats stats;
+};
+
+absl::StatusOr<Made> MakeOne(Job& job, const Header& header,
+                             const ExpandedPair& expanded,
+                             const MappedFile& old_side,
+                             const MappedFile& new_side,
+                             const std::string& patch_path) {
+  job.header = header;
+  std::string encoded = EncodeHeader(header);
+  job.header_checksum = encoded.substr(kHeaderSize - kChecksumSize);
+  if (header.maps_size > 0) {
+    encoded += WindowChecksum(job.header_checksum, 0, "", expanded.maps);
+    encoded += expanded.maps;
+  }
+  Made made;
+  SHOAL_ASSIGN_OR_RETURN(made.patch, PatchFile::Create(patch_path));
+  if (job.options.format == Format::kSdelta)
+    SHOAL_RETURN_IF_ERROR(made.patch->Append(encoded));
+  SHOAL_RETURN_IF_ERROR(
+      WritePatch(job, old_side, new_side, *made.patch, made.stats));
+  made.stats.reader_memory = job.options.format == Format::kBsdiff40
+                                 ? kBsdiff40Memory
+                                 : header.reader_memory;
+  return made;
+}
+
 }  // namespace
 
 absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
@@ -269,46 +265,20 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
   SHOAL_RETURN_IF_ERROR(CheckOptions(options));
   SHOAL_ASSIGN_OR_RETURN(auto old_file, MappedFile::Open(old_path));
   SHOAL_ASSIGN_OR_RETURN(auto new_file, MappedFile::Open(new_path));
-
-  const uint64_t memory = std::min<uint64_t>(
-      options.max_reader_memory, std::numeric_limits<uint32_t>::max());
-  ExpandedPair expanded;
-  if (options.expand && options.format == Format::kSdelta) {
-    SHOAL_ASSIGN_OR_RETURN(expanded,
-                           ExpandPair(*old_file, *new_file,
-                                      {patch_path, options.threads,
-                                       memory / kExpandShare, options.cancel}));
-  }
-  std::optional<Header> described;
-  if (expanded.memory < memory)
-    described = DescribePatch(options, memory - expanded.memory);
-  if (!described) {
-    expanded = {};
-    described = DescribePatch(options, memory);
-  }
-  if (!described)
-    return InvalidArgument("bad_argument",
-                           "max_reader_memory is too small for any patch");
+  SHOAL_ASSIGN_OR_RETURN(const ReaderPlan plan,
+                         PlanReader(options, *old_file, *new_file, patch_path));
+  const ExpandedPair& expanded = plan.expanded;
   const MappedFile& old_side =
       expanded.old_file ? *expanded.old_file : *old_file;
   const MappedFile& new_side =
       expanded.new_file ? *expanded.new_file : *new_file;
 
   Job job{options, old_side.bytes(), new_side.bytes(), {}, {}, {}};
-  Header& header = job.header = *described;
-  header.reader_memory += static_cast<uint32_t>(expanded.memory);
+  Header header = plan.header;
   header.old_size = old_file->bytes().size();
   header.new_size = new_file->bytes().size();
-  header.maps_size = expanded.maps_size;
-  header.maps_stored = static_cast<uint32_t>(expanded.maps.size());
   SHOAL_ASSIGN_OR_RETURN(header.old_sha256, Digest(*old_file, options));
   SHOAL_ASSIGN_OR_RETURN(header.new_sha256, Digest(*new_file, options));
-  std::string encoded = EncodeHeader(header);
-  job.header_checksum = encoded.substr(kHeaderSize - kChecksumSize);
-  if (header.maps_size > 0) {
-    encoded += WindowChecksum(job.header_checksum, 0, "", expanded.maps);
-    encoded += expanded.maps;
-  }
 
   const BlockMatches matches =
       FindBlockMatches(job.old_image, job.new_image, [&] {
@@ -320,24 +290,26 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
   job.units = MakePlan(job.old_image.size(), job.new_image.size(), matches,
                        options.segment_size);
 
-  MakeStats stats;
-  SHOAL_ASSIGN_OR_RETURN(auto patch, PatchFile::Create(patch_path));
-  if (options.format == Format::kSdelta)
-    SHOAL_RETURN_IF_ERROR(patch->Append(encoded));
-  SHOAL_RETURN_IF_ERROR(WritePatch(job, old_side, new_side, *patch, stats));
+  SHOAL_ASSIGN_OR_RETURN(Made made, MakeOne(job, header, expanded, old_side,
+                                            new_side, patch_path));
+  if (header.coding == Coding::kModel &&
+      made.patch->size() > header.new_size / kPoorPart) {
+    SHOAL_ASSIGN_OR_RETURN(Made other,
+                           MakeOne(job, WithoutModel(options, header), expanded,
+                                   old_side, new_side, patch_path));
+    if (other.patch->size() < made.patch->size()) made = std::move(other);
+  }
   if (options.verify)
-    SHOAL_RETURN_IF_ERROR(SelfCheck(patch->temporary(), header.new_sha256,
+    SHOAL_RETURN_IF_ERROR(SelfCheck(made.patch->temporary(), header.new_sha256,
                                     *old_file, *new_file, options.cancel));
-  stats.patch_size = patch->size();
-  stats.patch_sha256 = patch->Digest();
-  SHOAL_RETURN_IF_ERROR(patch->Commit());
+  MakeStats& stats = made.stats;
+  stats.patch_size = made.patch->size();
+  stats.patch_sha256 = made.patch->Digest();
+  SHOAL_RETURN_IF_ERROR(made.patch->Commit());
   stats.old_size = header.old_size;
   stats.new_size = header.new_size;
   stats.old_sha256 = header.old_sha256;
   stats.new_sha256 = header.new_sha256;
-  stats.reader_memory = options.format == Format::kBsdiff40
-                            ? kBsdiff40Memory
-                            : header.reader_memory;
   return stats;
 }
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -23,12 +24,15 @@ enum class Format {
 
 struct MakeOptions {
   Format format = Format::kSdelta;
-  // kModel: the smallest patches. kZstd: fastest to make and to apply.
+  // kModel: the smallest patches; content of which the model makes little is
+  // coded by zstd where that is smaller. kZstd: fastest to make and to apply.
   Coding coding = Coding::kModel;
-  // Bytes that applying may take on the device. Within it the model is as
-  // large as it can be (none fits: kZstd), windows are made smaller where they
-  // must, and images are expanded only as far as it goes.
-  uint64_t max_reader_memory = 8u << 20;
+  // Bytes that applying may take on the device. Within it images are expanded
+  // as far as it goes, then the model is as large as it can be, with smaller
+  // windows where they must (none fits: kZstd). Unset: 8 MiB, but 16 MiB where
+  // compressing an image's blocks again takes more (LZ4 kernels); the patch
+  // states what it takes.
+  std::optional<uint64_t> max_reader_memory;
   int threads = 2;     // 1..64
   bool expand = true;  // what the images hold in compressed form (delta/image)
   uint32_t window_size =

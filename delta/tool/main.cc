@@ -13,6 +13,7 @@
 #include "common/status.h"
 #include "delta/apply/apply.h"
 #include "delta/make/make.h"
+#include "delta/make/reader_plan.h"
 #include "delta/tool/apply_file.h"
 #include "delta/tool/bench.h"
 #include "delta/tool/info.h"
@@ -74,7 +75,7 @@ int Main(int argc, char** argv) {
       "  shoal-delta bench corpus");
   Paths paths;
   MakeOptions make_options;
-  uint64_t max_memory = kDefaultMaxMemory;
+  uint64_t max_memory = kMostReaderMemory;
   BenchOptions bench_options;
   const auto bytes = CLI::AsSizeValue(false);
 
@@ -93,7 +94,7 @@ int Main(int argc, char** argv) {
                    "What applying may take on the device, e.g. 4M; the mode, "
                    "the model's size and what is expanded are chosen by it")
       ->transform(bytes)
-      ->default_str("8M");
+      ->default_str("8M; 16M where the images hold an LZ4 kernel");
   make->add_option("--format", make_options.format,
                    "sdelta, or bsdiff for classic bspatch")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Format>{
@@ -122,7 +123,7 @@ int Main(int argc, char** argv) {
       ->required();
   apply->add_option("--max-memory", max_memory, "Bytes that it may take")
       ->transform(bytes)
-      ->default_str("8M");
+      ->default_str("16M");
 
   CLI::App* info = app.add_subcommand(
       "info", "Show what is in a delta, and where it is big");

@@ -111,6 +111,24 @@ TEST(Model, T31_MemoryIsDeclaredAndRefusedFirst) {
               FailsBecause("bad_argument"));
 }
 
+// Repeats of 12 bytes all over new bytes, as in LZ4's blocks: nothing that the
+// model sees, so zstd codes them.
+TEST(Model, IsNotTakenForWhatZstdMakesSmaller) {
+  std::mt19937_64 random(7);
+  const std::string words = RandomBytes(random, 20000);
+  std::string image;
+  while (image.size() < 300000)
+    image += words.substr(random() % (words.size() - 12), 12);
+  MakeOptions options = ModelOptions();
+  ASSERT_OK_AND_ASSIGN(const std::string modelled, Make("", image, options));
+  options.coding = Coding::kZstd;
+  ASSERT_OK_AND_ASSIGN(const std::string zstd, Make("", image, options));
+  EXPECT_LE(modelled.size(), zstd.size());
+  const Applied applied = Apply("", modelled, {});
+  EXPECT_OK(applied.status);
+  EXPECT_EQ(applied.written, image);
+}
+
 // Groups by hand: operations, then one window of content for all.
 class GroupBuilder {
  public:

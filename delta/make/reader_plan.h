@@ -1,0 +1,40 @@
+// What a patch asks of the device that applies it: how far the images are
+// expanded, which coding, how large its tables and windows are.
+#ifndef SHOAL_DELTA_MAKE_READER_PLAN_H_
+#define SHOAL_DELTA_MAKE_READER_PLAN_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "delta/format/format.h"
+#include "delta/make/expanded_pair.h"
+#include "delta/make/make.h"
+#include "delta/make/mapped_file.h"
+
+namespace shoal::delta {
+
+// Unless options.max_reader_memory says it: what applying takes (bytes), and
+// what it may take where the images hold blocks that a device cannot compress
+// again in less. An LZ4 kernel's are 8 MiB.
+inline constexpr uint64_t kUsualReaderMemory = 8u << 20;
+inline constexpr uint64_t kMostReaderMemory = 16u << 20;
+
+struct ReaderPlan {
+  ExpandedPair expanded;
+  Header header;  // coding, memory, windows, maps; not the images
+};
+
+// As much expanded as fits beside the smallest coding, then the best coding
+// for what is left. Reasons: "bad_argument" (no patch is that small), those of
+// ExpandPair.
+absl::StatusOr<ReaderPlan> PlanReader(const MakeOptions& options,
+                                      const MappedFile& old_file,
+                                      const MappedFile& new_file,
+                                      const std::string& patch_path);
+
+// The same in zstd's coding, within no more memory than `header` states.
+Header WithoutModel(const MakeOptions& options, const Header& header);
+
+}  // namespace shoal::delta
+
+#endif  // SHOAL_DELTA_MAKE_READER_PLAN_H_
