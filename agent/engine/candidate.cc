@@ -96,7 +96,7 @@ absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
 
 UpdateRecord MakeUpdate(const SignedImage& image,
                         const release::v1::DeltaIndex* index,
-                        const ImageInfo& running) {
+                        const ImageInfo& running, uint64_t max_delta_memory) {
   UpdateRecord update;
   update.image = {.version = image.info.version,
                   .sha256 = image.target.sha256,
@@ -113,7 +113,8 @@ UpdateRecord MakeUpdate(const SignedImage& image,
     if (delta.from_sha256() != running.sha256 ||
         delta.to_sha256() != image.target.sha256 ||
         delta.from_length() != running.length || delta.mode() != "sdelta1" ||
-        delta.length() >= image.target.length)
+        delta.length() >= image.target.length ||
+        delta.memory() > max_delta_memory)
       continue;
     update.delta =
         DeltaSource{.artifact = {.sha256 = delta.sha256(),

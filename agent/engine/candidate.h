@@ -46,10 +46,12 @@ absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
                           std::string_view device_type);
 
 // The update to this image: with the delta of `index` that starts from what
-// runs, if there is one.
+// runs, if there is one that is content with `max_delta_memory` bytes. The
+// index is the director's word: a device does not spend more than its owner
+// gave because a stolen plane says so (T35).
 UpdateRecord MakeUpdate(const SignedImage& image,
                         const release::v1::DeltaIndex* index,
-                        const ImageInfo& running);
+                        const ImageInfo& running, uint64_t max_delta_memory);
 
 // Takes in one verified rollout document: highest version counts, of two with
 // equal version the first (T22, T28). "old_rollout" (rolled back),

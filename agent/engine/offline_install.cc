@@ -99,8 +99,8 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
   OfflineResult result;
   const auto index = DeltaIndexOf(*updater, source, image->info);
-  UpdateRecord update =
-      MakeUpdate(*image, index ? &*index : nullptr, running.info);
+  UpdateRecord update = MakeUpdate(*image, index ? &*index : nullptr,
+                                   running.info, config.max_delta_memory);
   result.image = update.image;
   if (running.info.sha256 == update.image.sha256) {
     result.up_to_date = true;

@@ -214,7 +214,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
         memory == state.rollouts.end() ? 1 : memory->second.attempts + 1;
   };
   if (running.info.sha256 == image.target.sha256) {
-    UpdateRecord update = MakeUpdate(image, nullptr, running.info);
+    UpdateRecord update = MakeUpdate(image, nullptr, running.info, 0);
     finish(update);
     *began = true;
     return engine_->BeginReport(update);
@@ -227,7 +227,8 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =
       link_->DeltaIndexOf(document);
-  UpdateRecord update = MakeUpdate(image, index.get(), running.info);
+  UpdateRecord update =
+      MakeUpdate(image, index.get(), running.info, config_->max_delta_memory);
   finish(update);
   *began = true;
   last_refusal_.clear();

@@ -210,6 +210,8 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.min_interval = config.Duration("update.min_interval", absl::ZeroDuration());
   c.max_starts_per_day = static_cast<int>(
       config.Integer("update.max_starts_per_day", 24, 1, 10000));
+  c.max_delta_memory = static_cast<uint64_t>(
+      config.Integer("update.max_delta_memory", 24 << 20, 1 << 20, 1 << 30));
   c.health_command = config.Strings("health.command");
   c.health_timeout = config.Duration("health.timeout", absl::Minutes(1));
   c.telemetry = config.Boolean("telemetry.enabled", true);

@@ -58,7 +58,9 @@ struct AgentConfig {
   bool reboot_automatically = true;
   std::vector<policy::v1::TimeWindow> windows;  // none: always
   absl::Duration min_interval;                  // between two starts
-  int max_starts_per_day = 0;                   // 0: no bound
+  // Bytes that applying a delta may take; beyond it the full image is taken.
+  uint64_t max_delta_memory = 24u << 20;
+  int max_starts_per_day = 0;  // 0: no bound
   std::vector<std::string> health_command;
   absl::Duration health_timeout;
 

@@ -180,16 +180,41 @@ TEST(Candidate, DeltaFromWhatRunsIsTaken) {
   delta->set_to_sha256(image.target.sha256);
   delta->set_length(100);
   delta->set_mode("sdelta1");
-  EXPECT_TRUE(MakeUpdate(image, &index, running).delta.has_value());
-  EXPECT_FALSE(MakeUpdate(image, nullptr, running).delta.has_value());
+  EXPECT_TRUE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  EXPECT_FALSE(MakeUpdate(image, nullptr, running, 8u << 20).delta.has_value());
   delta->set_length(1000);  // no gain
-  EXPECT_FALSE(MakeUpdate(image, &index, running).delta.has_value());
+  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
   delta->set_length(100);
   delta->set_mode("other");
-  EXPECT_FALSE(MakeUpdate(image, &index, running).delta.has_value());
+  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
   delta->set_mode("sdelta1");
   running.sha256 = std::string(32, 'p');
-  EXPECT_FALSE(MakeUpdate(image, &index, running).delta.has_value());
+  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+}
+
+TEST(Candidate, T35_ADeltaThatWantsTooMuchMemoryIsLeft) {
+  ASSERT_OK_AND_ASSIGN(
+      const SignedImage image,
+      FindImage({Target("gateway", "1", 1)}, "fw/gateway/1/image", "gateway"));
+  ImageInfo running;
+  running.sha256 = std::string(32, 'o');
+  running.length = 900;
+  release::v1::DeltaIndex index;
+  const auto add = [&](uint64_t length, uint64_t memory) {
+    auto* delta = index.add_deltas();
+    delta->set_from_sha256(running.sha256);
+    delta->set_from_length(running.length);
+    delta->set_to_sha256(image.target.sha256);
+    delta->set_length(length);
+    delta->set_mode("sdelta1");
+    delta->set_memory(memory);
+  };
+  add(100, (8u << 20) + 1);
+  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  add(200, 8u << 20);
+  const UpdateRecord update = MakeUpdate(image, &index, running, 8u << 20);
+  ASSERT_TRUE(update.delta.has_value());
+  EXPECT_EQ(update.delta->artifact.length, 200u);
 }
 
 }  // namespace
