@@ -8,23 +8,15 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-#include <memory>
-
+#include "common/crypto/openssl_ptr.h"
 #include "common/status.h"
 
 namespace shoal::crypto {
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free>>;
-using ContextPtr = std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>>;
+using KeyPtr = OpensslPtr<EVP_PKEY, EVP_PKEY_free>;
+using BioPtr = OpensslPtr<BIO, BIO_free>;
+using ContextPtr = OpensslPtr<EVP_MD_CTX, EVP_MD_CTX_free>;
 
 const unsigned char* Bytes(std::string_view s) {
   return reinterpret_cast<const unsigned char*>(s.data());

@@ -10,26 +10,19 @@
 #include <openssl/x509v3.h>
 
 #include <ctime>
-#include <memory>
 
 #include "common/crypto/hash.h"
+#include "common/crypto/openssl_ptr.h"
 #include "common/status.h"
 
 namespace shoal::crypto {
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using Pkey = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using Cert = std::unique_ptr<X509, Deleter<X509_free>>;
-using Bio = std::unique_ptr<BIO, Deleter<BIO_free>>;
-using Names = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
-using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;
+using Pkey = OpensslPtr<EVP_PKEY, EVP_PKEY_free>;
+using Cert = OpensslPtr<X509, X509_free>;
+using Bio = OpensslPtr<BIO, BIO_free>;
+using Names = OpensslPtr<GENERAL_NAMES, GENERAL_NAMES_free>;
+using Extension = OpensslPtr<X509_EXTENSION, X509_EXTENSION_free>;
 
 constexpr size_t kMaxPem = 65536;
 
@@ -130,8 +123,7 @@ absl::StatusOr<Cert> NewCertificate(const std::string& common_name,
   if (!cert || RAND_bytes(serial, sizeof serial) != 1)
     return Bad("no memory or randomness");
   serial[0] = static_cast<unsigned char>((serial[0] & 0x7f) | 0x40);
-  std::unique_ptr<BIGNUM, Deleter<BN_free>> number(
-      BN_bin2bn(serial, sizeof serial, nullptr));
+  OpensslPtr<BIGNUM, BN_free> number(BN_bin2bn(serial, sizeof serial, nullptr));
   const time_t before = absl::ToTimeT(not_before);
   const time_t after = absl::ToTimeT(not_after);
   X509_NAME* name = X509_get_subject_name(cert.get());

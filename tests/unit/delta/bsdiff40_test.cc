@@ -122,8 +122,8 @@ TEST_F(Bsdiff40, T31_DamageIsAnErrorOrTheRightImage) {
       ASSERT_TRUE(applied.written == new_image_);
     }
   }
-  EXPECT_FALSE(
-      Apply(old_image_, patch.substr(0, patch.size() / 2), Setup()).status.ok());
+  EXPECT_FALSE(Apply(old_image_, patch.substr(0, patch.size() / 2), Setup())
+                   .status.ok());
 }
 
 std::string Bzip2(const std::string& bytes) {

@@ -24,6 +24,8 @@ std::string ReadFile(const std::string& path);
 // `size` bytes that look like code: words from a small set, some noise.
 std::string CodeLike(std::mt19937_64& random, size_t size);
 std::string RandomBytes(std::mt19937_64& random, size_t size);
+// A gzip member (RFC 1952) of `raw`, as gzip -n makes it.
+std::string Gzip(std::string_view raw);
 // Some edits, inserts, deletions, moves of blocks, truncations.
 std::string Mutate(std::mt19937_64& random, std::string image);
 

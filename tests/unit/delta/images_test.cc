@@ -1,7 +1,6 @@
 // Images that hold compressed blocks: the patch is made between what is in
 // them, and what is applied is the image to the byte.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <random>
 #include <string>
@@ -15,23 +14,6 @@ namespace {
 
 using ::shoal::testing::FailsBecause;
 using ::shoal::testing::IsOk;
-
-// A gzip member (RFC 1952) of `raw`, as gzip -n makes it.
-std::string Gzip(const std::string& raw) {
-  z_stream stream{};
-  EXPECT_EQ(
-      deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY),
-      Z_OK);
-  std::string out(deflateBound(&stream, raw.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(raw.data()));
-  stream.avail_in = static_cast<uInt>(raw.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 // A boot area, two compressed parts, something behind.
 struct Pair {
