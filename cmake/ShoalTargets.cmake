@@ -44,8 +44,6 @@ function(shoal_test)
   endif()
   add_executable(${A_NAME} ${A_SRCS} ${SHOAL_SANITIZER_OBJECTS})
   target_link_libraries(${A_NAME} PRIVATE ${A_DEPS} shoal::test_support GTest::gmock_main)
-  target_compile_definitions(${A_NAME} PRIVATE
-    SHOAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" SHOAL_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
   if(A_PROGRAMS)
     add_dependencies(${A_NAME} ${A_PROGRAMS})
   endif()

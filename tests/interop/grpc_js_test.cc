@@ -8,6 +8,7 @@
 
 #include "common/files.h"
 #include "tests/support/process_harness.h"
+#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::testing {
@@ -61,7 +62,7 @@ class GrpcJsTest : public ::testing::Test {
         "--ca",     Path("plane/server.crt"),
         "--cert",   Path(operator_name + "/tls.crt"),
         "--key",    Path(operator_name + "/tls.key"),
-        "--protos", std::string(SHOAL_SOURCE_DIR) + "/proto"};
+        "--protos", SourcePath("proto")};
     arguments.insert(arguments.end(), words.begin(), words.end());
     const auto result = shoal::testing::Run(arguments);
     EXPECT_OK(result);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/subprocess.h"
+#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/delta/delta_test_support.h"
@@ -22,7 +23,7 @@ class SecondReader : public ::testing::Test {
     SubprocessOptions options;
     options.arguments = {
         "/usr/bin/python3",
-        std::string(SHOAL_SOURCE_DIR) + "/tests/unit/delta/delta_reader.py",
+        testing::SourcePath("tests/unit/delta/delta_reader.py"),
         dir_.File("old"), dir_.File("patch"), dir_.File("new")};
     auto result = RunCommand(options, absl::Minutes(1));
     if (!result.ok() || !result->status.exited) return -1;

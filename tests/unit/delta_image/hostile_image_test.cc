@@ -6,6 +6,7 @@
 #include <iterator>
 #include <random>
 
+#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/delta_image/image_test_support.h"
 
@@ -16,7 +17,7 @@ using ::shoal::testing::IsOk;
 
 std::string Fixture(const std::string& name) {
   std::ifstream file(
-      SHOAL_SOURCE_DIR "/tests/unit/delta_image/fixtures/" + name,
+      testing::SourcePath("tests/unit/delta_image/fixtures/" + name),
       std::ios::binary);
   EXPECT_TRUE(file.good()) << name;
   return {std::istreambuf_iterator<char>(file), {}};

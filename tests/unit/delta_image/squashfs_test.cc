@@ -10,6 +10,7 @@
 #include <random>
 
 #include "common/subprocess.h"
+#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/delta_image/image_test_support.h"
@@ -32,7 +33,7 @@ void WriteFile(const std::string& path, std::string_view bytes) {
 }
 
 std::string FixturePath(const std::string& name) {
-  return SHOAL_SOURCE_DIR "/tests/unit/delta_image/fixtures/" + name;
+  return testing::SourcePath("tests/unit/delta_image/fixtures/" + name);
 }
 
 std::string MkSquashfs() {

@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/files.h"
+#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::rules {
@@ -114,7 +115,7 @@ TEST(Policy, TheExampleIsValid) {
   ASSERT_OK_AND_ASSIGN(
       const std::string json,
       RealFileSystem().Read(
-          SHOAL_SOURCE_DIR "/deploy/config/access-policy.json", 65536));
+          testing::SourcePath("deploy/config/access-policy.json"), 65536));
   ASSERT_OK_AND_ASSIGN(const AccessPolicy policy, ParsePolicy(json));
   Principal director;
   director.director = true;
