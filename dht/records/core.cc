@@ -93,6 +93,17 @@ absl::Status Network::Core::Start() {
     };
   publisher_ = std::make_unique<Publisher>(std::move(publisher));
 
+  TimeAsker::Options time;
+  time.fleet_id = options_.fleet_id;
+  time.monotonic = Now;
+  time.send = [this](const Address& to, const auto& datagram) {
+    SendDatagram(to, datagram);
+  };
+  time.at = [this](absl::Duration when, std::function<void()> task) {
+    At(when, std::move(task));
+  };
+  time_asker_ = std::make_unique<TimeAsker>(std::move(time));
+
   if (is_node()) {
     Admission::Options admission;
     admission.fleet_id = options_.fleet_id;
@@ -186,6 +197,7 @@ void Network::Core::Run() {
 void Network::Core::Finish() {
   for (const auto& task : mailbox_->Take()) task();
   publisher_->CancelAll();
+  time_asker_->CancelAll();
   while (!getting_.empty()) FinishGet(getting_.begin()->first);
   mailbox_->Close();
   listening_.clear();

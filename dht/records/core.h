@@ -23,6 +23,7 @@
 #include "dht/records/key_ring.h"
 #include "dht/records/network.h"
 #include "dht/records/publisher.h"
+#include "dht/records/time_asker.h"
 #include "dht/records/udp_socket.h"
 
 namespace shoal::dht {
@@ -66,6 +67,8 @@ class Network::Core {
   void Listen(ListenToken token, const std::string& place,
               ListenCallback callback);
   void Cancel(ListenToken token);
+  void AskTime(std::vector<std::string> keys, absl::Duration timeout,
+               TimeCallback done);
   void SetDirectory(const records::v1::NodeDirectory& directory);
   void SetNetworkKeys(const std::vector<pairing::v1::NetworkKey>& keys);
   void SetPlaceKey(const std::string& place_key);
@@ -111,6 +114,7 @@ class Network::Core {
   absl::Duration RunTimers();
   void Maintain();
   void Publish();  // the numbers of Stats()
+  std::vector<Address> MissingNodes() const;
   void ReachOut();
 
   // Datagrams.
@@ -123,6 +127,7 @@ class Network::Core {
   void OnConfirm(const Address& from, const records::v1::Confirm& confirm);
   void Answer(const Address& from, const records::v1::Confirm& confirm,
               const absl::StatusOr<absl::Time>& until);
+  void OnTimeRequest(const Address& from, const records::v1::TimeRequest& ask);
   bool PassForNode(const Address& from, const struct PacketInfo& info,
                    bool& mark);
   bool PassForClient(const Address& from, const struct PacketInfo& info,
@@ -144,6 +149,8 @@ class Network::Core {
   std::unique_ptr<DhtEngine> engine_;
   std::unique_ptr<Admission> admission_;  // nodes only
   std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<TimeAsker> time_asker_;
+  TimeBudget time_budget_;  // of answers
 
   std::map<Address, std::string> trusted_;  // address → OpenDHT id, or ""
   std::set<std::string> reserved_ids_;
@@ -155,7 +162,7 @@ class Network::Core {
   std::atomic<uint64_t> next_token_{1};
   absl::Duration last_reach_out_ = -absl::InfiniteDuration();
   int reach_outs_ = 0;
-  size_t last_good_ = 0;
+  size_t last_missing_ = 0;
   absl::Duration publisher_due_ = absl::InfiniteDuration();
 
   mutable Counters counters_;

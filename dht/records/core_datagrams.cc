@@ -148,10 +148,38 @@ void Network::Core::OnShoal(const Address& from, uint32_t epoch,
     case records::v1::Datagram::kProof:
       if (admission_ && member) admission_->OnProof(from, datagram.proof());
       break;
+    case records::v1::Datagram::kTimeRequest:
+      if (options_.time_key) OnTimeRequest(from, datagram.time_request());
+      break;
+    case records::v1::Datagram::kTimeAnswer:
+      time_asker_->OnAnswer(datagram.time_answer());
+      break;
     case records::v1::Datagram::MESSAGE_NOT_SET:
       ++counters_.filtered;
       break;
   }
+}
+
+void Network::Core::OnTimeRequest(const Address& from,
+                                  const records::v1::TimeRequest& ask) {
+  if (ask.nonce().size() != kTimeNonceSize) {
+    ++counters_.filtered;
+    return;
+  }
+  if (!time_budget_.Spend(Now())) return;  // it asks again
+  records::v1::Datagram datagram;
+  *datagram.mutable_time_answer() =
+      MakeTimeAnswer(*options_.time_key, options_.fleet_id, ask.nonce(),
+                     options_.clock->WallNow());
+  SendDatagram(from, datagram);
+}
+
+void Network::Core::AskTime(std::vector<std::string> keys,
+                            absl::Duration timeout, TimeCallback done) {
+  std::vector<Address> nodes;
+  for (const auto& [address, id] : trusted_) nodes.push_back(address);
+  time_asker_->Start(std::move(nodes), std::move(keys), timeout,
+                     std::move(done));
 }
 
 void Network::Core::OnConfirm(const Address& from,

@@ -30,22 +30,39 @@ void Network::Core::Maintain() {
   });
 }
 
+// Those of the directory that OpenDHT does not know to be alive. How many good
+// nodes there are is no answer: others than the directory's may be among them,
+// those of a thief or of a directory before.
+std::vector<Address> Network::Core::MissingNodes() const {
+  std::set<Address> addresses;
+  std::set<std::string> ids;
+  for (const auto& [id, address] : engine_->GoodNodes()) {
+    ids.insert(id);
+    addresses.insert(address);
+  }
+  std::vector<Address> missing;
+  for (const auto& [address, id] : trusted_)
+    if (id.empty() ? !addresses.contains(address) : !ids.contains(id))
+      missing.push_back(address);
+  return missing;
+}
+
 // Keeps knocking at the directory's doors: OpenDHT itself only knows nodes
-// that it has heard of.
+// that it has heard of, and forgets those that were silent for a while.
 void Network::Core::ReachOut() {
-  const size_t good = engine_->good_nodes();
-  if (good != last_good_) reach_outs_ = 0;
-  last_good_ = good;
-  if (good > 0 && good >= trusted_.size()) return;
-  const absl::Duration most = good == 0   ? kAlonePause
-                              : is_node() ? kNodeRecheck
-                                          : kClientRecheck;
+  const std::vector<Address> missing = MissingNodes();
+  if (missing.size() != last_missing_) reach_outs_ = 0;
+  last_missing_ = missing.size();
+  if (missing.empty()) return;
+  const absl::Duration most = engine_->good_nodes() == 0 ? kAlonePause
+                              : is_node()                ? kNodeRecheck
+                                                         : kClientRecheck;
   const absl::Duration pause =
       std::min(kMaintenance * (1 << reach_outs_), most);
   if (Now() - last_reach_out_ < pause - absl::Milliseconds(100)) return;
   last_reach_out_ = Now();
   reach_outs_ = std::min(reach_outs_ + 1, kMaxDoublings);
-  for (const auto& [address, id] : trusted_) engine_->Ping(address);
+  for (const Address& address : missing) engine_->Ping(address);
 }
 
 void Network::Core::SetDirectory(const records::v1::NodeDirectory& directory) {

@@ -361,6 +361,16 @@ size_t DhtEngine::good_nodes() const {
          impl_->dht().getNodesStats(AF_INET6).good_nodes;
 }
 
+std::vector<std::pair<std::string, Address>> DhtEngine::GoodNodes() const {
+  std::vector<std::pair<std::string, Address>> nodes;
+  for (const od::NodeExport& node : impl_->dht().exportNodes())
+    nodes.emplace_back(
+        std::string(reinterpret_cast<const char*>(node.id.data()),
+                    node.id.size()),
+        Address::From(reinterpret_cast<const sockaddr*>(&node.ss), node.sslen));
+  return nodes;
+}
+
 std::pair<uint64_t, uint64_t> DhtEngine::store_size() const {
   if (!impl_->options_.node) return {0, 0};
   const auto [bytes, values] = impl_->dht().getStoreSize();

@@ -65,6 +65,8 @@ class DhtEngine {
   std::vector<std::string> Stored(const std::string& place) const;
   std::vector<std::string> StoredPlaces();
   size_t good_nodes() const;
+  // The same nodes: id and address of each.
+  std::vector<std::pair<std::string, Address>> GoodNodes() const;
   // Bytes and values held.
   std::pair<uint64_t, uint64_t> store_size() const;
 

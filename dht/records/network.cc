@@ -79,6 +79,14 @@ void Network::Cancel(ListenToken token) {
   }
 }
 
+void Network::AskTime(std::vector<std::string> keys, absl::Duration timeout,
+                      TimeCallback done) {
+  core_->mailbox().Post([core = core_.get(), keys = std::move(keys), timeout,
+                         done = std::move(done)]() mutable {
+    core->AskTime(std::move(keys), timeout, std::move(done));
+  });
+}
+
 void Network::SetDirectory(records::v1::NodeDirectory directory) {
   core_->mailbox().Post([core = core_.get(), directory = std::move(directory)] {
     core->SetDirectory(directory);

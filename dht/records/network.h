@@ -89,6 +89,8 @@ struct NetworkOptions {
 
   // Nodes only.
   std::optional<NodeIdentity> identity;
+  // Answers TimeRequests by `clock`; none: they go unanswered.
+  std::optional<crypto::SigningKey> time_key;
   NodeHooks hooks;
   // Is this a node credential of the fleet, valid now and not revoked? Thread-
   // safe, must not block.
@@ -110,6 +112,16 @@ struct PutResult {
   int receipts = 0;
   int wanted = 0;
   bool under_replicated = false;  // receipts < wanted
+};
+
+// A time key's answer to a nonce of ours.
+struct TimeSample {
+  std::string key;  // 32 bytes, one of those asked for
+  // The node's clock plus half of the round trip: true, as the node sees it, at
+  // `taken` (CLOCK_BOOTTIME, as Clock::MonotonicNow), to within half of it.
+  absl::Time time;
+  absl::Duration taken;
+  absl::Duration round_trip;
 };
 
 struct NetworkStats {
@@ -168,6 +180,14 @@ class Network {
   // No callback of this token starts after Cancel was handled by the
   // network's thread (at once when called on it).
   void Cancel(ListenToken token);
+
+  // Asks nodes of the directory for the time, at most eight at random, again
+  // every half second, until every one of `keys` that may answer did or
+  // `timeout` is over; at most one sample a key. Who agrees with whom is the
+  // caller's to judge (signing/verify/time_quorum.h).
+  using TimeCallback = std::function<void(std::vector<TimeSample>)>;
+  void AskTime(std::vector<std::string> keys, absl::Duration timeout,
+               TimeCallback done);
 
   void SetDirectory(records::v1::NodeDirectory directory);
   void SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys);

@@ -92,17 +92,19 @@ void Publisher::MaybePut(Operation& operation) {
     operation.next_put = now + kConnectPoll;
     return;
   }
-  if (operation.puts > 0)
-    for (const StorageNode* node : Targets(operation.place))
-      if (!operation.receipts.contains(NameOf(*node)))
-        options_.ping(node->address);
   Put(operation);
 }
 
 void Publisher::Put(Operation& operation) {
-  if (operation.puts++ == 0)  // no use in asking earlier
+  if (operation.puts++ == 0) {  // no use in asking earlier
     operation.next_confirm = options_.monotonic() + kFirstConfirm;
-
+  } else {
+    // OpenDHT puts to nodes that it takes for alive, and it may have given up
+    // one that lives: the answer to a ping tells it, for the put after this.
+    for (const StorageNode* node : Targets(operation.place))
+      if (!operation.receipts.contains(NameOf(*node)))
+        options_.ping(node->address);
+  }
   const absl::Duration now = options_.monotonic();
   operation.last_put = now;
   operation.next_put = now + operation.put_pause;

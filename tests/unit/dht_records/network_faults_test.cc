@@ -86,6 +86,32 @@ TEST_F(NetworkTest, T63_AClientFindsNodesThatAllRestarted) {
   EXPECT_EQ(result.receipts, 3);
 }
 
+// OpenDHT gives a node up that does not answer, or that came back and refused
+// the write tokens of its former life four times, until it says something by
+// itself, which it never does to a client. Another node, which the client's
+// directory does not name (any more), must not make up for it.
+TEST_F(NetworkTest, T63_ANodeThatWasGivenUpIsLookedForAgain) {
+  auto nodes = StartNodes(fleet_, 3);
+  fleet_.directory.mutable_nodes()->RemoveLast();
+  auto client = Client();
+  PutOptions both;
+  both.wanted_receipts = 2;
+  ASSERT_OK(client->PutBlocking(Head(1, "before"), both));
+  ASSERT_OK(WaitFor("the client to know the node of no directory",
+                    [&] { return client->Stats().connected_nodes == 3; }));
+  nodes[1]->Close();
+  PutOptions brief = both;
+  brief.deadline = absl::Seconds(5);
+  ASSERT_OK_AND_ASSIGN(PutResult result,
+                       client->PutBlocking(Head(2, "away"), brief));
+  EXPECT_TRUE(result.under_replicated);
+  ASSERT_OK(WaitFor("the node to be given up",
+                    [&] { return client->Stats().connected_nodes == 2; }));
+  ASSERT_OK(nodes[1]->Open());
+  ASSERT_OK_AND_ASSIGN(result, client->PutBlocking(Head(3, "back"), both));
+  EXPECT_EQ(result.receipts, 2);
+}
+
 TEST_F(NetworkTest, AClientMayStartBeforeTheNodes) {
   TestNode node(fleet_, 0);
   ASSERT_OK(node.Open());

@@ -141,6 +141,8 @@ absl::Status TestNode::Open() {
   options.role = NetworkRole::kNode;
   options.identity =
       NodeIdentity{member_.key.Clone(), member_.credential, member_.id};
+  options.clock = clock;
+  if (time_key) options.time_key = time_key->Clone();
   options.verify_node = [this](const Credential& credential, absl::Time now) {
     return fleet_.VerifyNode(credential, now);
   };

@@ -71,6 +71,8 @@ class TestNode {
 
   // Set before Open.
   bool answers_receipts = true;
+  std::optional<crypto::SigningKey> time_key;
+  Clock* clock = &SystemClock();
   std::function<bool(const VerifiedRecord&)> quota;
 
  private:
