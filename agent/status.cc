@@ -100,6 +100,20 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
   return j;
 }
 
+// "clock    nodes; the storage nodes agreed at 2026-03-01T12:00:00Z"
+std::string ClockText(const json& live) {
+  const std::string source = live.value("clock", "");
+  if (source.empty()) return "";  // of an agent before this one
+  const int64_t agreed = live.value("clock_agreed_ms", int64_t{0});
+  return fmt::format("clock    {}; {}\n", source,
+                     agreed == 0
+                         ? "the storage nodes were not heard in this run"
+                         : "the storage nodes agreed at " +
+                               absl::FormatTime("%Y-%m-%dT%H:%M:%SZ",
+                                                absl::FromUnixMillis(agreed),
+                                                absl::UTCTimeZone()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> StatusJson(FileSystem& fs,
@@ -134,8 +148,10 @@ absl::StatusOr<std::string> StatusText(FileSystem& fs,
                        j["last_refusal"].value("case", ""),
                        j["last_refusal"].value("reason", ""),
                        j["last_refusal"].value("message", ""));
-  if (j.contains("live"))
+  if (j.contains("live")) {
     out += fmt::format("waiting  {}\n", j["live"].value("waiting_reason", ""));
+    out += ClockText(j["live"]);
+  }
   return out;
 }
 

@@ -169,6 +169,7 @@ void Agent::Turn() {
   }
   for (const dht::VerifiedRecord& record : records) TakeRecord(record);
   bool look = !records.empty();
+  if (link_->StepTime()) refresh_now_ = true;
   const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
   if (refresh_now_ || since >= config_.poll_interval ||
       (refresh_again_ && since >= kRetryRefresh)) {

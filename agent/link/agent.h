@@ -20,6 +20,7 @@
 #include "agent/link/lazy_fetch.h"
 #include "agent/link/pairing.h"
 #include "agent/link/telemetry.h"
+#include "agent/state/device_clock.h"
 
 namespace shoal::agent {
 
@@ -37,7 +38,10 @@ class Agent {
 
  private:
   Agent(AgentConfig config, FileSystem& fs, Clock& clock)
-      : config_(std::move(config)), fs_(fs), clock_(clock) {}
+      : config_(std::move(config)),
+        fs_(fs),
+        device_clock_(clock),
+        clock_(device_clock_) {}
   absl::Status Prepare();
   EngineOptions MakeEngineOptions();
   void EngineLoop();
@@ -60,7 +64,8 @@ class Agent {
 
   AgentConfig config_;
   FileSystem& fs_;
-  Clock& clock_;
+  DeviceClock device_clock_;
+  Clock& clock_;  // the same
   FileDescriptor lock_;
   std::unique_ptr<DeviceState> state_;
   std::unique_ptr<FileSlots> slots_;

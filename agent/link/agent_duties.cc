@@ -150,9 +150,12 @@ void Agent::Announce() {
 void Agent::WriteLive(const std::string& waiting) {
   const uint64_t nodes =
       link_ == nullptr ? 0 : link_->network().Stats().connected_nodes;
+  const auto agreed = link_ == nullptr ? std::nullopt : link_->time().agreed();
   const std::string text = fmt::format(
-      "{{\"pid\":{},\"connected_nodes\":{},\"waiting_reason\":\"{}\"}}\n",
-      ::getpid(), nodes, waiting);
+      "{{\"pid\":{},\"connected_nodes\":{},\"waiting_reason\":\"{}\","
+      "\"clock\":\"{}\",\"clock_agreed_ms\":{}}}\n",
+      ::getpid(), nodes, waiting, ClockSourceName(device_clock_.source()),
+      agreed ? absl::ToUnixMillis(*agreed) : 0);
   if (text == last_live_) return;
   const absl::Status written =
       fs_.WriteAtomic(JoinPath(config_.StateDirectory(), "live.json"), text);

@@ -19,7 +19,7 @@ absl::Status Agent::GoOnline(Membership membership) {
   FleetLinkOptions options;
   options.config = &config_;
   options.fs = &fs_;
-  options.clock = &clock_;
+  options.clock = &device_clock_;
   options.keys = &*keys_;
   options.state = state_.get();
   options.fetch = fetch_.get();

@@ -75,6 +75,7 @@ absl::Status FleetLink::Start() {
   updater.fleet_id = o_.membership.fleet_id;
   SHOAL_ASSIGN_OR_RETURN(updater_,
                          signing::Updater::Open(updater, *o_.fs, *o_.clock));
+  o_.clock->RaiseFloor(updater_->time_floor().floor());
   // Records are read with what is known, even while it is out of date.
   if (const absl::Status stored = updater_->UseStored(true); !stored.ok()) {
     LogWarn("metadata_store_unusable", {{"error", stored}});
@@ -92,6 +93,7 @@ absl::Status FleetLink::Start() {
   network.resolver = MakeResolver(holder_);
   network.clock = o_.clock;
   SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(network)));
+  time_ = std::make_unique<TimeSync>(o_.clock, network_.get());
   dht::SpoolOptions spool;
   spool.directory = o_.config->SpoolDirectory();
   spool.files = o_.fs;
@@ -233,7 +235,17 @@ absl::Status FleetLink::Refresh() {
   return status;
 }
 
+std::vector<std::string> FleetLink::TimeKeys() const {
+  const auto view = trust();
+  return view ? view->trust.time_keys : std::vector<std::string>();
+}
+
+bool FleetLink::StepTime() {
+  return time_->Step(TimeKeys(), updater_->time_floor());
+}
+
 absl::Status FleetLink::CheckFresh() const {
+  SHOAL_RETURN_IF_ERROR(time_->Check(TimeKeys()));
   if (updater_->fresh() && updater_->Now() < updater_->FreshUntil())
     return absl::OkStatus();
   return FailedPrecondition(

@@ -16,6 +16,7 @@
 #include "agent/engine/candidate.h"
 #include "agent/link/record_out.h"
 #include "agent/link/sources.h"
+#include "agent/link/time_sync.h"
 #include "agent/link/trust.h"
 #include "agent/state/agent_config.h"
 #include "agent/state/device_state.h"
@@ -29,7 +30,7 @@ namespace shoal::agent {
 struct FleetLinkOptions {
   const AgentConfig* config = nullptr;  // none is owned; all outlive it
   FileSystem* fs = nullptr;
-  Clock* clock = nullptr;
+  DeviceClock* clock = nullptr;
   const DeviceKeys* keys = nullptr;
   DeviceState* state = nullptr;
   LazyFetch* fetch = nullptr;
@@ -55,7 +56,12 @@ class FleetLink {
   // The TUF workflow, then trust and rollouts anew. Blocks some seconds. On
   // an error the last good state stays in force.
   absl::Status Refresh();
-  // Whether metadata may still be acted upon: "expired_metadata".
+  // The time from the storage nodes when it is due; never blocks. True: the
+  // device's time moved, so refresh.
+  bool StepTime();
+  const TimeSync& time() const { return *time_; }
+  // Whether metadata may still be acted upon: "expired_metadata",
+  // "unknown_time".
   absl::Status CheckFresh() const;
 
   // Rollouts of this device type, the newest (highest order) first.
@@ -120,6 +126,7 @@ class FleetLink {
   Membership MembershipUnder(const std::string& director) const;
   // Durable, then in force.
   absl::Status Keep(Membership next);
+  std::vector<std::string> TimeKeys() const;
   absl::Status Plausible(std::string_view role, const std::string& bytes) const;
 
   FleetLinkOptions o_;
@@ -127,6 +134,7 @@ class FleetLink {
   NodeAddresses nodes_;
   std::shared_ptr<TrustHolder> holder_ = std::make_shared<TrustHolder>();
   std::unique_ptr<dht::Network> network_;
+  std::unique_ptr<TimeSync> time_;
   std::unique_ptr<dht::Spool> spool_;
   std::unique_ptr<RecordOut> out_;
   std::unique_ptr<ArtifactFetcher> artifacts_;

@@ -150,6 +150,7 @@ absl::Status InitNode(const InitOptions& options, FileSystem& fs) {
       fs, JoinPath(options.data_dir, "keys/node.key"), key.seed()));
   SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(
       fs, JoinPath(options.data_dir, "keys/tls.key"), tls.key_pem));
+  SHOAL_RETURN_IF_ERROR(MakeTimeKey(options.data_dir, options.id, fs).status());
   SHOAL_RETURN_IF_ERROR(
       fs.WriteAtomic(JoinPath(options.data_dir, "tls.crt"), tls.cert_pem));
   SHOAL_RETURN_IF_ERROR(

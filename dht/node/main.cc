@@ -37,9 +37,27 @@ int Init(InitOptions options, const std::string& fleet_hex) {
   std::printf(
       "Made %s/node.toml. Next, an operator enrols the node:\n"
       "  shoal node enroll --request %s/enroll-request.json --out "
-      "%s/bundle.pb\nand then:\n  shoal-node --config %s/node.toml\n",
+      "%s/bundle.pb\nand then:\n  shoal-node --config %s/node.toml\n"
+      "Bring %s/%s-time.pub to the custodians, so that devices believe this "
+      "node about the time:\n  shoal-sign rotate time --add %s-time.pub\n",
       options.data_dir.c_str(), options.data_dir.c_str(),
-      options.data_dir.c_str(), options.data_dir.c_str());
+      options.data_dir.c_str(), options.data_dir.c_str(),
+      options.data_dir.c_str(), options.id.c_str(), options.id.c_str());
+  return 0;
+}
+
+int TimeKey(const std::string& data_dir) {
+  shoal::FileSystem& fs = shoal::RealFileSystem();
+  const auto config =
+      shoal::dht::node::LoadNodeConfig(shoal::JoinPath(data_dir, "node.toml"));
+  if (!config.ok()) return Fail(config.status());
+  const auto pub = shoal::dht::node::MakeTimeKey(data_dir, config->id, fs);
+  if (!pub.ok()) return Fail(pub.status());
+  std::printf(
+      "The public key is in %s. Bring it to the custodians:\n"
+      "  shoal-sign rotate time --add %s-time.pub --repo TREE\n"
+      "and start the node again.\n",
+      pub->c_str(), config->id.c_str());
   return 0;
 }
 
@@ -89,6 +107,7 @@ int main(int argc, char** argv) {
       "  shoal-node init --data /var/lib/shoal-node --id node-1 --fleet HEX "
       "\\\n"
       "      --address 192.0.2.7 --listen 0.0.0.0\n"
+      "  shoal-node time-key --data /var/lib/shoal-node\n"
       "  shoal-node --config /var/lib/shoal-node/node.toml --check-config\n"
       "  shoal-node --config /var/lib/shoal-node/node.toml");
   std::string config_path;
@@ -108,9 +127,14 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   init_command->add_option("--listen", init.listen,
                            "address to listen at (default: --address)");
+  CLI::App* time_key = app.add_subcommand(
+      "time-key", "make the key by which this node tells devices the time");
+  std::string time_key_data;
+  time_key->add_option("--data", time_key_data, "directory")->required();
   app.set_version_flag("--version", SHOAL_VERSION);
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
   if (init_command->parsed()) return Init(init, fleet_hex);
+  if (time_key->parsed()) return TimeKey(time_key_data);
   if (config_path.empty()) {
     std::fprintf(stderr, "shoal-node: --config is needed (see --help)\n");
     return shoal::kExitUsage;

@@ -174,6 +174,7 @@ absl::Status StorageNode::Impl::OpenNetwork() {
   options.clock = &clock_;
   options.identity.emplace(NodeIdentity{
       files_.key.Clone(), files_.bundle.credential(), files_.subject_id});
+  if (files_.time_key) options.time_key = files_.time_key->Clone();
   options.hooks = MakeNodeHooks();
   options.verify_node = [this](const records::v1::Credential& credential,
                                absl::Time now) {

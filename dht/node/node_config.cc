@@ -128,7 +128,8 @@ absl::StatusOr<NodeFiles> LoadNodeFiles(const NodeConfig& config,
       crypto::ReadSecretFile(fs, config.File("keys/node.key")));
   SHOAL_ASSIGN_OR_RETURN(crypto::SigningKey key,
                          crypto::SigningKey::FromSeed(seed));
-  NodeFiles files{std::move(key), {}, {}, {}};
+  NodeFiles files{std::move(key), {}, {}, {}, {}};
+  SHOAL_ASSIGN_OR_RETURN(files.time_key, LoadTimeKey(config, fs));
   SHOAL_ASSIGN_OR_RETURN(
       files.tls.key_pem,
       crypto::ReadSecretFile(fs, config.File("keys/tls.key")));

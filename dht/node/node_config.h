@@ -5,11 +5,13 @@
 //   DIR/enroll-request.json  EnrollNodeRequest (proto3 JSON), for the operator
 //   DIR/bundle.pb            serialised NodeBundle, from the operator
 //   DIR/keys/node.key        ed25519 seed; DIR/keys/tls.key, DIR/tls.crt
+//   DIR/keys/time.key        ed25519 seed; DIR/ID-time.pub for shoal-sign
 //   DIR/records/             the record store
 //   DIR/trust/ public/ partial/ fetch/ directory.record
 #ifndef SHOAL_DHT_NODE_NODE_CONFIG_H_
 #define SHOAL_DHT_NODE_NODE_CONFIG_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -52,7 +54,8 @@ struct NodeFiles {
   crypto::SigningKey key;
   crypto::TlsKeyPair tls;
   fleet::v1::NodeBundle bundle;
-  std::string subject_id;  // 16 bytes
+  std::string subject_id;                      // 16 bytes
+  std::optional<crypto::SigningKey> time_key;  // none: tells nobody the time
 };
 // Keys and bundle, checked against each other. kFailedPrecondition
 // "not_enrolled" without a bundle, kInvalidArgument "bad_bundle".
@@ -69,6 +72,14 @@ struct InitOptions {
 // Makes keys, free ports, node.toml and enroll-request.json. kAlreadyExists
 // "already_initialised" when there is a node.toml.
 absl::Status InitNode(const InitOptions& options, FileSystem& fs);
+
+// Makes DIR/keys/time.key, unless it is there, and its public half; returns the
+// path of the latter. It counts once the fleet's targets.json names it.
+absl::StatusOr<std::string> MakeTimeKey(const std::string& data_dir,
+                                        const std::string& id, FileSystem& fs);
+// nullopt: the node has none.
+absl::StatusOr<std::optional<crypto::SigningKey>> LoadTimeKey(
+    const NodeConfig& config, FileSystem& fs);
 
 }  // namespace shoal::dht::node
 

@@ -175,6 +175,9 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  shoal-sign rotate root --remove carol-root --add dan-root.pub --repo "
       "R --keys K\n"
+      "  shoal-sign rotate time --add node-1-time.pub --add node-2-time.pub "
+      "--repo R\n"
+      "  shoal-sign rotate time --remove node-1-time --repo R\n"
       "  shoal-sign rotate online --online online-public.json --repo R --keys "
       "K");
   command->callback([&] { run = [&] { return RunRotate(options, rotate); }; });

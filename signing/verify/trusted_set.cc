@@ -49,6 +49,13 @@ absl::Status Equivocation(std::string_view role, uint64_t version) {
                                role, version));
 }
 
+// The parser knows no role's name; whoever has to mend it wants to.
+template <typename T>
+absl::StatusOr<T> In(std::string_view role, absl::StatusOr<T> parsed) {
+  if (parsed.ok()) return parsed;
+  return Annotate(parsed.status(), role);
+}
+
 }  // namespace
 
 absl::Status CheckExpiry(std::string_view role, absl::Time expires,
@@ -79,7 +86,8 @@ absl::Status CheckPin(std::string_view role, const MetaFile& pin,
 
 absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes,
                                                const VerifierPolicy& policy) {
-  SHOAL_ASSIGN_OR_RETURN(ParsedRoot parsed, ParseRootAs(policy.dialect, bytes));
+  SHOAL_ASSIGN_OR_RETURN(ParsedRoot parsed,
+                         In("root", ParseRootAs(policy.dialect, bytes)));
   SHOAL_RETURN_IF_ERROR(VerifySignatures(parsed.envelope, parsed.value.keys,
                                          parsed.value.roles.at("root"), "root",
                                          *policy.algorithms));
@@ -87,7 +95,8 @@ absl::StatusOr<ParsedRoot> ParseSelfSignedRoot(std::string_view bytes,
 }
 
 absl::Status TrustedSet::AdvanceRoot(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(ParsedRoot next, ParseRootAs(policy.dialect, bytes));
+  SHOAL_ASSIGN_OR_RETURN(ParsedRoot next,
+                         In("root", ParseRootAs(policy.dialect, bytes)));
   SHOAL_RETURN_IF_ERROR(
       VerifySignatures(next.envelope, root.keys, root.roles.at("root"),
                        "the new root, by the old keys,", *policy.algorithms));
@@ -112,8 +121,9 @@ absl::Status TrustedSet::AdvanceRoot(std::string_view bytes) {
 }
 
 absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
-  SHOAL_ASSIGN_OR_RETURN(ParsedTimestamp next,
-                         ParseTimestampAs(policy.dialect, bytes));
+  SHOAL_ASSIGN_OR_RETURN(
+      ParsedTimestamp next,
+      In("timestamp", ParseTimestampAs(policy.dialect, bytes)));
   SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, root.keys,
                                          root.roles.at("timestamp"),
                                          "timestamp", *policy.algorithms));
@@ -142,8 +152,9 @@ absl::Status TrustedSet::UpdateTimestamp(std::string_view bytes) {
 absl::Status TrustedSet::UpdateSnapshot(std::string_view bytes) {
   const MetaFile& pin = timestamp->snapshot;
   SHOAL_RETURN_IF_ERROR(CheckPin("snapshot", pin, bytes));
-  SHOAL_ASSIGN_OR_RETURN(ParsedSnapshot next,
-                         ParseSnapshotAs(policy.dialect, bytes));
+  SHOAL_ASSIGN_OR_RETURN(
+      ParsedSnapshot next,
+      In("snapshot", ParseSnapshotAs(policy.dialect, bytes)));
   SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, root.keys,
                                          root.roles.at("snapshot"), "snapshot",
                                          *policy.algorithms));
@@ -188,7 +199,7 @@ absl::Status TrustedSet::UpdateRole(std::string_view role,
   SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, Pin(role));
   SHOAL_RETURN_IF_ERROR(CheckPin(role, pin, bytes));
   SHOAL_ASSIGN_OR_RETURN(ParsedTargets next,
-                         ParseTargetsAs(policy.dialect, bytes));
+                         In(role, ParseTargetsAs(policy.dialect, bytes)));
   SHOAL_RETURN_IF_ERROR(VerifySignatures(next.envelope, keys, role_keys, role,
                                          *policy.algorithms));
   if (next.value.version != pin.version)

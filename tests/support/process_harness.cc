@@ -49,6 +49,25 @@ absl::Status TimedOut(std::string_view what) {
                    fmt::format("waited in vain for {}\n{}", what, AllLogs()));
 }
 
+// This process's environment, with a shifted clock.
+std::vector<std::string> EnvironmentWith(absl::Duration shift) {
+  std::vector<std::string> environment;
+  for (char** one = environ; *one != nullptr; ++one)
+    if (std::string_view(*one).rfind("LD_PRELOAD=", 0) != 0 &&
+        std::string_view(*one).rfind("ASAN_OPTIONS=", 0) != 0)
+      environment.emplace_back(*one);
+  environment.push_back("LD_PRELOAD=" + BinPath("libshoal_clock_shift.so"));
+  environment.push_back(
+      fmt::format("SHOAL_CLOCK_SHIFT={}", absl::ToInt64Seconds(shift)));
+  // The sanitizer's own library no longer comes first, which it minds.
+  const char* asan = getenv("ASAN_OPTIONS");
+  if (kSanitized)
+    environment.push_back(
+        fmt::format("ASAN_OPTIONS={}verify_asan_link_order=0",
+                    asan == nullptr ? "" : asan + std::string(":")));
+  return environment;
+}
+
 // A sanitizer's report in a program's output fails the test that ran it, even
 // when the program went on or nobody asked for its exit code.
 void FailOnSanitizerReport(const std::string& name, const std::string& output) {
@@ -127,6 +146,8 @@ absl::Status HarnessProcess::Start() {
   options.arguments = arguments_;
   options.descriptors = {{log.get(), 1}, {log.get(), 2}};
   options.new_session = true;
+  if (clock_shift_ != absl::ZeroDuration())
+    options.environment = EnvironmentWith(clock_shift_);
   SHOAL_ASSIGN_OR_RETURN(Subprocess process, Subprocess::Start(options));
   process_.emplace(std::move(process));
   return absl::OkStatus();

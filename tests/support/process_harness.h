@@ -54,6 +54,10 @@ class HarnessProcess {
   HarnessProcess(const HarnessProcess&) = delete;
   HarnessProcess& operator=(const HarnessProcess&) = delete;
 
+  // From the next Start() on it, and the children that inherit its
+  // environment, live with a civil clock that is so much off (to whole
+  // seconds). Its test needs the target shoal_clock_shift.
+  void ShiftClock(absl::Duration by) { clock_shift_ = by; }
   // Starts it again (the log goes on in the same file).
   absl::Status Start();
   bool Running();
@@ -77,6 +81,7 @@ class HarnessProcess {
   std::vector<std::string> arguments_;
   std::string log_path_;
   size_t log_start_ = 0;
+  absl::Duration clock_shift_;
   std::optional<Subprocess> process_;
 };
 

@@ -110,6 +110,8 @@ class TestFleet {
 
   // Signs what changed, then snapshot and timestamp anew, and writes the tree.
   absl::Status Publish();
+  // The timestamps signed from now on expire then, not after their lifetime.
+  void TimestampsExpireAt(absl::Time time) { timestamp_expires_ = time; }
 
   // The records of the publication in force: METADATA of every role file of at
   // most 16 KiB, DOCUMENTs, NODE_DIRECTORY, then a HEAD for every type.
@@ -185,6 +187,7 @@ class TestFleet {
   std::map<std::string, uint64_t> versions_;
   std::map<std::string, std::string> metadata_;   // role → bytes in force
   std::map<std::string, std::string> documents_;  // sha256 → bytes
+  std::optional<absl::Time> timestamp_expires_;
 };
 
 }  // namespace shoal::testing

@@ -163,7 +163,8 @@ absl::Status TestFleet::Publish() {
   SHOAL_ASSIGN_OR_RETURN(
       const std::string timestamp,
       signing::BuildTimestamp(timestamp_version,
-                              whole(options_.now + options_.timestamp_lifetime),
+                              whole(timestamp_expires_.value_or(
+                                  options_.now + options_.timestamp_lifetime)),
                               version, snapshot, {&timestamp_}));
   return WriteRole("timestamp", timestamp_version, timestamp);
 }

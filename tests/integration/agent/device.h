@@ -54,9 +54,12 @@ class Device {
         name_,
         std::vector<std::string>{BinPath("shoal-boot"), "--config", config()},
         dir_);
+    boot_->ShiftClock(clock_shift_);
     ASSERT_OK(boot_->Start());
   }
   void PowerOff() { boot_.reset(); }
+  // As at the moment of PowerOn(); from the next one on.
+  void SetClock(absl::Time wall) { clock_shift_ = wall - absl::Now(); }
   HarnessProcess& process() { return *boot_; }
 
   // The JSON answer of `install`, and its exit code.
@@ -104,6 +107,7 @@ class Device {
  private:
   const TempDir& dir_;
   const std::string name_;
+  absl::Duration clock_shift_;
   std::unique_ptr<HarnessProcess> boot_;
 };
 

@@ -383,5 +383,49 @@ TEST_F(PairedTest, T01_TamperedMetadataIsRefusedAndTheDeviceGoesOn) {
   EXPECT_TRUE(device_->process().Running());
 }
 
+// Off for months: what the device holds, and what the nodes hold, has run out
+// meanwhile. It boots and runs, installs nothing, says so, and goes on by
+// itself once somebody signs the fleet's state afresh.
+TEST_F(PairedTest, T26_ADeviceThatWasOffForMonthsRunsAndWaitsForFreshMetadata) {
+  Pair();
+  ASSERT_OK(device_->process().WaitForLog("event=trust_changed"));
+  device_->PowerOff();
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(60'000, 'n')));
+  ASSERT_OK(plane_->AddRollout(plane_->Rollout("r1", image)));
+  const absl::Time end = absl::Now() + absl::Seconds(8);
+  plane_->fleet().TimestampsExpireAt(end);
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor("all of it to run out",
+                    [&] { return absl::Now() > end + absl::Seconds(1); }));
+  device_->PowerOn();
+  ASSERT_OK(device_->process().WaitForLog("reason=expired_metadata"));
+  EXPECT_EQ(device_->RunningVersion(), "factory");
+  EXPECT_EQ(device_->Status()["last_refusal"].value("reason", ""),
+            "expired_metadata");
+  EXPECT_TRUE(device_->Idle());
+  EXPECT_TRUE(Outcomes().empty());
+
+  plane_->fleet().TimestampsExpireAt(absl::Now() + absl::Hours(24 * 7));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor(
+      "the update", [&] { return device_->RunningVersion() == "2.0.0"; },
+      absl::Seconds(60)));
+}
+
+TEST_F(PairedTest, T45_ADeviceThatIsCutOffRunsOnAndSaysSo) {
+  Pair();
+  const auto nodes = [&] {
+    return device_->Status()["live"].value("connected_nodes", -1);
+  };
+  ASSERT_OK(WaitFor("the node to be seen", [&] { return nodes() == 1; }));
+  plane_->NodeIsGone();
+  ASSERT_OK(WaitFor(
+      "the device to see that it is alone", [&] { return nodes() == 0; },
+      absl::Seconds(60)));
+  EXPECT_TRUE(device_->process().Running());
+  EXPECT_EQ(device_->RunningVersion(), "factory");
+}
+
 }  // namespace
 }  // namespace shoal::testing

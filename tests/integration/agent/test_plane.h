@@ -44,6 +44,8 @@ class TestPlane {
   absl::Status Grant(const crypto::SigningKey& director);
   const std::string& device_id() const { return device_id_; }
 
+  // The only storage node is gone; what it stored is lost.
+  void NodeIsGone() { network_.reset(); }
   // Verified records that reached the node.
   std::vector<dht::VerifiedRecord> Received(records::v1::RecordKind kind);
   const dht::PlaceNamer& places() const { return *places_; }

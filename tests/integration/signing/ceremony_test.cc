@@ -330,5 +330,59 @@ TEST_F(Ceremony, ExpiringRolesArePreparedAhead) {
   DevicesFollow();
 }
 
+// Storage nodes make their time keys themselves; the targets custodians, and
+// nobody online, say which of them count.
+TEST_F(Ceremony, T26_TimeKeysComeAndGo) {
+  Found();
+  std::vector<std::string> add = {"rotate", "time", "--repo", Repo()};
+  for (const std::string node : {"node-1", "node-2", "node-3"}) {
+    const auto made = shoal::testing::Run({BinPath("shoal-node"), "init",
+                                           "--data", dir_.File(node), "--id",
+                                           node, "--fleet", fleet_id_});
+    ASSERT_OK(made);
+    ASSERT_TRUE(made->status.ok()) << made->output;
+    add.push_back("--add");
+    add.push_back(dir_.File(node) + "/" + node + "-time.pub");
+  }
+  const auto time_keys = [&] {
+    const std::string text = Status();  // it names the version in force
+    size_t version = 0;
+    while (fs_.Exists(Repo() + "/metadata/" + std::to_string(version + 1) +
+                      ".targets.json"))
+      ++version;
+    const auto bytes = fs_.Read(
+        Repo() + "/metadata/" + std::to_string(version) + ".targets.json",
+        1 << 20);
+    EXPECT_OK(bytes);
+    const auto targets = ParseTargets(bytes.ok() ? *bytes : "");
+    EXPECT_OK(targets) << text;
+    return targets.ok() ? targets->value.fleet_keys->time
+                        : std::vector<std::string>();
+  };
+  Must(add);
+  EXPECT_TRUE(time_keys().empty());  // a draft counts for nothing
+  Sign("ann");
+  EXPECT_EQ(time_keys().size(), 3u);
+  DevicesFollow();
+
+  // A key that a node has already stays; its public half can be had again.
+  const std::string pub = dir_.File("node-1") + "/node-1-time.pub";
+  ASSERT_OK_AND_ASSIGN(const std::string before, fs_.Read(pub, 1000));
+  const auto again = shoal::testing::Run(
+      {BinPath("shoal-node"), "time-key", "--data", dir_.File("node-1")});
+  ASSERT_OK(again);
+  ASSERT_TRUE(again->status.ok()) << again->output;
+  ASSERT_OK_AND_ASSIGN(const std::string after, fs_.Read(pub, 1000));
+  EXPECT_EQ(before, after);
+
+  // One was stolen.
+  Must({"rotate", "time", "--repo", Repo(), "--remove", "node-2-time"});
+  Sign("ann");
+  EXPECT_EQ(time_keys().size(), 2u);
+  DevicesFollow();
+  Refused({"rotate", "time", "--repo", Repo(), "--remove", "node-2-time"},
+          "no_such_key");
+}
+
 }  // namespace
 }  // namespace shoal::signing

@@ -22,14 +22,17 @@ absl::Status Must(std::vector<std::string> arguments, std::string* output) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
-    const TempDir& dir, const std::string& update_settings) {
+    const TempDir& dir, const RealFleetOptions& options) {
   auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir));
+  for (int i = 1; i <= options.nodes; ++i)
+    fleet->node_names_.push_back(fmt::format("node-{}", i));
   SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
   SHOAL_RETURN_IF_ERROR(fleet->StartPlane());
   SHOAL_RETURN_IF_ERROR(fleet->Connect("first"));
   SHOAL_RETURN_IF_ERROR(fleet->StartNodes());
+  if (options.time_keys) SHOAL_RETURN_IF_ERROR(fleet->NameTimeKeys());
   SHOAL_RETURN_IF_ERROR(fleet->MakeReleases());
-  SHOAL_RETURN_IF_ERROR(fleet->PairDevice(update_settings));
+  SHOAL_RETURN_IF_ERROR(fleet->PairDevice(options.update_settings));
   SHOAL_RETURN_IF_ERROR(fleet->FirstRollout());
   return fleet;
 }
@@ -144,6 +147,18 @@ absl::Status RealFleet::StartNodes() {
   for (const std::string& name : node_names_)
     SHOAL_RETURN_IF_ERROR(RestartNode(name));
   return absl::OkStatus();
+}
+
+// The ceremony of docs/operations/first-fleet.md: what each node made at its
+// init goes to the custodians, and what they sign to the plane.
+absl::Status RealFleet::NameTimeKeys() {
+  std::vector<std::string> rotate = {"rotate", "time"};
+  for (const std::string& name : node_names_) {
+    rotate.push_back("--add");
+    rotate.push_back(Path(name + "/" + name + "-time.pub"));
+  }
+  SHOAL_RETURN_IF_ERROR(Sign(std::move(rotate)));
+  return Shoal({"trust", "publish", Path("repo")}).status();
 }
 
 absl::Status RealFleet::MakeReleases() {

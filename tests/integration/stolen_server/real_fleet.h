@@ -18,23 +18,38 @@
 
 namespace shoal::testing {
 
+struct RealFleetOptions {
+  // Lines for the section [update] of the device's own configuration.
+  std::string update_settings = {};
+  int nodes = 2;
+  // The storage nodes' time keys are named in signed metadata.
+  bool time_keys = false;
+};
+
 class RealFleet {
  public:
   // Device type "gateway" with the images 1.0 (counter 1), 3.0 (counter 3,
-  // floor 3), 4.0 and 5.0 (counters 4 and 5), and "camera" with 1.0; two
+  // floor 3), 4.0 and 5.0 (counters 4 and 5), and "camera" with 1.0;
   // storage nodes that mirror them all; one gateway that was paired and
   // brought to 3.0 by an honest rollout, so that its floor is 3. The operator
   // "helper" may run the command greet on devices that the policy labels
-  // ring=lab, and the policy labels none. `update_settings`: lines for the
-  // section [update] of the device's own configuration.
+  // ring=lab, and the policy labels none.
   static absl::StatusOr<std::unique_ptr<RealFleet>> Start(
-      const TempDir& dir, const std::string& update_settings = "");
+      const TempDir& dir, const RealFleetOptions& options = {});
 
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
   absl::Status StartPlane();
   // As by a power cut, as RestartNode() does first.
   void StopNode(const std::string& name) { nodes_.at(name)->Kill(SIGKILL); }
+  // From its next start on (process_harness.h).
+  void ShiftClock(const std::string& node, absl::Duration by) {
+    nodes_.at(node)->ShiftClock(by);
+  }
+  std::string NodeLog(const std::string& name) {
+    return nodes_.at(name)->Log();
+  }
+  std::string PlaneLog() { return plane_->Log(); }
   absl::Status RestartNode(const std::string& name);
   absl::Status EnrolNode(const std::string& name);
   // The operator's context for the plane as it is now.
@@ -62,6 +77,7 @@ class RealFleet {
   absl::Status MakeTrust();
   absl::Status StartNodes();
   absl::Status MakeReleases();
+  absl::Status NameTimeKeys();
   absl::Status PairDevice(const std::string& update_settings);
   absl::Status FirstRollout();
 
@@ -69,7 +85,7 @@ class RealFleet {
   crypto::SigningKey helper_;
   std::string fleet_id_;
   std::string context_ = "first";
-  std::vector<std::string> node_names_ = {"node-1", "node-2"};
+  std::vector<std::string> node_names_;
   std::map<std::string, std::string> images_;  // by version
   std::unique_ptr<HarnessProcess> plane_;
   std::map<std::string, std::unique_ptr<HarnessProcess>> nodes_;

@@ -78,9 +78,13 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   ASSERT_NO_FATAL_FAILURE(Runs("4.0"));
   ASSERT_OK(fleet_->Shoal({"rollout", "watch", "after", "--timeout", "60s"}));
 
+  // Every node heard of all of it from the plane, none by repair alone.
+  EXPECT_EQ(fleet_->PlaneLog().find("event=record_under_replicated"),
+            std::string::npos);
+
   // The thief's keys are worth nothing now. No storage node keeps a word of
   // what it says; that they can be reached from there, the new director's
-  // record shows, which is kept.
+  // record shows, which all of them keep.
   EXPECT_THAT(thief_->OfferToNodes(thief_->keys().director,
                                    RECORD_KIND_ASSIGNMENT, place_name, kFar + 2,
                                    assignment.SerializeAsString()),

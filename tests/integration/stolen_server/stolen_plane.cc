@@ -191,13 +191,17 @@ absl::Status StolenPlane::OfferToNodes(const crypto::SigningKey& key,
   fields.expires = fields.issued + absl::Hours(24);
   fields.payload = payload;
   dht::PutOptions options;
-  options.wanted_receipts = 1;
+  options.wanted_receipts = honest_nodes_.nodes_size();
   options.deadline = absl::Seconds(10);
   // A client of its own, which knows the fleet's nodes alone: the attacker's
   // node would count its own copy.
   SHOAL_ASSIGN_OR_RETURN(const auto client, dht::Network::Open(Options()));
-  return client->PutBlocking(dht::SignRecord(fields, key, fleet_id_), options)
-      .status();
+  SHOAL_ASSIGN_OR_RETURN(
+      const dht::PutResult result,
+      client->PutBlocking(dht::SignRecord(fields, key, fleet_id_), options));
+  if (!result.under_replicated) return absl::OkStatus();
+  return Internal("some_receipts", fmt::format("{} of {} storage nodes keep it",
+                                               result.receipts, result.wanted));
 }
 
 absl::Status StolenPlane::SendAsDirector(records::v1::RecordKind kind,

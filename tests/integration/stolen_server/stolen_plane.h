@@ -71,7 +71,8 @@ class StolenPlane {
   // The same by any other writer.
   absl::Status Send(dht::RecordFields fields, const crypto::SigningKey& key);
   // A record by `key`, from a client that asks the fleet's own storage nodes
-  // alone for receipts: "no_receipt" when none of them keeps it.
+  // alone for receipts: "no_receipt" when none of them keeps it,
+  // "some_receipts" when not all do.
   absl::Status OfferToNodes(const crypto::SigningKey& key,
                             records::v1::RecordKind kind,
                             const std::string& name, uint64_t version,

@@ -8,7 +8,8 @@
 namespace shoal::testing {
 
 void StolenServer::TakeOver(const std::string& update_settings) {
-  ASSERT_OK_AND_ASSIGN(fleet_, RealFleet::Start(dir_, update_settings));
+  ASSERT_OK_AND_ASSIGN(
+      fleet_, RealFleet::Start(dir_, {.update_settings = update_settings}));
   fleet_->KillPlane();
   ASSERT_OK_AND_ASSIGN(thief_,
                        StolenPlane::Take(dir_, fleet_->plane_directory()));

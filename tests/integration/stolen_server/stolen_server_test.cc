@@ -152,6 +152,24 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
                                      halt.SerializeAsString()));
   });
 
+  // Configuration, hooks and sessions have no place in what a director signs.
+  // A thief may write them into it all the same, for an agent that would take
+  // more from its director than this one: the device reads what it knows, which
+  // is an image that the offline role signed, and runs nothing else.
+  {
+    SCOPED_TRACE("a rollout with a hook, a setting and a session in it");
+    const std::string own_settings = ReadText(device().config());
+    auto document = thief_->Rollout("fw/gateway/4.0/image");
+    for (const char* extra :
+         {"hook", "configuration", "session", "command.run:greet"})
+      document.GetReflection()
+          ->MutableUnknownFields(&document)
+          ->AddLengthDelimited(1'000, extra + fleet_->order_taken());
+    ASSERT_NO_FATAL_FAILURE(Roll(document));
+    ASSERT_NO_FATAL_FAILURE(Runs("4.0"));
+    EXPECT_EQ(ReadText(device().config()), own_settings);
+  }
+
   // Labels in access rules are the policy's. The thief gives the device the
   // one that "helper" may command; it is believed for rollouts, and for
   // nothing else. Not even a willing operator gets further by it.

@@ -252,6 +252,34 @@ TEST_F(SwarmTest, AnOriginWithoutRangesServesTheRest) {
   EXPECT_EQ(Content(job.output_path), content_);
 }
 
+// Always a little faster than what counts as too slow, and never done.
+TEST_F(SwarmTest, T10_ATrickleAboveTheRateEndsAtTheDeadline) {
+  MakeArtifact(16 * kMiB);
+  auto fetch = Start("fetch");
+  ASSERT_TRUE(fetch);
+  RudeServer trickle([&](const std::string&, const RudeServer::Send& send) {
+    if (!send(Head(content_.size()))) return;
+    for (size_t at = 0; at < content_.size(); at += 65'536) {
+      if (!send(std::string_view(content_).substr(at, 65'536))) return;
+      usleep(50'000);
+    }
+  });
+  FetchJob job = Job("j");
+  job.origin_urls = {trickle.url()};
+  job.deadline = absl::Seconds(4);
+  Outcome outcome;
+  ASSERT_OK(fetch->Fetch(job, outcome.Progress(), outcome.Callback()));
+  EXPECT_THAT(outcome.Wait(),
+              Fails(absl::StatusCode::kDeadlineExceeded, "no_source"));
+  EXPECT_EQ(trickle.requests(), 1);  // it was never left for being slow
+  // What came is kept: another source goes on from there.
+  auto origin = StartOrigin();
+  job.origin_urls = {origin->base_url() + "artifact"};
+  job.deadline = absl::Seconds(60);
+  ASSERT_OK_AND_ASSIGN(const FetchResult result, FetchWhole(*fetch, job));
+  EXPECT_GT(result.bytes_resumed, 0u);
+}
+
 TEST_F(SwarmTest, NoSourceIsATypedErrorAtTheDeadline) {
   MakeArtifact(kMiB);
   auto fetch = Start("fetch");
