@@ -97,13 +97,16 @@ std::string LibraryOf(ImageCodec codec) {
 }
 
 uint64_t CheckCodecsMemory(const ImageMap& map) {
-  // Beside a codec's state: the buffers of blocks, and those of a piece.
+  // The codec of whole blocks keeps what it has while a piece is made.
   CodecMemory whole;
   uint64_t piece = 0;
   for (const CodecSetting& setting : map.settings) {
-    whole.RaiseTo(WholeBlockMemory(setting, kSampleSize));
-    if (setting.codec == ImageCodec::kLz4HcPieces)
-      piece = kSampleSize + 2 * MaxStoredLength(kSampleSize);
+    if (setting.codec == ImageCodec::kLz4HcPieces) {
+      piece = std::max(piece, Lz4HcState(setting.level) + kSampleSize +
+                                  2 * MaxStoredLength(kSampleSize));
+    } else {
+      whole.RaiseTo(WholeBlockMemory(setting, kSampleSize));
+    }
   }
   return whole.total() + piece;
 }
