@@ -151,7 +151,8 @@ TEST(Lz4Pieces, NoneForAnotherLevelOrAnotherCompressor) {
 
 TEST(Lz4Pieces, T31_PiecesThatLieAreErrorsOrOtherBytesOfTheSameLength) {
   std::mt19937_64 random(4);
-  const std::string raw = KernelLike(random, 600000);
+  const std::string raw =
+      WordsAndNoise(random, 500000) + KernelLike(random, 600000);
   const std::string stored = Compress(Hc(9), raw);
   ASSERT_OK_AND_ASSIGN(const std::vector<Piece> pieces,
                        PlanLz4Pieces(9, raw, stored));
