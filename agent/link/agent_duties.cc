@@ -54,7 +54,13 @@ void Agent::SendReport() {
   }
   report.set_waiting_reason(decider_->waiting_reason());
   report.set_agent_version(kAgentVersion);
+  // The head itself changes with every publication: no reason for a report.
+  const records::v1::LogReport log = link_->LogStatus();
+  *report.mutable_log() = log;
+  report.mutable_log()->clear_size();
+  report.mutable_log()->clear_root();
   std::string key = report.SerializeAsString();
+  *report.mutable_log() = log;
   const bool changed = key != last_report_key_;
   const absl::Duration age = clock_.MonotonicNow() - last_report_;
   if (!changed && age < absl::Hours(12)) return;
@@ -151,8 +157,10 @@ void Agent::WriteLive(const std::string& waiting) {
   const uint64_t nodes =
       link_ == nullptr ? 0 : link_->network().Stats().connected_nodes;
   const std::string text = fmt::format(
-      "{{\"pid\":{},\"connected_nodes\":{},\"waiting_reason\":\"{}\"}}\n",
-      ::getpid(), nodes, waiting);
+      "{{\"pid\":{},\"connected_nodes\":{},\"waiting_reason\":\"{}\","
+      "\"log_alarm\":\"{}\"}}\n",
+      ::getpid(), nodes, waiting,
+      link_ == nullptr ? std::string() : link_->LogStatus().alarm());
   if (text == last_live_) return;
   const absl::Status written =
       fs_.WriteAtomic(JoinPath(config_.StateDirectory(), "live.json"), text);

@@ -89,9 +89,8 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
     case RECORD_KIND_NODE_DIRECTORY:
       return places && body.place() == places->NodeDirectory();
     case RECORD_KIND_LOG_WITNESS:
-      return places &&
-             body.place() == places->LogWitness(
-                                 OutcomeShardOf(writer.id, kLogWitnessShards));
+      return places && body.place() == places->LogWitness(OutcomeShardOf(
+                                           writer.id, kLogWitnessShards));
     case RECORD_KIND_PAIR_ANSWER:
       return writer.id.size() == kSubjectIdSize &&
              body.place().compare(0, kSubjectIdSize, writer.id) == 0;

@@ -10,16 +10,15 @@ namespace shoal::signing {
 
 absl::StatusOr<std::unique_ptr<LogDirectory>> LogDirectory::Open(
     FileSystem& fs, const std::string& directory) {
-  auto log =
-      std::unique_ptr<LogDirectory>(new LogDirectory(fs, directory));
+  auto log = std::unique_ptr<LogDirectory>(new LogDirectory(fs, directory));
   SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(JoinPath(directory, "entries")));
   SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(JoinPath(directory, "tile")));
   if (const auto text = fs.Read(JoinPath(directory, "size"), 32); text.ok()) {
     uint64_t size = 0;
     const char* end = text->data() + text->size();
     const auto parsed = std::from_chars(text->data(), end, size);
-    if (parsed.ec == std::errc() && parsed.ptr + 1 == end && *parsed.ptr == '\n' &&
-        size <= kMaxLogSize)
+    if (parsed.ec == std::errc() && parsed.ptr + 1 == end &&
+        *parsed.ptr == '\n' && size <= kMaxLogSize)
       log->size_ = size;
   }
   return log;
@@ -59,7 +58,8 @@ absl::StatusOr<LogDirectory::Extension> LogDirectory::Extend(
       SHOAL_ASSIGN_OR_RETURN(content, ParseLogEntries(old));
       // A crash may have left more than counts.
       if (content.size() < index % kLogBundle)
-        return DataLoss("bad_log_entries", LogEntriesName(bundle) + " is short");
+        return DataLoss("bad_log_entries",
+                        LogEntriesName(bundle) + " is short");
       content.resize(index % kLogBundle);
     }
     for (; i < leaves.size() && content.size() < kLogBundle; ++i, ++index)
@@ -72,8 +72,7 @@ absl::StatusOr<LogDirectory::Extension> LogDirectory::Extend(
 absl::Status LogDirectory::Write(const Extension& extension) {
   for (const auto& [name, bytes] : extension.files) {
     const std::string path = JoinPath(directory_, name);
-    SHOAL_RETURN_IF_ERROR(
-        fs_.MakeDirectories(path.substr(0, path.rfind('/'))));
+    SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(path.substr(0, path.rfind('/'))));
     SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(path, bytes));
   }
   SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(JoinPath(directory_, "size"),
@@ -83,8 +82,7 @@ absl::Status LogDirectory::Write(const Extension& extension) {
 }
 
 absl::Status LogDirectory::Clear() {
-  SHOAL_RETURN_IF_ERROR(
-      fs_.WriteAtomic(JoinPath(directory_, "size"), "0\n"));
+  SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(JoinPath(directory_, "size"), "0\n"));
   size_ = 0;
   return absl::OkStatus();
 }

@@ -30,7 +30,8 @@ class LogDirectory {
   ReadLogNode Nodes() const;
   absl::StatusOr<std::string> Root() const;
 
-  // The files as they are once `leaves` came behind the log; nothing is written.
+  // The files as they are once `leaves` came behind the log; nothing is
+  // written.
   struct Extension {
     uint64_t size = 0;
     std::string root;

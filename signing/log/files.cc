@@ -115,8 +115,8 @@ absl::StatusOr<std::map<std::string, std::string>> TilesAfter(
       const std::string name = LogTileName(level, (index - 1) / kLogTile);
       tiles[name] = tile;
       if (!full) continue;
-      const ReadLogNode one =
-          NodesFromTiles([&](const std::string&) -> absl::StatusOr<std::string> {
+      const ReadLogNode one = NodesFromTiles(
+          [&](const std::string&) -> absl::StatusOr<std::string> {
             return tile;
           });
       // The upper half of the tree over a full tile, whatever its number.

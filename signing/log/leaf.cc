@@ -36,6 +36,11 @@ absl::StatusOr<std::string> EncodeLogLeaf(const LogLeaf& leaf) {
   return bytes;
 }
 
+std::string LogNameOf(std::string_view path) {
+  return UsableName(path) ? std::string(path)
+                          : "sha256:" + HexEncode(crypto::Sha256Digest(path));
+}
+
 absl::StatusOr<LogLeaf> ParseLogLeaf(std::string_view bytes) {
   if (bytes.size() <= kHeader || bytes[0] != kFormat || bytes[1] == 0 ||
       !UsableName(bytes.substr(kHeader)))

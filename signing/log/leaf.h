@@ -12,8 +12,8 @@
 namespace shoal::signing {
 
 enum class LogLeafKind : uint8_t {
-  kMetadata = 1,    // name: role; number: version; digest of the file
-  kTarget = 2,      // name: target path; number: length; digest of its bytes
+  kMetadata = 1,  // name: role; number: version; digest of the file
+  kTarget = 2,    // name: target path; number: length; digest of its bytes
   kCredential = 3,  // name: "device/SUBJECT-HEX", "node/…", "claim/…"; number:
                     // serial; digest of the serialised Credential
 };
@@ -30,6 +30,9 @@ inline constexpr size_t kMaxLogLeafBytes = 2 + 8 + 32 + kMaxLogName;
 
 // "bad_log_leaf" (kInvalidArgument) for a name or digest out of range.
 absl::StatusOr<std::string> EncodeLogLeaf(const LogLeaf& leaf);
+// A target's path as a name: itself, or when it does not fit "sha256:" and its
+// digest in hex.
+std::string LogNameOf(std::string_view path);
 // The one encoding of it and nothing else; else "bad_log_leaf". A kind that is
 // not known here passes as it is: a log is read by older programs too.
 absl::StatusOr<LogLeaf> ParseLogLeaf(std::string_view bytes);

@@ -22,7 +22,8 @@ absl::StatusOr<std::string> HashOf(uint64_t begin, uint64_t end,
   const uint64_t n = end - begin;
   if (std::has_single_bit(n)) return read(std::countr_zero(n), begin / n);
   const uint64_t k = Split(n);
-  SHOAL_ASSIGN_OR_RETURN(const std::string left, HashOf(begin, begin + k, read));
+  SHOAL_ASSIGN_OR_RETURN(const std::string left,
+                         HashOf(begin, begin + k, read));
   SHOAL_ASSIGN_OR_RETURN(const std::string right, HashOf(begin + k, end, read));
   return LogNodeHash(left, right);
 }
@@ -32,12 +33,10 @@ absl::Status AddInclusion(uint64_t index, uint64_t begin, uint64_t end,
   if (end - begin == 1) return absl::OkStatus();
   const uint64_t middle = begin + Split(end - begin);
   const bool left = index < middle;
-  SHOAL_RETURN_IF_ERROR(
-      AddInclusion(index, left ? begin : middle, left ? middle : end, read,
-                   path));
-  SHOAL_ASSIGN_OR_RETURN(std::string other,
-                         left ? HashOf(middle, end, read)
-                              : HashOf(begin, middle, read));
+  SHOAL_RETURN_IF_ERROR(AddInclusion(index, left ? begin : middle,
+                                     left ? middle : end, read, path));
+  SHOAL_ASSIGN_OR_RETURN(std::string other, left ? HashOf(middle, end, read)
+                                                 : HashOf(begin, middle, read));
   path.push_back(std::move(other));
   return absl::OkStatus();
 }

@@ -48,8 +48,8 @@ void LogKeeper::Load() {
 }
 
 absl::Status LogKeeper::Save(const log::v1::LogMemory& next) {
-  SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(JoinPath(directory_, "log"),
-                                        next.SerializeAsString()));
+  SHOAL_RETURN_IF_ERROR(
+      fs_.WriteAtomic(JoinPath(directory_, "log"), next.SerializeAsString()));
   memory_ = next;
   return absl::OkStatus();
 }
@@ -108,8 +108,8 @@ std::string LogKeeper::Contradiction(const Timestamp& other) const {
   return "";
 }
 
-absl::Status LogKeeper::Confront(const Timestamp& other,
-                                 std::string_view bytes, absl::Time now) {
+absl::Status LogKeeper::Confront(const Timestamp& other, std::string_view bytes,
+                                 absl::Time now) {
   if (memory_.has_fork()) return ForkStatus();
   std::string contradiction = Contradiction(other);
   if (contradiction.empty()) return absl::OkStatus();
@@ -132,10 +132,10 @@ absl::StatusOr<LogVerdict> LogKeeper::Compare(const Timestamp& other,
     SHOAL_ASSIGN_OR_RETURN(const std::string root,
                            LogProver(longer, source).RootAt(shorter.size));
     if (root != shorter.root)
-      why = fmt::format("the log of {} entries, {}…, is not the beginning of "
-                        "the one of {}, {}…",
-                        shorter.size, Short(shorter.root), longer.size,
-                        Short(longer.root));
+      why = fmt::format(
+          "the log of {} entries, {}…, is not the beginning of "
+          "the one of {}, {}…",
+          shorter.size, Short(shorter.root), longer.size, Short(longer.root));
   }
   if (why.empty()) return LogVerdict::kAgrees;
   const absl::Status fork = Fork(bytes, std::move(why), now);
@@ -162,12 +162,12 @@ absl::Status LogKeeper::Admit(const Timestamp& timestamp,
   if (ours.size != 0 && ours.size != head.size) {
     SHOAL_ASSIGN_OR_RETURN(const std::string root, prover.RootAt(ours.size));
     if (root != ours.root)
-      return Fork(bytes,
-                  fmt::format("the log of {} entries, {}…, does not begin with "
-                              "the {} entries known here, {}…",
-                              head.size, Short(head.root), ours.size,
-                              Short(ours.root)),
-                  now);
+      return Fork(
+          bytes,
+          fmt::format("the log of {} entries, {}…, does not begin with "
+                      "the {} entries known here, {}…",
+                      head.size, Short(head.root), ours.size, Short(ours.root)),
+          now);
   }
   SHOAL_RETURN_IF_ERROR(
       prover.ProveSnapshot(SnapshotLeafHash(timestamp.snapshot)));

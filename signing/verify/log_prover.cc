@@ -86,9 +86,8 @@ absl::StatusOr<std::string> LogProver::RootAt(uint64_t size) {
     bool over = false;
     const auto path = PrefixPath(size, head_.size, Tiles(i, &over));
     if (over) break;
-    auto root = path.ok()
-                    ? RootOfPrefix(size, head_.size, head_.root, *path)
-                    : absl::StatusOr<std::string>(path.status());
+    auto root = path.ok() ? RootOfPrefix(size, head_.size, head_.root, *path)
+                          : absl::StatusOr<std::string>(path.status());
     if (root.ok()) return root;
     last_ = root.status();
   }
@@ -98,8 +97,8 @@ absl::StatusOr<std::string> LogProver::RootAt(uint64_t size) {
 absl::Status LogProver::ProveSnapshot(const std::string& leaf_hash) {
   LoadProofs();
   const auto holds = [&](const HashPath& path) {
-    const absl::Status status = VerifyInclusion(
-        leaf_hash, head_.snapshot, head_.size, path, head_.root);
+    const absl::Status status = VerifyInclusion(leaf_hash, head_.snapshot,
+                                                head_.size, path, head_.root);
     if (!status.ok()) last_ = status;
     return status.ok();
   };

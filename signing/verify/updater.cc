@@ -100,25 +100,24 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
   const std::string before_bytes = state.timestamp_bytes;
   const absl::Status status = state.UpdateTimestamp(bytes);
   if (status.ok()) {
-    if (options.release_log) {
-      const absl::Status logged = log.Admit(*state.timestamp, bytes,
-                                            state.root.version, source, start);
-      if (!logged.ok()) {
-        state.timestamp = before;
-        state.timestamp_bytes = before_bytes;
-        return logged;
-      }
+    const absl::Status logged =
+        log.Admit(*state.timestamp, bytes, state.root.version, source, start);
+    if (!logged.ok()) {
+      state.timestamp = before;
+      state.timestamp_bytes = before_bytes;
+      return logged;
     }
     return Save("timestamp.json", bytes);
   }
   if (status.code() == absl::StatusCode::kAlreadyExists ||
       ReasonOf(status) == "rollback") {
     // Signed all the same: two truths, if its log is another one.
-    if (options.release_log) {
-      SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
-                             ParseTimestampAs(options.policy.dialect, bytes));
-      SHOAL_RETURN_IF_ERROR(log.Confront(other.value, bytes, start));
-    }
+    SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
+                           ParseTimestampAs(options.policy.dialect, bytes));
+    const auto verdict = log.Compare(other.value, bytes, source, start);
+    if (!verdict.ok())
+      LogDebug("log_not_compared", {{"error", verdict.status()}});
+    SHOAL_RETURN_IF_ERROR(log.Confront(other.value, bytes, start));
   }
   if (status.code() != absl::StatusCode::kAlreadyExists) return status;
   equivocation = ReasonOf(status) == "equivocation";
@@ -186,13 +185,13 @@ const log::v1::LogMemory& Updater::log() const { return impl_->log.memory(); }
 absl::StatusOr<LogVerdict> Updater::CompareLog(Fetcher& source,
                                                std::string_view timestamp) {
   Impl& impl = *impl_;
-  SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
-                         ParseTimestampAs(impl.options.policy.dialect,
-                                          timestamp));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(
-      other.envelope, impl.state.root.keys,
-      impl.state.root.roles.at("timestamp"), "timestamp",
-      *impl.options.policy.algorithms));
+  SHOAL_ASSIGN_OR_RETURN(
+      const ParsedTimestamp other,
+      ParseTimestampAs(impl.options.policy.dialect, timestamp));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(other.envelope, impl.state.root.keys,
+                                         impl.state.root.roles.at("timestamp"),
+                                         "timestamp",
+                                         *impl.options.policy.algorithms));
   return impl.log.Compare(other.value, timestamp, source, Now());
 }
 

@@ -35,7 +35,8 @@
 //   unknown_target      kNotFound            no role that may say so names the
 //                                            path
 //   unknown_role        kNotFound
-//   log_fork            kFailedPrecondition  the release log is another one than
+//   log_fork            kFailedPrecondition  the release log is another one
+//   than
 //                                            before: proven, and lasting until
 //                                            root replaces the timestamp's key
 //   log_missing         kFailedPrecondition  a timestamp without a log, after
@@ -87,9 +88,6 @@ struct UpdaterOptions {
   uint32_t max_root_rotations = 256;  // per refresh
   uint32_t max_delegations = 32;      // roles visited per look-up
   VerifierPolicy policy = {};         // a device's is the default
-  // Whether the release log is followed (docs/log.md). Not by stock clients,
-  // which know none.
-  bool release_log = true;
 };
 
 // One thread at a time.
@@ -131,10 +129,10 @@ class Updater {
   // What is kept of the release log; the fork in it is the alarm.
   const log::v1::LogMemory& log() const;
   // Whether the release log of `timestamp`, which somebody else was given, and
-  // the one kept are one. A timestamp that the keys in force did not sign, or of
-  // a fleet without a log, is an error and says nothing; so is one that cannot
-  // be connected now ("log_unproven"). A fork is kept, with its evidence. After
-  // Refresh or UseStored.
+  // the one kept are one. A timestamp that the keys in force did not sign, or
+  // of a fleet without a log, is an error and says nothing; so is one that
+  // cannot be connected now ("log_unproven"). A fork is kept, with its
+  // evidence. After Refresh or UseStored.
   absl::StatusOr<LogVerdict> CompareLog(Fetcher& source,
                                         std::string_view timestamp);
 

@@ -32,7 +32,9 @@ class RealFleet {
 
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
-  absl::Status StartPlane();
+  absl::Status StartPlane() { return StartPlaneFrom("plane"); }
+  // A plane over this data directory of the test's.
+  absl::Status StartPlaneFrom(const std::string& directory);
   // As by a power cut, as RestartNode() does first.
   void StopNode(const std::string& name) { nodes_.at(name)->Kill(SIGKILL); }
   absl::Status RestartNode(const std::string& name);
@@ -69,6 +71,7 @@ class RealFleet {
   crypto::SigningKey helper_;
   std::string fleet_id_;
   std::string context_ = "first";
+  std::string plane_name_ = "plane";
   std::vector<std::string> node_names_ = {"node-1", "node-2"};
   std::map<std::string, std::string> images_;  // by version
   std::unique_ptr<HarnessProcess> plane_;

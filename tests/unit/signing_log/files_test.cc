@@ -55,7 +55,8 @@ TEST(LogLeafTest, ByteByByte) {
 TEST(LogLeafTest, OtherFormsAreRefused) {
   const std::string good = LeafNumber(1);
   for (size_t cut = 0; cut <= 42; ++cut)
-    EXPECT_THAT(ParseLogLeaf(good.substr(0, cut)), FailsBecause("bad_log_leaf"));
+    EXPECT_THAT(ParseLogLeaf(good.substr(0, cut)),
+                FailsBecause("bad_log_leaf"));
   EXPECT_THAT(ParseLogLeaf("\2" + good.substr(1)),
               FailsBecause("bad_log_leaf"));
   EXPECT_THAT(ParseLogLeaf(good + " "), FailsBecause("bad_log_leaf"));
@@ -92,8 +93,8 @@ TEST(LogDirectoryTest, GrowsByAnyPiecesAndReadsBack) {
   const TempDir dir;
   uint64_t size = 0;
   for (const uint64_t piece : {1u, 2u, 61u, 1u, 190u, 1u, 300u, 512u, 7u}) {
-    ASSERT_OK_AND_ASSIGN(
-        auto log, LogDirectory::Open(RealFileSystem(), dir.File("log")));
+    ASSERT_OK_AND_ASSIGN(auto log,
+                         LogDirectory::Open(RealFileSystem(), dir.File("log")));
     ASSERT_EQ(log->size(), size);
     ASSERT_OK_AND_ASSIGN(const auto extension,
                          log->Extend(Leaves(size, size + piece)));

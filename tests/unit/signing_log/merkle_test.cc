@@ -58,11 +58,10 @@ class Tree {
  public:
   explicit Tree(const std::vector<std::string>& leaves) {
     for (const std::string& leaf : leaves)
-      frontier_.Append(LogLeafHash(leaf),
-                       [this](int level, uint64_t index,
-                              const std::string& hash) {
-                         nodes_[{level, index}] = hash;
-                       });
+      frontier_.Append(LogLeafHash(leaf), [this](int level, uint64_t index,
+                                                 const std::string& hash) {
+        nodes_[{level, index}] = hash;
+      });
   }
   ReadLogNode Nodes() const {
     return [this](int level, uint64_t index) -> absl::StatusOr<std::string> {
@@ -213,8 +212,8 @@ TEST(Merkle, RandomProofsOfThousands) {
     ASSERT_OK_AND_ASSIGN(const std::string root, LogRoot(size, tree.Nodes()));
     ASSERT_OK_AND_ASSIGN(const HashPath path,
                          InclusionPath(index, size, tree.Nodes()));
-    EXPECT_OK(VerifyInclusion(LogLeafHash(leaves[index]), index, size, path,
-                              root));
+    EXPECT_OK(
+        VerifyInclusion(LogLeafHash(leaves[index]), index, size, path, root));
     ASSERT_OK_AND_ASSIGN(const HashPath prefix,
                          PrefixPath(from, size, tree.Nodes()));
     ASSERT_OK_AND_ASSIGN(const std::string old, LogRoot(from, tree.Nodes()));
