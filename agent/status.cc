@@ -92,12 +92,13 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
   if (fs.Exists(log_path)) {
     SHOAL_ASSIGN_OR_RETURN(const std::string bytes, fs.Read(log_path, 1 << 20));
     log::v1::LogMemory memory;
-    if (!memory.ParseFromString(bytes))
-      return DataLoss("bad_state", log_path + " is damaged");
     json& log = j["log"];
-    log = {{"size", memory.head().size()},
-           {"root", HexEncode(memory.head().root())},
-           {"restarts", memory.restarts_size()}};
+    // The agent forgets a damaged one, and says so.
+    log = json::object();
+    if (memory.ParseFromString(bytes))
+      log = {{"size", memory.head().size()},
+             {"root", HexEncode(memory.head().root())},
+             {"restarts", memory.restarts_size()}};
     if (memory.has_fork())
       log["fork"] = {{"seen_ms", memory.fork().seen_at()},
                      {"explanation", memory.fork().explanation()},

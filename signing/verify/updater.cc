@@ -185,6 +185,8 @@ const log::v1::LogMemory& Updater::log() const { return impl_->log.memory(); }
 absl::StatusOr<LogVerdict> Updater::CompareLog(Fetcher& source,
                                                std::string_view timestamp) {
   Impl& impl = *impl_;
+  if (!impl.has_root)
+    return FailedPrecondition("not_refreshed", "no root is known yet");
   SHOAL_ASSIGN_OR_RETURN(
       const ParsedTimestamp other,
       ParseTimestampAs(impl.options.policy.dialect, timestamp));

@@ -88,7 +88,9 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
         leaves_.push_back(row.leaf());
         return true;
       }));
-  heads_ = {leaves_.size()};
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto log, store->Get<server::store::LogRow>(server::kMeta, "log"));
+  for (const auto& head : log.heads()) heads_.push_back(head.size());
   // The newest of it may never have left the plane before it was taken.
   SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DocumentRow>(
       server::kDocuments, "", "",

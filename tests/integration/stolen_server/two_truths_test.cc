@@ -29,11 +29,9 @@ class TwoTruths : public StolenServer {
     for (const std::string& one : {ours, theirs})
       EXPECT_OK(signing::ParseTimestamp(one)) << one;
   }
-  // Not even what was honest before the alarm is begun any more.
   void InstallsNothingNew() {
-    ASSERT_OK(WaitFor("the device to wait because of the fork", [&] {
-      return device().Status()["live"].value("waiting_reason", "") ==
-             "log_fork";
+    ASSERT_OK(WaitFor("the alarm in the device's status", [&] {
+      return device().Status()["live"].value("log_alarm", "") == "log_fork";
     }));
     NothingHappened();
   }
@@ -115,6 +113,10 @@ TEST_F(TwoTruths, T46_ADeviceHearsOfAnotherTruthFromAnotherDevice) {
   ASSERT_NO_FATAL_FAILURE(witness(second));
   ASSERT_NO_FATAL_FAILURE(Alarmed());
   ASSERT_NO_FATAL_FAILURE(InstallsNothingNew());
+  // Signed as it may be, nothing more of either truth is taken.
+  ASSERT_NO_FATAL_FAILURE(Refused("an update after the alarm", "log_fork", [&] {
+    ASSERT_NO_FATAL_FAILURE(Roll(thief_->Rollout("fw/gateway/4.0/image")));
+  }));
 }
 
 // A thief whose new truth simply lacks the log.
