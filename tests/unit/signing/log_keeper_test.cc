@@ -248,13 +248,15 @@ TEST_F(LogKeeperTest, AProofFileSparesTheTiles) {
   log::v1::LogProof proof;
   proof.set_size(repo_.head.size);
   proof.set_root(repo_.head.root);
-  for (const std::string& hash :
-       *InclusionPath(repo_.head.snapshot, repo_.head.size, nodes))
-    proof.add_inclusion(hash);
+  ASSERT_OK_AND_ASSIGN(
+      const HashPath inclusion,
+      InclusionPath(repo_.head.snapshot, repo_.head.size, nodes));
+  for (const std::string& hash : inclusion) proof.add_inclusion(hash);
   log::v1::LogPrefix* prefix = proof.add_prefixes();
   prefix->set_size(before);
-  for (const std::string& hash : *PrefixPath(before, repo_.head.size, nodes))
-    prefix->add_path(hash);
+  ASSERT_OK_AND_ASSIGN(const HashPath path,
+                       PrefixPath(before, repo_.head.size, nodes));
+  for (const std::string& hash : path) prefix->add_path(hash);
   repo_.sources = {
       {{LogProofName(repo_.head.root), proof.SerializeAsString()}}};
   EXPECT_OK(Refresh());
@@ -271,7 +273,8 @@ TEST_F(LogKeeperTest, AProofFileSparesTheTiles) {
 TEST_F(LogKeeperTest, RenewalsOfOneHeadAskForNoTilesOfOldOnes) {
   repo_.Publish();
   ASSERT_OK(Refresh());
-  repo_.Timestamp(repo_.file("1.snapshot"));
+  repo_.Timestamp(
+      repo_.file(std::to_string(repo_.snapshot_version) + ".snapshot"));
   EXPECT_OK(Refresh());
   EXPECT_EQ(memory().timestamp(), repo_.file("timestamp"));
 }
