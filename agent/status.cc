@@ -9,6 +9,7 @@
 #include "agent/state/identity.h"
 #include "common/bytes.h"
 #include "common/status.h"
+#include "shoal/log/v1/log.pb.h"
 
 namespace shoal::agent {
 namespace {
@@ -86,6 +87,23 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
                          {"reason", state.last_refusal->reason},
                          {"message", state.last_refusal->message},
                          {"time_ms", state.last_refusal->time_ms}};
+  j["log"] = nullptr;
+  const std::string log_path = JoinPath(config.MetadataDirectory(), "log");
+  if (fs.Exists(log_path)) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string bytes, fs.Read(log_path, 1 << 20));
+    log::v1::LogMemory memory;
+    json& log = j["log"];
+    // The agent forgets a damaged one, and says so.
+    log = json::object();
+    if (memory.ParseFromString(bytes))
+      log = {{"size", memory.head().size()},
+             {"root", HexEncode(memory.head().root())},
+             {"restarts", memory.restarts_size()}};
+    if (memory.has_fork())
+      log["fork"] = {{"seen_ms", memory.fork().seen_at()},
+                     {"explanation", memory.fork().explanation()},
+                     {"evidence", log_path + "_fork.jsonl"}};
+  }
   j["halts"] = json::array();
   for (const auto& [digest, halt] : state.halts)
     j["halts"].push_back({{"digest", digest},
@@ -148,6 +166,17 @@ absl::StatusOr<std::string> StatusText(FileSystem& fs,
                        j["last_refusal"].value("case", ""),
                        j["last_refusal"].value("reason", ""),
                        j["last_refusal"].value("message", ""));
+  if (const json& log = j["log"]; log.is_object()) {
+    out += fmt::format("log      {} entries, {}\n",
+                       log.value("size", uint64_t{0}), log.value("root", ""));
+    if (log.contains("fork"))
+      out += fmt::format("ALARM    log_fork: {} (evidence: {})\n",
+                         log["fork"].value("explanation", ""),
+                         log["fork"].value("evidence", ""));
+    if (log.value("restarts", 0) > 0)
+      out += fmt::format("note     the log began anew {} times\n",
+                         log.value("restarts", 0));
+  }
   if (j.contains("live")) {
     out += fmt::format("waiting  {}\n", j["live"].value("waiting_reason", ""));
     out += ClockText(j["live"]);

@@ -180,6 +180,7 @@ void Agent::Turn() {
     Refresh();
     look = true;
   }
+  link_->CompareLogs();
   // After a start, and after every update: offer what it left.
   if (state_->Get().update) {
     had_update_ = true;

@@ -54,7 +54,13 @@ void Agent::SendReport() {
   }
   report.set_waiting_reason(decider_->waiting_reason());
   report.set_agent_version(kAgentVersion);
+  // The head itself changes with every publication: no reason for a report.
+  const records::v1::LogReport log = link_->LogStatus();
+  *report.mutable_log() = log;
+  report.mutable_log()->clear_size();
+  report.mutable_log()->clear_root();
   std::string key = report.SerializeAsString();
+  *report.mutable_log() = log;
   const bool changed = key != last_report_key_;
   const absl::Duration age = clock_.MonotonicNow() - last_report_;
   if (!changed && age < absl::Hours(12)) return;
@@ -153,9 +159,10 @@ void Agent::WriteLive(const std::string& waiting) {
   const auto agreed = link_ == nullptr ? std::nullopt : link_->time().agreed();
   const std::string text = fmt::format(
       "{{\"pid\":{},\"connected_nodes\":{},\"waiting_reason\":\"{}\","
-      "\"clock\":\"{}\",\"clock_agreed_ms\":{}}}\n",
+      "\"clock\":\"{}\",\"clock_agreed_ms\":{},\"log_alarm\":\"{}\"}}\n",
       ::getpid(), nodes, waiting, ClockSourceName(device_clock_.source()),
-      agreed ? absl::ToUnixMillis(*agreed) : 0);
+      agreed ? absl::ToUnixMillis(*agreed) : 0,
+      link_ == nullptr ? std::string() : link_->LogStatus().alarm());
   if (text == last_live_) return;
   const absl::Status written =
       fs_.WriteAtomic(JoinPath(config_.StateDirectory(), "live.json"), text);

@@ -35,7 +35,8 @@ absl::Status Decider::ReportRefusal(
     const rollout::v1::RolloutDocument& document, const absl::Status& why) {
   const std::string reason = ReasonOf(why);
   // Metadata that ran out says nothing of this rollout.
-  if (reason == "expired_metadata") return absl::OkStatus();
+  if (reason == "expired_metadata" || reason == "log_fork")
+    return absl::OkStatus();
   const int phase = rules::PhaseOf(document, link_->AssignedFacts());
   if (phase < 0) return absl::OkStatus();
   const std::string& id = document.id();

@@ -12,6 +12,7 @@
 #include "rules/outcome_shard.h"
 #include "rules/outcomes.h"
 #include "rules/position.h"
+#include "shoal/log/v1/log.pb.h"
 
 namespace shoal::agent {
 namespace {
@@ -20,6 +21,9 @@ constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
 constexpr uint32_t kSampleWanted = 20;
+// Refreshes in a row without proofs before that is worth an alarm: a proof may
+// be on its way a little longer than its head.
+constexpr int kUnprovenAlarm = 5;
 
 bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
              const records::v1::Outcome& outcome) {
@@ -110,6 +114,9 @@ absl::Status FleetLink::Start() {
   source_->SetPlausible([this](std::string_view role, const std::string& b) {
     return Plausible(role, b);
   });
+  gossip_ = std::make_unique<LogGossip>(updater_.get(), source_.get(),
+                                        network_.get(), &places_, out_.get(),
+                                        o_.config->log_interval);
   // With fresh metadata in the store rollouts go on without any network.
   if (updater_->UseStored().ok()) {
     const absl::Status loaded = LoadRollouts(nullptr);
@@ -224,6 +231,10 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
 
 absl::Status FleetLink::Refresh() {
   absl::Status status = updater_->Refresh(*source_);
+  unproven_refreshes_ =
+      ReasonOf(status) == "log_unproven" ? unproven_refreshes_ + 1 : 0;
+  if (unproven_refreshes_ == kUnprovenAlarm)
+    LogWarn("log_unproven", {{"error", status}});
   if (status.ok()) status = RebuildTrust(source_.get());
   if (status.ok()) status = LoadRollouts(source_.get());
   if (!status.ok()) {
@@ -244,8 +255,46 @@ bool FleetLink::StepTime() {
   return time_->Step(TimeKeys(), updater_->time_floor());
 }
 
+records::v1::LogReport FleetLink::LogStatus() const {
+  const log::v1::LogMemory& memory = updater_->log();
+  records::v1::LogReport report;
+  report.set_size(memory.head().size());
+  report.set_root(memory.head().root());
+  const std::string unconnected = gossip_->Unconnected();
+  if (memory.has_fork()) {
+    report.set_alarm("log_fork");
+    report.set_alarm_at(memory.fork().seen_at());
+    report.set_explanation(memory.fork().explanation());
+    report.set_ours(memory.fork().ours());
+    report.set_theirs(memory.fork().theirs());
+  } else if (unproven_refreshes_ >= kUnprovenAlarm) {
+    report.set_alarm("log_unproven");
+    report.set_explanation(
+        "nobody proves that the newest release log goes on from the one known "
+        "here");
+  } else if (!unconnected.empty()) {
+    report.set_alarm("log_unproven");
+    report.set_explanation(unconnected);
+  } else if (!memory.restarts().empty()) {
+    const log::v1::LogRestart& last = *memory.restarts().rbegin();
+    report.set_alarm("log_restarted");
+    report.set_alarm_at(last.seen_at());
+    report.set_explanation(fmt::format(
+        "under root {} the log went on with {} entries, unconnected with the "
+        "{} known before{}",
+        last.root_version(), last.after().size(), last.before().size(),
+        last.forked() ? "; a fork had been seen" : ""));
+  }
+  return report;
+}
+
 absl::Status FleetLink::CheckFresh() const {
   SHOAL_RETURN_IF_ERROR(time_->Check(TimeKeys()));
+  if (updater_->log().has_fork())
+    return FailedPrecondition("log_fork",
+                              "the release log was forked: nothing new is "
+                              "installed until root replaces the timestamp's "
+                              "key");
   if (updater_->fresh() && updater_->Now() < updater_->FreshUntil())
     return absl::OkStatus();
   return FailedPrecondition(

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/engine/candidate.h"
+#include "agent/link/log_gossip.h"
 #include "agent/link/record_out.h"
 #include "agent/link/sources.h"
 #include "agent/link/time_sync.h"
@@ -61,8 +62,13 @@ class FleetLink {
   bool StepTime();
   const TimeSync& time() const { return *time_; }
   // Whether metadata may still be acted upon: "expired_metadata",
-  // "unknown_time".
+  // "unknown_time", "log_fork".
   absl::Status CheckFresh() const;
+  // Compares the release log with other devices' when that is due; blocks some
+  // seconds at most.
+  void CompareLogs() { gossip_->Step(); }
+  // What the device has to say of the release log.
+  records::v1::LogReport LogStatus() const;
 
   // Rollouts of this device type, the newest (highest order) first.
   const std::vector<RolloutEntry>& rollouts() const { return rollouts_; }
@@ -140,6 +146,8 @@ class FleetLink {
   std::unique_ptr<ArtifactFetcher> artifacts_;
   std::unique_ptr<signing::Updater> updater_;
   std::unique_ptr<DhtFetcher> source_;
+  std::unique_ptr<LogGossip> gossip_;
+  int unproven_refreshes_ = 0;  // in a row
   std::vector<RolloutEntry> rollouts_;
   std::set<std::string> looked_up_;  // digests
   std::string trust_key_;            // of what the resolver was last told

@@ -70,6 +70,39 @@ absl::StatusOr<std::string> DhtFetcher::FromOrigins(
   if (urls.empty())
     return Unavailable("no_source", fmt::format("no origin for {}", path));
   for (std::string& url : urls) url += path;
+  return FromUrls(std::move(urls), max_bytes, std::move(sha256));
+}
+
+absl::StatusOr<std::string> DhtFetcher::FetchLog(const std::string& name,
+                                                 size_t source,
+                                                 uint64_t max_bytes) {
+  constexpr std::string_view kProof = "proof/";
+  const auto no_more = [&] {
+    return NotFound("no_more_sources", "nobody else has log/" + name);
+  };
+  if (name.starts_with(kProof)) {
+    if (source == 0) {
+      SHOAL_ASSIGN_OR_RETURN(
+          const std::string root,
+          HexDecode(std::string_view(name).substr(kProof.size())));
+      proof_name_ = name;
+      proofs_.clear();
+      for (const dht::VerifiedRecord& record : Look(places_->LogProof(root)))
+        if (record.body.kind() == records::v1::RECORD_KIND_LOG_PROOF)
+          proofs_.push_back(record.body.payload());
+    }
+    if (name != proof_name_ || source >= proofs_.size()) return no_more();
+    return proofs_[source];
+  }
+  std::vector<std::string> urls;
+  if (fetch_ != nullptr) urls = nodes_->OriginUrls();
+  if (source >= urls.size()) return no_more();
+  return FromUrls({urls[source] + "log/" + name}, max_bytes, std::nullopt);
+}
+
+absl::StatusOr<std::string> DhtFetcher::FromUrls(
+    std::vector<std::string> urls, uint64_t max_bytes,
+    std::optional<std::string> sha256) {
   auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
   auto future = answer->get_future();
   fetch_->FetchDocument(std::move(urls), max_bytes, std::move(sha256),

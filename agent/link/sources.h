@@ -56,6 +56,9 @@ class DhtFetcher final : public signing::Fetcher {
                                             uint64_t max_bytes) override;
   absl::StatusOr<std::string> FetchTarget(
       const signing::TargetFile& target) override;
+  // A proof: from the records at its place; tiles: each origin is a source.
+  absl::StatusOr<std::string> FetchLog(const std::string& name, size_t source,
+                                       uint64_t max_bytes) override;
   // Whether these bytes may be `role` at all. Anyone who was ever a director
   // may have left records at a place, with versions as high as they like: they
   // must not hide the one that counts. Nothing set: all may. What passes is
@@ -78,6 +81,9 @@ class DhtFetcher final : public signing::Fetcher {
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,
                                           std::optional<std::string> sha256);
+  absl::StatusOr<std::string> FromUrls(std::vector<std::string> urls,
+                                       uint64_t max_bytes,
+                                       std::optional<std::string> sha256);
   dht::Network* network_;
   const dht::PlaceNamer* places_;
   LazyFetch* fetch_;
@@ -86,6 +92,8 @@ class DhtFetcher final : public signing::Fetcher {
   std::optional<dht::VerifiedRecord> pushed_;
   Plausible plausible_;
   std::set<std::string> known_bad_;  // digests of records
+  std::string proof_name_;           // the log proof looked up last
+  std::vector<std::string> proofs_;  // what lay there
   std::vector<absl::Status> passed_over_;
 };
 

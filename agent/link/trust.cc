@@ -14,6 +14,7 @@ using records::v1::RecordBody;
 bool CheckedOtherwise(records::v1::RecordKind kind) {
   return kind == records::v1::RECORD_KIND_METADATA ||
          kind == records::v1::RECORD_KIND_HEAD ||
+         kind == records::v1::RECORD_KIND_LOG_PROOF ||
          kind == records::v1::RECORD_KIND_DOCUMENT ||
          kind == records::v1::RECORD_KIND_PAIR_OFFER ||
          kind == records::v1::RECORD_KIND_PAIR_GRANT;
@@ -29,7 +30,8 @@ dht::Writer SupposedDirector(const std::string& key) {
 // fetched, and that metadata proves itself.
 bool ProvesItself(records::v1::RecordKind kind) {
   return kind == records::v1::RECORD_KIND_METADATA ||
-         kind == records::v1::RECORD_KIND_HEAD;
+         kind == records::v1::RECORD_KIND_HEAD ||
+         kind == records::v1::RECORD_KIND_LOG_PROOF;
 }
 
 }  // namespace

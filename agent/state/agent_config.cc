@@ -194,6 +194,8 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.bind_address = config.String("network.bind", "127.0.0.1:0");
   c.listen = config.Boolean("network.listen", true);
   c.poll_interval = config.Duration("network.poll_interval", absl::Minutes(15));
+  c.log_interval = config.Duration("network.log_interval",
+                                   c.listen ? absl::Hours(1) : absl::Hours(12));
   c.swarm_listen = config.String("swarm.listen", "127.0.0.1:0");
   constexpr int64_t kMaxRate = int64_t{1} << 40;
   c.upload_limit =
@@ -246,6 +248,9 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   }
   if (c.telemetry_interval < absl::Milliseconds(100))
     return InvalidArgument("bad_config", "telemetry.interval: at least 100ms");
+  if (c.log_interval < absl::Milliseconds(100))
+    return InvalidArgument("bad_config",
+                           "network.log_interval: at least 100ms");
   if (c.poll_interval < absl::Milliseconds(100))
     return InvalidArgument("bad_config",
                            "network.poll_interval: at least 100ms");

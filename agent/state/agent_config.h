@@ -47,6 +47,7 @@ struct AgentConfig {
   std::string bind_address;  // of the sealed UDP socket, "host:port"
   bool listen = true;        // false: look up every poll_interval only
   absl::Duration poll_interval;
+  absl::Duration log_interval;  // between looks at other devices' log heads
   std::string swarm_listen;
   int64_t upload_limit = 0;    // bytes per second; 0: no limit
   int64_t download_limit = 0;  // bytes per second; 0: no limit

@@ -31,6 +31,7 @@ StorageNode::Impl::~Impl() {
   network_.reset();
   origin_.reset();
   fetch_.reset();
+  log_.reset();
   trust_.reset();
   store_.reset();
 }
@@ -67,6 +68,7 @@ absl::Status StorageNode::Impl::OpenStores() {
   SHOAL_ASSIGN_OR_RETURN(trust_, TrustKeeper::Open(config_.File("trust"),
                                                    config_.mirror.public_dir,
                                                    files_.bundle, fs_, clock_));
+  SHOAL_ASSIGN_OR_RETURN(log_, LogMirror::Open(fs_, config_.mirror.public_dir));
   SHOAL_RETURN_IF_ERROR(
       trust_->view()->VerifyNode(files_.bundle.credential(), clock_.WallNow()));
   resolver_ = MakeResolver([trust = trust_.get()] { return trust->view(); },

@@ -16,6 +16,9 @@ constexpr absl::Duration kPutDeadline = absl::Seconds(30);
 constexpr absl::Duration kSourceLookUp = absl::Seconds(2);
 constexpr absl::Duration kRefreshRetry = absl::Seconds(5);
 constexpr int kMaxTries = 12;
+constexpr absl::Duration kLogRetry = absl::Seconds(5);
+constexpr absl::Duration kWitnessLifetime = absl::Hours(24);
+constexpr size_t kMaxJudged = 1024;
 
 }  // namespace
 
@@ -38,6 +41,9 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
     case records::v1::RECORD_KIND_PROVIDER:
       OfferProvider(record);
       break;
+    case records::v1::RECORD_KIND_LOG_WITNESS:
+      TakeWitness(record);
+      break;
     default:
       break;
   }
@@ -59,6 +65,12 @@ void StorageNode::Impl::OfferTimestamp(std::string_view timestamp) {
 void StorageNode::Impl::Idle() {
   const absl::Duration now = clock_.MonotonicNow();
   if (!candidate_.empty() && retry_at_ <= now) RefreshTrust();
+  if (log_at_ <= now) {
+    log_at_ = now + kLogRetry;
+    RecordFetcher source(FetcherOptions(), "");
+    SyncLog(source);
+    Witness();
+  }
   if (sweep_at_ <= now) {
     sweep_at_ = now + config_.sweep_interval;
     const auto swept = store_->Sweep();
@@ -66,7 +78,7 @@ void StorageNode::Impl::Idle() {
   }
 }
 
-void StorageNode::Impl::RefreshTrust() {
+RecordFetcherOptions StorageNode::Impl::FetcherOptions() {
   RecordFetcherOptions options;
   options.store = store_.get();
   options.network = network_.get();
@@ -74,7 +86,70 @@ void StorageNode::Impl::RefreshTrust() {
   options.places = &places_;
   options.verify = [this](const std::string& bytes) { return Verify(bytes); };
   options.origins = OtherOrigins();
-  RecordFetcher source(std::move(options), candidate_);
+  options.log = log_.get();
+  return options;
+}
+
+// Nothing to do when the copy has the head in force already.
+void StorageNode::Impl::SyncLog(RecordFetcher& source) {
+  const auto head = trust_->log_head();
+  if (!head || synced_root_ == head->root) return;
+  const absl::Status synced = log_->Sync(
+      *head, [&source](uint64_t n) { return source.FetchBundle(n); });
+  if (synced.ok()) {
+    synced_root_ = head->root;
+    LogInfo("log_synced", {{"entries", head->size}});
+  } else {
+    LogWarn("log_behind", {{"entries", log_->size()}, {"error", synced}});
+  }
+}
+
+// Another member's newest head: does it belong to the log known here?
+void StorageNode::Impl::TakeWitness(const VerifiedRecord& record) {
+  records::v1::LogWitness witness;
+  if (record.writer.id == files_.subject_id ||
+      !witness.ParseFromString(record.body.payload())) {
+    return;
+  }
+  if (judged_.size() >= kMaxJudged) judged_.clear();
+  if (!judged_.insert(witness.timestamp()).second) return;
+  RecordFetcher source(FetcherOptions(), "");
+  log_->Forget();
+  const absl::Status compared = trust_->CompareLog(source, witness.timestamp());
+  // A fork has been said by whoever keeps it.
+  if (!compared.ok()) LogDebug("witness_ignored", {{"error", compared}});
+}
+
+// This node's own word, where devices look.
+void StorageNode::Impl::Witness() {
+  const auto head = trust_->log_head();
+  const absl::Duration now = clock_.MonotonicNow();
+  if (!head || (witnessed_ == head->root && witness_at_ > now)) return;
+  witnessed_ = head->root;
+  witness_at_ = now + kWitnessLifetime / 2;
+  records::v1::LogWitness witness;
+  witness.set_timestamp(trust_->log_timestamp());
+  RecordFields fields;
+  fields.kind = records::v1::RECORD_KIND_LOG_WITNESS;
+  fields.place =
+      places_.LogWitness(OutcomeShardOf(files_.subject_id, kLogWitnessShards));
+  fields.issued = clock_.WallNow();
+  fields.version = static_cast<uint64_t>(absl::ToUnixMillis(fields.issued));
+  fields.expires = fields.issued + kWitnessLifetime;
+  fields.payload = witness.SerializeAsString();
+  fields.credential = files_.bundle.credential();
+  PutOptions put;
+  put.deadline = kPutDeadline;
+  network_->Put(SignRecord(fields, files_.key, files_.bundle.fleet_id()), put,
+                [](absl::StatusOr<PutResult> result) {
+                  if (!result.ok())
+                    LogDebug("witness_put", {{"error", result.status()}});
+                });
+}
+
+void StorageNode::Impl::RefreshTrust() {
+  RecordFetcher source(FetcherOptions(), candidate_);
+  log_->Forget();
   const auto before = trust_->view();
   const absl::Status refreshed = trust_->Refresh(source);
   if (!trust_->view()->SameWriters(*before)) {
@@ -88,6 +163,7 @@ void StorageNode::Impl::RefreshTrust() {
     // is not tried for ever.
     if (!trust_->IsNewer(candidate_) ||
         (++tries_ >= kMaxTries && (ReasonOf(refreshed) == "bad_signature" ||
+                                   ReasonOf(refreshed) == "log_fork" ||
                                    ReasonOf(refreshed) == "rollback"))) {
       candidate_.clear();
     }
@@ -96,6 +172,7 @@ void StorageNode::Impl::RefreshTrust() {
   candidate_.clear();
   const absl::Status exported = trust_->ExportRoots(source.roots());
   if (!exported.ok()) LogError("export_roots", {{"error", exported}});
+  SyncLog(source);
   LogInfo("refreshed",
           {{"timestamp", trust_->view()->fleet().timestamp_version},
            {"artifacts", trust_->publication()->artifacts.size()}});

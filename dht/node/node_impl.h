@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,7 +14,9 @@
 #include "common/metrics/endpoint.h"
 #include "common/metrics/metrics.h"
 #include "dht/node/intake.h"
+#include "dht/node/log_mirror.h"
 #include "dht/node/node.h"
+#include "dht/node/record_fetcher.h"
 #include "dht/node/trust_keeper.h"
 #include "dht/records/network.h"
 #include "dht/swarm/origin_server.h"
@@ -59,6 +62,10 @@ class StorageNode::Impl {
   void OfferTimestamp(std::string_view timestamp);
   void Idle();
   void RefreshTrust();
+  RecordFetcherOptions FetcherOptions();
+  void SyncLog(RecordFetcher& source);
+  void TakeWitness(const VerifiedRecord& record);
+  void Witness();
   void OfferProvider(const VerifiedRecord& record);
   MirrorSources Sources(const std::string& sha256);
   void Announce(const std::string& sha256,
@@ -82,6 +89,7 @@ class StorageNode::Impl {
   // In the order in which they are opened; closed the other way round.
   std::unique_ptr<RecordStore> store_;
   std::unique_ptr<TrustKeeper> trust_;
+  std::unique_ptr<LogMirror> log_;
   WriterResolver resolver_;
   std::unique_ptr<FetchProcess> fetch_;
   std::unique_ptr<OriginServer> origin_;
@@ -98,6 +106,11 @@ class StorageNode::Impl {
   int tries_ = 0;          // to refresh with it
   absl::Duration retry_at_ = absl::ZeroDuration();
   absl::Duration sweep_at_ = absl::ZeroDuration();
+  absl::Duration log_at_ = absl::ZeroDuration();      // next look at the log
+  absl::Duration witness_at_ = absl::ZeroDuration();  // next word on it
+  std::string synced_root_;                           // of the log's copy
+  std::string witnessed_;                             // root of the last one
+  std::set<std::string> judged_;  // digests of others' timestamps
 
   std::mutex intake_mutex_;  // guards intake_open_
   bool intake_open_ = false;

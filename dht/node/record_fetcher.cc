@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
+#include "signing/log/files.h"
 
 namespace shoal::dht::node {
 RecordFetcher::RecordFetcher(RecordFetcherOptions options,
@@ -49,6 +50,75 @@ absl::StatusOr<std::string> RecordFetcher::FromOrigins(
   std::vector<std::string> urls;
   for (const std::string& origin : options_.origins)
     urls.push_back(origin + path);
+  return FromUrls(std::move(urls), max_bytes, std::move(sha256));
+}
+
+std::vector<std::string> RecordFetcher::AllFromRecords(
+    const std::string& place, records::v1::RecordKind kind) {
+  std::vector<std::string> payloads;
+  const auto local = options_.store->AtPlace(place, kind, 4);
+  if (local.ok()) {
+    for (const std::string& bytes : *local) {
+      records::v1::Record record;
+      records::v1::RecordBody body;
+      if (options_.verify && !options_.verify(bytes).ok()) continue;
+      if (record.ParseFromString(bytes) && body.ParseFromString(record.body()))
+        payloads.push_back(std::move(*body.mutable_payload()));
+    }
+  }
+  const auto found =
+      options_.network->GetBlocking(place, options_.network_timeout);
+  if (!found.ok()) return payloads;
+  for (const VerifiedRecord& record : *found) {
+    if (record.body.kind() == kind) payloads.push_back(record.body.payload());
+  }
+  return payloads;
+}
+
+std::vector<std::string> RecordFetcher::FetchBundle(uint64_t n) {
+  std::vector<std::string> found = AllFromRecords(
+      options_.places->LogEntries(n), records::v1::RECORD_KIND_LOG_ENTRIES);
+  if (!found.empty()) return found;
+  auto bytes = FromOrigins("log/" + signing::LogEntriesName(n),
+                           signing::kMaxLogBundleBytes, std::nullopt);
+  if (bytes.ok()) found.push_back(*std::move(bytes));
+  return found;
+}
+
+absl::StatusOr<std::string> RecordFetcher::FetchLog(const std::string& name,
+                                                    size_t source,
+                                                    uint64_t max_bytes) {
+  constexpr std::string_view kProof = "proof/";
+  const auto no_more = [&] {
+    return NotFound("no_more_sources", "nobody else has log/" + name);
+  };
+  if (name.starts_with(kProof)) {
+    if (source == 0) {
+      SHOAL_ASSIGN_OR_RETURN(
+          const std::string root,
+          HexDecode(std::string_view(name).substr(kProof.size())));
+      proof_name_ = name;
+      proofs_ = AllFromRecords(options_.places->LogProof(root),
+                               records::v1::RECORD_KIND_LOG_PROOF);
+    }
+    if (name != proof_name_ || source >= proofs_.size()) return no_more();
+    return proofs_[source];
+  }
+  if (source == 0 && options_.log != nullptr) {
+    return options_.log->Tile(name,
+                              [this](uint64_t n) { return FetchBundle(n); });
+  }
+  if (options_.log != nullptr) --source;
+  if (source >= options_.origins.size() || options_.fetch == nullptr) {
+    return no_more();
+  }
+  return FromUrls({options_.origins[source] + "log/" + name}, max_bytes,
+                  std::nullopt);
+}
+
+absl::StatusOr<std::string> RecordFetcher::FromUrls(
+    std::vector<std::string> urls, uint64_t max_bytes,
+    std::optional<std::string> sha256) {
   auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
   auto future = answer->get_future();
   options_.fetch->FetchDocument(std::move(urls), max_bytes, std::move(sha256),

@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "dht/node/log_mirror.h"
 #include "dht/node/record_store.h"
 #include "dht/records/network.h"
 #include "dht/records/place.h"
@@ -31,6 +32,7 @@ struct RecordFetcherOptions {
   // director left behind must not hide what its successor wrote.
   std::function<absl::StatusOr<VerifiedRecord>(const std::string& bytes)>
       verify;
+  LogMirror* log = nullptr;  // this node's own copy; none: no tiles of its own
   // Base URLs ("http://host:port/") of other nodes' origins.
   std::vector<std::string> origins;
   absl::Duration network_timeout = absl::Seconds(3);
@@ -49,6 +51,11 @@ class RecordFetcher final : public signing::Fetcher {
   absl::StatusOr<std::string> FetchTarget(
       const signing::TargetFile& target) override;
 
+  absl::StatusOr<std::string> FetchLog(const std::string& name, size_t source,
+                                       uint64_t max_bytes) override;
+  // For LogMirror::FetchBundle.
+  std::vector<std::string> FetchBundle(uint64_t n);
+
   // Root versions that were handed out, for the tree that this node serves.
   const std::map<uint64_t, std::string>& roots() const { return roots_; }
 
@@ -56,13 +63,20 @@ class RecordFetcher final : public signing::Fetcher {
   std::optional<std::string> FromRecords(const std::string& place,
                                          records::v1::RecordKind kind,
                                          uint64_t max_bytes);
+  std::vector<std::string> AllFromRecords(const std::string& place,
+                                          records::v1::RecordKind kind);
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,
                                           std::optional<std::string> sha256);
+  absl::StatusOr<std::string> FromUrls(std::vector<std::string> urls,
+                                       uint64_t max_bytes,
+                                       std::optional<std::string> sha256);
 
   const RecordFetcherOptions options_;
   const std::string timestamp_;
   std::map<uint64_t, std::string> roots_;
+  std::string proof_name_;           // the log proof looked up last
+  std::vector<std::string> proofs_;  // what lay there
 };
 
 }  // namespace shoal::dht::node

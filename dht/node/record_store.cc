@@ -29,6 +29,8 @@ bool OnlyNewestCounts(records::v1::RecordKind kind) {
     case records::v1::RECORD_KIND_ASSIGNMENT:
     case records::v1::RECORD_KIND_DEVICE_REPORT:
     case records::v1::RECORD_KIND_PROVIDER:
+    case records::v1::RECORD_KIND_LOG_ENTRIES:
+    case records::v1::RECORD_KIND_LOG_WITNESS:
       return true;
     default:
       return false;

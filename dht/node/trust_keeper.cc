@@ -7,6 +7,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "shoal/log/v1/log.pb.h"
 #include "shoal/release/v1/delta_index.pb.h"
 #include "signing/metadata/image_info.h"
 #include "signing/verify/memory_fetcher.h"
@@ -86,6 +87,22 @@ std::shared_ptr<const TrustView> TrustKeeper::view() const {
 std::shared_ptr<const Publication> TrustKeeper::publication() const {
   std::lock_guard lock(mutex_);
   return publication_;
+}
+
+std::optional<signing::LogHead> TrustKeeper::log_head() const {
+  const log::v1::LogMemory& memory = updater_->log();
+  const auto timestamp = signing::ParseTimestamp(memory.timestamp());
+  if (memory.head().size() == 0 || !timestamp.ok()) return std::nullopt;
+  return timestamp->value.log;
+}
+
+std::string TrustKeeper::log_timestamp() const {
+  return updater_->log().timestamp();
+}
+
+absl::Status TrustKeeper::CompareLog(signing::Fetcher& source,
+                                     std::string_view timestamp) {
+  return updater_->CompareLog(source, timestamp).status();
 }
 
 bool TrustKeeper::IsNewer(std::string_view timestamp) const {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -55,6 +56,12 @@ class TrustKeeper {
   absl::Status Refresh(signing::Fetcher& source);
   // Root versions other than the newest, for the tree.
   absl::Status ExportRoots(const std::map<uint64_t, std::string>& roots);
+
+  // The release log as far as it is proven here; nullopt: the fleet has none.
+  std::optional<signing::LogHead> log_head() const;
+  std::string log_timestamp() const;  // by which
+  // Updater::CompareLog; a fork is OK too, since it is kept and said.
+  absl::Status CompareLog(signing::Fetcher& source, std::string_view timestamp);
 
   // Whether these bytes look like a timestamp newer than the one in force.
   bool IsNewer(std::string_view timestamp) const;

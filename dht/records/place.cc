@@ -86,4 +86,16 @@ std::string PlaceNamer::Provider(std::string_view sha256) const {
   return Place(records::v1::RECORD_KIND_PROVIDER, HexEncode(sha256));
 }
 
+std::string PlaceNamer::LogProof(std::string_view root) const {
+  return Place(records::v1::RECORD_KIND_LOG_PROOF, HexEncode(root));
+}
+
+std::string PlaceNamer::LogEntries(uint64_t bundle) const {
+  return Place(records::v1::RECORD_KIND_LOG_ENTRIES, std::to_string(bundle));
+}
+
+std::string PlaceNamer::LogWitness(uint32_t shard) const {
+  return Place(records::v1::RECORD_KIND_LOG_WITNESS, std::to_string(shard));
+}
+
 }  // namespace shoal::dht

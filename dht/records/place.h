@@ -27,6 +27,9 @@ inline constexpr uint32_t kMaxTelemetryStreams = 16;
 // Outcomes of a rollout's phase are spread over 1, 2, 4, … or this many places.
 inline constexpr uint32_t kMaxOutcomeShards = 256;
 
+// Witnesses of the release log stand at this many places.
+inline constexpr uint32_t kLogWitnessShards = 4;
+
 // The shard of a device (16-byte id) among `shards`, a power of two: the top
 // bits of SHA-256(device id), so uniform over the devices.
 uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards);
@@ -57,6 +60,9 @@ class PlaceNamer {
   std::string CommandResult(std::string_view command_id) const;
   std::string Halt(std::string_view device_type) const;
   std::string Provider(std::string_view sha256) const;  // 32 bytes, not hex
+  std::string LogProof(std::string_view root) const;    // 32 bytes, not hex
+  std::string LogEntries(uint64_t bundle) const;
+  std::string LogWitness(uint32_t shard) const;
 
  private:
   crypto::SecretBytes key_;

@@ -88,6 +88,9 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
                  places->Document(crypto::Sha256Digest(body.payload()));
     case RECORD_KIND_NODE_DIRECTORY:
       return places && body.place() == places->NodeDirectory();
+    case RECORD_KIND_LOG_WITNESS:
+      return places && body.place() == places->LogWitness(OutcomeShardOf(
+                                           writer.id, kLogWitnessShards));
     case RECORD_KIND_PAIR_ANSWER:
       return writer.id.size() == kSubjectIdSize &&
              body.place().compare(0, kSubjectIdSize, writer.id) == 0;
@@ -108,6 +111,8 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
     case RECORD_KIND_ASSIGNMENT:
     case RECORD_KIND_PAIR_OFFER:
     case RECORD_KIND_PAIR_GRANT:
+    case RECORD_KIND_LOG_PROOF:
+    case RECORD_KIND_LOG_ENTRIES:
       return writer == WRITER_CLASS_DIRECTOR;
     case RECORD_KIND_DEVICE_REPORT:
     case RECORD_KIND_OUTCOME:
@@ -120,6 +125,8 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
     case RECORD_KIND_PROVIDER:
       return writer == WRITER_CLASS_DEVICE || writer == WRITER_CLASS_NODE ||
              writer == WRITER_CLASS_DIRECTOR;
+    case RECORD_KIND_LOG_WITNESS:
+      return writer == WRITER_CLASS_DEVICE || writer == WRITER_CLASS_NODE;
     case RECORD_KIND_PAIR_ANSWER:
       return writer == WRITER_CLASS_CLAIM;
     default:

@@ -154,11 +154,12 @@ class NodesService final : public fleet::v1::Nodes::Service {
   }
 
   grpc::Status GetNetwork(ServerContext* context,
-                          const fleet::v1::GetNetworkRequest*,
+                          const fleet::v1::GetNetworkRequest* request,
                           fleet::v1::GetNetworkResponse* response) override {
     return edge_.Call(
         context, kAnyOperator, [&](const Caller&) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().nodes->Network());
+          SHOAL_ASSIGN_OR_RETURN(
+              *response, edge_.parts().nodes->Network(request->log_size()));
           return absl::OkStatus();
         });
   }

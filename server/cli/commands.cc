@@ -63,6 +63,7 @@ void AddCommands(CLI::App& app, Program& program) {
   AddRolloutCommands(app, program);
   AddPolicyCommands(app, program);
   AddCommandCommands(app, program);
+  AddLogCommands(app, program);
   AddTelemetryCommands(app, program);
   AddCompletionCommands(app, program);
 }

@@ -28,6 +28,7 @@ void AddReleaseCommands(CLI::App& app, Program& program);
 void AddRolloutCommands(CLI::App& app, Program& program);
 void AddPolicyCommands(CLI::App& app, Program& program);
 void AddCommandCommands(CLI::App& app, Program& program);
+void AddLogCommands(CLI::App& app, Program& program);
 void AddTelemetryCommands(CLI::App& app, Program& program);
 void AddCompletionCommands(CLI::App& app, Program& program);
 

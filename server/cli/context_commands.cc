@@ -74,7 +74,7 @@ absl::Status Add(Program& program, const AddOptions& options) {
       LoadOperatorKey(program.fs(), context.operator_dir).status());
   // Nothing is kept of a context whose fleet can't be verified.
   SHOAL_ASSIGN_OR_RETURN(const auto plane, program.ConnectTo(context));
-  SHOAL_ASSIGN_OR_RETURN(const auto network, plane->GetNetwork());
+  SHOAL_ASSIGN_OR_RETURN(const auto network, plane->GetNetwork(0));
   SHOAL_ASSIGN_OR_RETURN(context.fleet_id, FleetOf(network, options.fleet));
   SHOAL_RETURN_IF_ERROR(program.fs().MakeDirectories(context.directory, 0700));
   absl::Status saved =

@@ -57,6 +57,11 @@ std::string Describe(const fleet::v1::Device& device) {
       device.policy_version(), device.agent_version(),
       FormatMillis(device.enrolled_at()), FormatMillis(device.last_seen_at()),
       device.waiting_reason().empty() ? "-" : device.waiting_reason());
+  text += fmt::format("release log      {} entries\n", device.log_size());
+  if (!device.log_alarm().empty()) {
+    text += fmt::format("LOG ALARM        {}: {}\n", device.log_alarm(),
+                        device.log_alarm_text());
+  }
   const std::map<std::string, std::string> inventory(device.inventory().begin(),
                                                      device.inventory().end());
   for (const auto& [name, value] : inventory) {

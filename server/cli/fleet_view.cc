@@ -6,22 +6,13 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
+#include "shoal/log/v1/log.pb.h"
 #include "signing/verify/memory_fetcher.h"
 #include "signing/verify/updater.h"
 #include "signing/verify/writer.h"
 
 namespace shoal::cli {
 namespace {
-
-absl::StatusOr<std::unique_ptr<signing::Updater>> OpenUpdater(
-    const Context& context, const fleet::v1::GetNetworkResponse& network,
-    FileSystem& fs, Clock& clock) {
-  signing::UpdaterOptions options;
-  options.directory = JoinPath(context.directory, "trust");
-  options.fleet_id = context.fleet_id;
-  if (network.roots_size() > 0) options.root_v1 = network.roots(0);
-  return signing::Updater::Open(std::move(options), fs, clock);
-}
 
 // Metadata as GetNetwork answers it; nothing of it is trusted.
 signing::MemoryFetcher SourceOf(const fleet::v1::GetNetworkResponse& network) {
@@ -45,12 +36,21 @@ absl::Status CheckFleet(const Context& context,
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<signing::Updater>> OpenTrust(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    FileSystem& fs, Clock& clock) {
+  signing::UpdaterOptions options;
+  options.directory = JoinPath(context.directory, "trust");
+  options.fleet_id = context.fleet_id;
+  if (network.roots_size() > 0) options.root_v1 = network.roots(0);
+  return signing::Updater::Open(std::move(options), fs, clock);
+}
+
 absl::StatusOr<signing::FleetTrust> VerifyNetwork(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock) {
   SHOAL_RETURN_IF_ERROR(CheckFleet(context, network));
-  SHOAL_ASSIGN_OR_RETURN(auto updater,
-                         OpenUpdater(context, network, fs, clock));
+  SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
   signing::MemoryFetcher source = SourceOf(network);
   SHOAL_RETURN_IF_ERROR(updater->Refresh(source));
   return signing::BuildFleetTrust(*updater, &source);
@@ -60,8 +60,7 @@ absl::StatusOr<StoredTrust> LoadTrust(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock) {
   SHOAL_RETURN_IF_ERROR(CheckFleet(context, network));
-  SHOAL_ASSIGN_OR_RETURN(auto updater,
-                         OpenUpdater(context, network, fs, clock));
+  SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
   StoredTrust stored;
   if (!updater->UseStored().ok()) {
     stored.expired = true;
@@ -73,11 +72,18 @@ absl::StatusOr<StoredTrust> LoadTrust(
   return stored;
 }
 
+uint64_t KnownLogSize(const Context& context, FileSystem& fs) {
+  const auto bytes =
+      fs.Read(JoinPath(JoinPath(context.directory, "trust"), "log"), 1u << 20);
+  log::v1::LogMemory memory;
+  if (!bytes.ok() || !memory.ParseFromString(*bytes)) return 0;
+  return memory.head().size();
+}
+
 absl::StatusOr<std::string> RolloutDeviceType(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     std::string_view rollout_id, FileSystem& fs, Clock& clock) {
-  SHOAL_ASSIGN_OR_RETURN(auto updater,
-                         OpenUpdater(context, network, fs, clock));
+  SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
   SHOAL_RETURN_IF_ERROR(updater->UseStored(/*allow_expired=*/true));
   signing::MemoryFetcher source = SourceOf(network);
   SHOAL_ASSIGN_OR_RETURN(const signing::Targets director,

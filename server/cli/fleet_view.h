@@ -22,6 +22,12 @@ absl::StatusOr<signing::FleetTrust> VerifyNetwork(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock);
 
+// What the context keeps of the fleet's metadata; neither Refresh nor UseStored
+// was called yet.
+absl::StatusOr<std::unique_ptr<signing::Updater>> OpenTrust(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    FileSystem& fs, Clock& clock);
+
 // For reading records with shoald down: what the context holds, verified
 // again; expired metadata is good enough to read, and said in `expired`.
 struct StoredTrust {
@@ -31,6 +37,9 @@ struct StoredTrust {
 absl::StatusOr<StoredTrust> LoadTrust(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock);
+
+// How many entries of the release log the context has proven; 0: none.
+uint64_t KnownLogSize(const Context& context, FileSystem& fs);
 
 // Device type of a rollout by the director's metadata of the context;
 // kNotFound "unknown_rollout".

@@ -165,9 +165,12 @@ absl::StatusOr<fleet::v1::ListNodesResponse> PlaneClient::ListNodes() {
   return impl_->Call(*impl_->nodes, &fleet::v1::Nodes::Stub::ListNodes,
                      fleet::v1::ListNodesRequest());
 }
-absl::StatusOr<fleet::v1::GetNetworkResponse> PlaneClient::GetNetwork() {
+absl::StatusOr<fleet::v1::GetNetworkResponse> PlaneClient::GetNetwork(
+    uint64_t log_size) {
+  fleet::v1::GetNetworkRequest request;
+  request.set_log_size(log_size);
   return impl_->Call(*impl_->nodes, &fleet::v1::Nodes::Stub::GetNetwork,
-                     fleet::v1::GetNetworkRequest());
+                     request);
 }
 absl::StatusOr<trust::v1::PublishResponse> PlaneClient::PublishTrust(
     const trust::v1::PublishRequest& request) {

@@ -57,7 +57,7 @@ class PlaneClient {
   absl::StatusOr<fleet::v1::EnrollNodeResponse> EnrollNode(
       const fleet::v1::EnrollNodeRequest& request);
   absl::StatusOr<fleet::v1::ListNodesResponse> ListNodes();
-  absl::StatusOr<fleet::v1::GetNetworkResponse> GetNetwork();
+  absl::StatusOr<fleet::v1::GetNetworkResponse> GetNetwork(uint64_t log_size);
 
   absl::StatusOr<trust::v1::PublishResponse> PublishTrust(
       const trust::v1::PublishRequest& request);

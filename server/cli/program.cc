@@ -78,7 +78,8 @@ absl::StatusOr<fleet::v1::GetNetworkResponse> Program::StoredNetwork() {
 absl::Status Program::RefreshNetwork(const Context& context,
                                      PlaneClient& plane) {
   SHOAL_ASSIGN_OR_RETURN(ContextStore store, Contexts());
-  SHOAL_ASSIGN_OR_RETURN(const auto network, plane.GetNetwork());
+  SHOAL_ASSIGN_OR_RETURN(const auto network,
+                         plane.GetNetwork(KnownLogSize(context, fs_)));
   const auto trust = VerifyNetwork(context, network, fs_, clock_);
   if (!trust.ok()) {
     return Annotate(trust.status(),

@@ -6,6 +6,7 @@
 #include "common/crypto/box.h"
 #include "common/log.h"
 #include "server/fleet/nodes.h"
+#include "server/trust/release_log.h"
 #include "shoal/pairing/v1/pairing.pb.h"
 #include "signing/sign/builder.h"
 #include "signing/verify/credential.h"
@@ -70,6 +71,8 @@ absl::Status Credentials::Renew(Transaction& tx, const std::string& key,
   SHOAL_ASSIGN_OR_RETURN(
       *row.mutable_credential(),
       signing::IssueCredential(keys_.device_ca, writer_.fleet_id(), body));
+  SHOAL_RETURN_IF_ERROR(LogCredential(tx, "device", body.subject_id(),
+                                      body.serial(), row.credential()));
   pairing::v1::Grant grant;
   grant.set_device_id(row.assignment().device_id());
   *grant.mutable_credential() = row.credential();

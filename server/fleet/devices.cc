@@ -214,6 +214,16 @@ absl::Status Devices::OnReport(Transaction& tx,
   device.set_policy_version(report.policy_version());
   device.set_waiting_reason(report.waiting_reason());
   device.set_agent_version(report.agent_version());
+  if (report.log().alarm() != device.log_alarm() &&
+      !report.log().alarm().empty())
+    LogWarn("log_alarm", {{"device", device.name()},
+                          {"alarm", report.log().alarm()},
+                          {"explanation", report.log().explanation()}});
+  device.set_log_alarm(report.log().alarm());
+  device.set_log_alarm_at(report.log().alarm_at());
+  device.set_log_alarm_text(report.log().explanation());
+  device.set_log_size(report.log().size());
+  device.set_log_root(HexEncode(report.log().root()));
   device.set_last_seen_at(record.body.issued());
   row->set_revision(row->revision() + 1);
   tx.Put(kDevices, key, *row);

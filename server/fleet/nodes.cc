@@ -8,6 +8,7 @@
 #include "common/crypto/hash.h"
 #include "dht/swarm/endpoint.h"
 #include "fmt/format.h"
+#include "server/trust/release_log.h"
 #include "signing/sign/builder.h"
 
 namespace shoal::server {
@@ -91,7 +92,8 @@ absl::Status Nodes::PublishDirectory() {
   return tx.Commit();
 }
 
-absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network() const {
+absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network(
+    uint64_t log_size) const {
   const auto view = trust_.View();
   fleet::v1::GetNetworkResponse response;
   response.set_fleet_id(writer_.fleet_id());
@@ -100,6 +102,9 @@ absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network() const {
   for (const std::string& root : view->roots) response.add_roots(root);
   for (const auto& [name, bytes] : view->metadata) {
     (*response.mutable_metadata())[name] = bytes;
+  }
+  if (auto proof = trust_.LogProof(log_size); proof.ok()) {
+    (*response.mutable_metadata())["log/" + proof->first] = proof->second;
   }
   response.set_policy(view->fleet.policy_json);
   return response;
@@ -158,6 +163,8 @@ absl::StatusOr<fleet::v1::NodeBundle> Nodes::Enroll(
     SHOAL_ASSIGN_OR_RETURN(
         *row.mutable_credential(),
         signing::IssueCredential(keys_.node_ca, writer_.fleet_id(), body));
+    SHOAL_RETURN_IF_ERROR(LogCredential(tx, "node", body.subject_id(),
+                                        body.serial(), row.credential()));
     if (row.enrolled_at() == 0) row.set_enrolled_at(absl::ToUnixMillis(now));
     plane.set_directory_version(plane.directory_version() + 1);
     *directory.add_nodes() = *entry;
@@ -180,6 +187,9 @@ absl::StatusOr<fleet::v1::NodeBundle> Nodes::Enroll(
   for (const std::string& root : view->roots) bundle.add_roots(root);
   for (const auto& [file, bytes] : view->metadata) {
     (*bundle.mutable_metadata())[file] = bytes;
+  }
+  if (auto proof = trust_.LogProof(0); proof.ok()) {
+    (*bundle.mutable_metadata())["log/" + proof->first] = proof->second;
   }
   bundle.add_plane_tls_spki_sha256(plane_tls_spki_);
   bundle.set_policy(view->fleet.policy_json);

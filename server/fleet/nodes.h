@@ -35,7 +35,7 @@ class Nodes {
       const std::string& principal);
 
   absl::StatusOr<records::v1::NodeDirectory> Directory() const;
-  absl::StatusOr<fleet::v1::GetNetworkResponse> Network() const;
+  absl::StatusOr<fleet::v1::GetNetworkResponse> Network(uint64_t log_size) const;
   // Publishes the directory when its record is missing or old.
   absl::Status PublishDirectory();
 

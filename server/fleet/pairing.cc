@@ -10,6 +10,7 @@
 #include "server/fleet/credentials.h"
 #include "server/fleet/pairing_crypto.h"
 #include "server/store/requests.h"
+#include "server/trust/release_log.h"
 #include "signing/sign/builder.h"
 
 namespace shoal::server {
@@ -97,6 +98,9 @@ absl::StatusOr<fleet::v1::CreateClaimTicketResponse> Pairing::CreateTicket(
   SHOAL_ASSIGN_OR_RETURN(
       *offer.mutable_claim_credential(),
       signing::IssueCredential(keys_.device_ca, writer_.fleet_id(), claim));
+  SHOAL_RETURN_IF_ERROR(LogCredential(tx, "claim", claim.subject_id(),
+                                      claim.serial(),
+                                      offer.claim_credential()));
   offer.set_device_type(row.device_type());
   SHOAL_ASSIGN_OR_RETURN(
       *row.mutable_offer_record(),
@@ -216,6 +220,8 @@ absl::Status Pairing::OnAnswer(Transaction& tx,
   SHOAL_ASSIGN_OR_RETURN(
       *device.mutable_credential(),
       signing::IssueCredential(keys_.device_ca, writer_.fleet_id(), body));
+  SHOAL_RETURN_IF_ERROR(LogCredential(tx, "device", body.subject_id(),
+                                      body.serial(), device.credential()));
   device.set_ticket_place(record.body.place());
   records::v1::Assignment& assignment = *device.mutable_assignment();
   assignment.set_device_id(device_id);

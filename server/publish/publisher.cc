@@ -75,6 +75,20 @@ absl::Status Publisher::AddPublication(Transaction& tx,
                         HexEncode(crypto::Sha256Digest(bytes)), bytes,
                         kDocumentLifetime, true));
   }
+  for (const auto& [n, bytes] : changed.log_bundles) {
+    SHOAL_RETURN_IF_ERROR(
+        writer_.Publish(tx, records::v1::RECORD_KIND_LOG_ENTRIES,
+                        std::to_string(n), bytes, kDocumentLifetime, true));
+  }
+  if (!changed.log_proof.empty()) {
+    SHOAL_RETURN_IF_ERROR(writer_.Publish(
+        tx, records::v1::RECORD_KIND_LOG_PROOF, HexEncode(changed.log_root),
+        changed.log_proof, kDocumentLifetime, true));
+  }
+  if (!changed.log_retired.empty()) {
+    SHOAL_RETURN_IF_ERROR(writer_.Drop(tx, records::v1::RECORD_KIND_LOG_PROOF,
+                                       HexEncode(changed.log_retired)));
+  }
   if (changed.timestamp_only) return absl::OkStatus();
   store::HeadRow head;
   if (auto row = tx.Get<store::HeadRow>(kMeta, kHeadKey); row.ok()) head = *row;
@@ -98,6 +112,7 @@ absl::Status Publisher::PublishCurrent() {
         all.documents[std::string(path)] = row.content();
         return true;
       }));
+  SHOAL_RETURN_IF_ERROR(trust_.AddLog(all));
   store::HeadRow head;
   if (auto row = store_.Get<store::HeadRow>(kMeta, kHeadKey); row.ok()) {
     head = *row;

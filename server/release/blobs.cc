@@ -91,6 +91,10 @@ absl::Status Blobs::Link(std::string_view sha256,
   return SyncDirectory(Parent(path));
 }
 
+absl::StatusOr<std::unique_ptr<signing::LogDirectory>> Blobs::OpenLog() {
+  return signing::LogDirectory::Open(fs_, JoinPath(public_dir(), "log"));
+}
+
 absl::Status Blobs::Sync(const std::map<std::string, std::string>& tree,
                          const std::map<std::string, std::string>& linked) {
   constexpr char kTimestamp[] = "metadata/timestamp.json";

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/crypto/hash.h"
 #include "common/files.h"
+#include "signing/log/directory.h"
 #include "signing/metadata/file_root.h"
 
 namespace shoal::server {
@@ -27,6 +28,8 @@ class Blobs {
                                                      FileSystem& fs);
 
   std::string public_dir() const;
+  // The release log below the public directory.
+  absl::StatusOr<std::unique_ptr<signing::LogDirectory>> OpenLog();
   std::string PathOf(std::string_view sha256) const;  // 32 bytes
   bool Has(std::string_view sha256) const;
   // A name for a file in the making, on the same file system.

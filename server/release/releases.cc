@@ -193,6 +193,11 @@ absl::Status Releases::SyncTree() {
     SHOAL_ASSIGN_OR_RETURN(std::string path, signing::TargetFilePath(target));
     linked[path] = target.sha256;
   }
+  // The log first: nothing is current before its proofs are there.
+  if (log_files_ == nullptr) {
+    SHOAL_ASSIGN_OR_RETURN(log_files_, blobs_.OpenLog());
+  }
+  SHOAL_RETURN_IF_ERROR(trust_.CopyLog(*log_files_));
   return blobs_.Sync(tree, linked);
 }
 

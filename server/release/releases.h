@@ -18,6 +18,7 @@
 #include "server/store/store.h"
 #include "server/trust/repository.h"
 #include "shoal/release/v1/release_service.pb.h"
+#include "signing/log/directory.h"
 #include "signing/metadata/image_info.h"
 
 namespace shoal::server {
@@ -63,6 +64,7 @@ class Releases {
   Publisher& publisher_;
   Blobs& blobs_;
   std::mutex sync_mutex_;
+  std::unique_ptr<signing::LogDirectory> log_files_;  // sync_mutex_
   std::function<void(const store::ReleaseRow&)> on_created_;
 };
 

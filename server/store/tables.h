@@ -30,6 +30,9 @@ inline constexpr std::string_view kAudit = "audit";
 inline constexpr std::string_view kTelemetry = "telemetry";
 inline constexpr std::string_view kStreams = "stream";
 inline constexpr std::string_view kResults = "result";
+inline constexpr std::string_view kLogLeaves = "logleaf";
+inline constexpr std::string_view kLogNodes = "lognode";
+inline constexpr std::string_view kLogPending = "logpending";
 
 // 8 bytes, so that keys sort as numbers.
 inline std::string SequenceKey(uint64_t sequence) {

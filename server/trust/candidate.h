@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "server/trust/memory_files.h"
 #include "server/trust/repository.h"
+#include "signing/log/files.h"
 #include "signing/metadata/metadata.h"
 #include "signing/verify/memory_fetcher.h"
 
@@ -37,12 +38,15 @@ struct TrustRepository::Candidate {
   std::shared_ptr<TrustView> view;
   Changed changed;
   std::vector<std::string> removed_documents;
+  LogGrowth log;
 
   // Serves `files` and `documents` to the client code; valid while they stay.
   signing::MemoryFetcher Source() const {
     signing::MemoryFetcher source;
     source.AddMetadataFiles(files);
     source.AddDocuments(documents);
+    if (!log.proof.empty())
+      source.AddLog(signing::LogProofName(log.head.root), log.proof);
     return source;
   }
 };

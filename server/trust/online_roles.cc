@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/crypto/hash.h"
 #include "server/trust/candidate.h"
 #include "server/trust/file_names.h"
 #include "signing/sign/builder.h"
@@ -48,7 +49,8 @@ class OnlineSigner {
   // True: there is a new one.
   absl::StatusOr<bool> SignSnapshot();
   // Unless `needed`, only where there is none.
-  absl::Status SignTimestamp(bool needed, absl::Duration lifetime);
+  absl::Status SignTimestamp(bool needed, absl::Duration lifetime,
+                             const signing::LogHead& log);
 
  private:
   const std::string* NewestBytes(std::string_view role) const;
@@ -217,7 +219,8 @@ absl::StatusOr<bool> OnlineSigner::SignSnapshot() {
   return true;
 }
 
-absl::Status OnlineSigner::SignTimestamp(bool needed, absl::Duration lifetime) {
+absl::Status OnlineSigner::SignTimestamp(bool needed, absl::Duration lifetime,
+                                         const signing::LogHead& log) {
   uint64_t version = 0;
   if (auto it = files_.find(kTimestampFile); it != files_.end()) {
     SHOAL_ASSIGN_OR_RETURN(auto current, signing::ParseTimestamp(it->second));
@@ -229,7 +232,8 @@ absl::Status OnlineSigner::SignTimestamp(bool needed, absl::Duration lifetime) {
       std::string bytes,
       signing::BuildTimestamp(version + 1, WholeSeconds(now_ + lifetime),
                               NewestVersion(files_, "snapshot"),
-                              *NewestBytes("snapshot"), {&keys_.timestamp}));
+                              *NewestBytes("snapshot"), {&keys_.timestamp},
+                              log));
   changed_.timestamp_only = changed_.metadata.empty();
   changed_.metadata[kTimestampFile] = bytes;
   files_[kTimestampFile] = std::move(bytes);
@@ -246,8 +250,78 @@ absl::Status TrustRepository::SignOnline(Candidate& candidate,
   SHOAL_RETURN_IF_ERROR(
       signer.SignDirector(candidate.director_roles, candidate.edited_types));
   SHOAL_ASSIGN_OR_RETURN(const bool new_snapshot, signer.SignSnapshot());
-  return signer.SignTimestamp(new_snapshot || new_timestamp,
-                              timestamp_lifetime_);
+  SHOAL_RETURN_IF_ERROR(GrowLog(candidate, new_snapshot));
+  return signer.SignTimestamp(
+      new_snapshot || new_timestamp || !candidate.log.leaves.empty(),
+      timestamp_lifetime_, candidate.log.head);
+}
+
+// Everything that this change puts into effect, the snapshot last. A repository
+// from before there was a log begins its log with all that is in force.
+absl::Status TrustRepository::GrowLog(Candidate& candidate, bool new_snapshot) {
+  std::map<std::string, std::string> metadata = candidate.changed.metadata;
+  std::map<std::string, std::string> documents = candidate.changed.documents;
+  if (log_.empty()) {
+    documents = candidate.documents;
+    for (const auto& [name, bytes] : candidate.files) {
+      const auto parsed = ParseMetadataFileName(name);
+      if (parsed.ok() &&
+          (parsed->role == "root" ||
+           parsed->version == NewestVersion(candidate.files, parsed->role))) {
+        metadata[name] = bytes;
+      }
+    }
+    new_snapshot = true;
+  }
+  std::vector<signing::LogLeaf> leaves, last;
+  for (const auto& [name, bytes] : metadata) {
+    SHOAL_ASSIGN_OR_RETURN(const MetadataName parsed,
+                           ParseMetadataFileName(name));
+    signing::LogLeaf leaf;
+    leaf.number = parsed.version;
+    leaf.sha256 = crypto::Sha256Digest(bytes);
+    leaf.name = parsed.role;
+    (parsed.role == "snapshot" ? last : leaves).push_back(std::move(leaf));
+  }
+  for (const auto& [path, bytes] : documents) {
+    signing::LogLeaf leaf;
+    leaf.kind = signing::LogLeafKind::kTarget;
+    leaf.number = bytes.size();
+    leaf.sha256 = crypto::Sha256Digest(bytes);
+    leaf.name = signing::LogNameOf(path);
+    leaves.push_back(std::move(leaf));
+  }
+  leaves.insert(leaves.end(), last.begin(), last.end());
+  SHOAL_ASSIGN_OR_RETURN(candidate.log, log_.Grow(leaves, new_snapshot));
+  if (candidate.log.leaves.empty()) {
+    // The head stays; what it proves is asked for again.
+    if (!log_.empty()) {
+      SHOAL_ASSIGN_OR_RETURN(candidate.log.proof,
+                             log_.Proof(candidate.log.head, 0));
+    }
+    return absl::OkStatus();
+  }
+  TrustRepository::Changed& changed = candidate.changed;
+  changed.log_root = candidate.log.head.root;
+  changed.log_proof = candidate.log.proof;
+  changed.log_retired = candidate.log.retired;
+  const uint64_t first = candidate.log.head.size - candidate.log.leaves.size();
+  for (uint64_t n = first / signing::kLogBundle;
+       n * signing::kLogBundle < candidate.log.head.size; ++n) {
+    std::vector<std::string> bundle;
+    const uint64_t begin = n * signing::kLogBundle;
+    if (begin < first) {
+      SHOAL_ASSIGN_OR_RETURN(const std::string old, log_.Bundle(n, first));
+      SHOAL_ASSIGN_OR_RETURN(bundle, signing::ParseLogEntries(old));
+    }
+    for (uint64_t i = std::max(begin, first);
+         i < std::min(begin + signing::kLogBundle, candidate.log.head.size);
+         ++i) {
+      bundle.push_back(candidate.log.leaves[i - first]);
+    }
+    changed.log_bundles[n] = signing::EncodeLogEntries(bundle);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace shoal::server

@@ -9,6 +9,7 @@
 #include "server/store/state.pb.h"
 #include "server/trust/candidate.h"
 #include "server/trust/file_names.h"
+#include "signing/log/files.h"
 
 namespace shoal::server {
 namespace {
@@ -25,7 +26,8 @@ TrustRepository::TrustRepository(Store& store, const PlaneKeys& keys,
       keys_(keys),
       clock_(clock),
       timestamp_lifetime_(timestamp_lifetime),
-      client_files_(std::make_shared<MemoryFiles>()) {}
+      client_files_(std::make_shared<MemoryFiles>()),
+      log_(store) {}
 
 absl::StatusOr<std::unique_ptr<TrustRepository>> TrustRepository::Open(
     Store& store, const PlaneKeys& keys, Clock& clock,
@@ -49,6 +51,7 @@ absl::Status TrustRepository::Load() {
         documents_[std::string(path)] = row.content();
         return true;
       }));
+  SHOAL_RETURN_IF_ERROR(log_.Load());
   if (!files_.contains(MetadataFileName("root", 1))) return absl::OkStatus();
   // What the store holds was verified when it came in. Where it is too old to
   // verify again now (the plane was down for long), the online roles are
@@ -156,6 +159,7 @@ absl::Status TrustRepository::Commit(Candidate& candidate,
   for (const std::string& path : candidate.removed_documents) {
     tx.Delete(kDocuments, path);
   }
+  SHOAL_RETURN_IF_ERROR(ReleaseLog::Put(tx, candidate.log));
   if (also) {
     SHOAL_RETURN_IF_ERROR(also(tx, candidate.changed, *candidate.view));
   }
@@ -163,9 +167,37 @@ absl::Status TrustRepository::Commit(Candidate& candidate,
   files_ = std::move(candidate.files);
   documents_ = std::move(candidate.documents);
   client_files_ = candidate.client;
+  log_.Adopt(candidate.log);
   std::lock_guard lock(view_mutex_);
   view_ = candidate.view;
   return absl::OkStatus();
+}
+
+absl::Status TrustRepository::AddLog(Changed& changed) const {
+  const signing::LogHead head = View()->log;
+  if (head.size == 0) return absl::OkStatus();
+  for (uint64_t n = 0; n * signing::kLogBundle < head.size; ++n) {
+    SHOAL_ASSIGN_OR_RETURN(changed.log_bundles[n], log_.Bundle(n, head.size));
+  }
+  changed.log_root = head.root;
+  SHOAL_ASSIGN_OR_RETURN(changed.log_proof, log_.Proof(head, 0));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::pair<std::string, std::string>> TrustRepository::LogProof(
+    uint64_t size) const {
+  const auto view = View();
+  if (!view || view->log.size == 0) {
+    return NotFound("no_log", "there is no release log yet");
+  }
+  SHOAL_ASSIGN_OR_RETURN(std::string proof, log_.Proof(view->log, size));
+  return std::pair(signing::LogProofName(view->log.root), std::move(proof));
+}
+
+absl::Status TrustRepository::CopyLog(signing::LogDirectory& directory) const {
+  const auto view = View();
+  if (!view || view->log.size == 0) return absl::OkStatus();
+  return log_.CopyTo(directory, view->log);
 }
 
 absl::StatusOr<std::map<std::string, std::string>> TrustRepository::Tree()

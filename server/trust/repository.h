@@ -24,6 +24,7 @@
 #include "server/identity/plane_keys.h"
 #include "server/store/store.h"
 #include "server/trust/memory_files.h"
+#include "server/trust/release_log.h"
 #include "shoal/policy/v1/policy.pb.h"
 #include "signing/metadata/metadata.h"
 #include "signing/verify/fleet_trust.h"
@@ -42,6 +43,7 @@ struct TrustView {
   std::vector<std::string> roots;  // root.json from version 1 on
   // Newest file of every other role: "3.targets.json" → bytes.
   std::map<std::string, std::string> metadata;
+  signing::LogHead log;  // what the timestamp says of the release log
 };
 
 struct RepositoryChange {
@@ -64,6 +66,12 @@ class TrustRepository {
     std::map<std::string, std::string> metadata;
     std::map<std::string, std::string> documents;  // by target path
     bool timestamp_only = false;
+    // Of the release log: bundles by number, the proof by the head's root, and
+    // the root whose proof nobody needs any more.
+    std::map<uint64_t, std::string> log_bundles;
+    std::string log_root;
+    std::string log_proof;
+    std::string log_retired;
   };
 
   // An empty store is fine: View() is null until the first Apply. The online
@@ -96,6 +104,16 @@ class TrustRepository {
       const std::map<std::string, std::string>& metadata,
       std::string_view path);
 
+  // All bundles of the release log and the proof of the head in force, for
+  // whoever publishes anew.
+  absl::Status AddLog(Changed& changed) const;
+  // The proof under the head in force from the log of `size` entries: name
+  // below log/ → bytes.
+  absl::StatusOr<std::pair<std::string, std::string>> LogProof(
+      uint64_t size) const;
+  // Brings the served files of the release log up to the head in force.
+  absl::Status CopyLog(signing::LogDirectory& directory) const;
+
   // Every file of the tree that is kept in the store: relative path → bytes.
   absl::StatusOr<std::map<std::string, std::string>> Tree() const;
 
@@ -107,6 +125,7 @@ class TrustRepository {
   absl::StatusOr<Candidate> Build(const RepositoryChange& change,
                                   bool new_timestamp);
   absl::Status SignOnline(Candidate& candidate, bool new_timestamp);
+  absl::Status GrowLog(Candidate& candidate, bool new_snapshot);
   absl::Status Verify(Candidate& candidate);
   absl::Status Commit(Candidate& candidate, const AddToChange& also);
 
@@ -119,6 +138,7 @@ class TrustRepository {
   std::shared_ptr<MemoryFiles> client_files_;
   std::map<std::string, std::string> files_;      // by file name
   std::map<std::string, std::string> documents_;  // by target path
+  ReleaseLog log_;
   mutable std::mutex view_mutex_;
   std::shared_ptr<const TrustView> view_;
 };

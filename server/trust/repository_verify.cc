@@ -60,6 +60,7 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
   view.versions["snapshot"] = updater->snapshot().version;
   view.versions["timestamp"] = updater->timestamp().version;
   view.timestamp_expires = updater->timestamp().expires;
+  if (updater->timestamp().log) view.log = *updater->timestamp().log;
   SHOAL_ASSIGN_OR_RETURN(view.fleet,
                          signing::BuildFleetTrust(*updater, &fetcher));
   if (!view.fleet.policy_json.empty()) {

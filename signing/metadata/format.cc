@@ -94,6 +94,10 @@ std::string FormatRoot(const Root& root) {
 std::string FormatTimestamp(const Timestamp& timestamp) {
   json result = CommonJson("timestamp", timestamp);
   result["meta"]["snapshot.json"] = MetaJson(timestamp.snapshot);
+  if (timestamp.log)
+    result["shoal"]["log"] = {{"root", HexEncode(timestamp.log->root)},
+                              {"size", timestamp.log->size},
+                              {"snapshot", timestamp.log->snapshot}};
   return result.dump();
 }
 

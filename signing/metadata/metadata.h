@@ -91,8 +91,21 @@ struct MetaFile {
   bool unknown_hashes = false;
 };
 
+inline constexpr uint64_t kMaxLogHeadSize = uint64_t{1} << 40;
+
+// A head of the release log (docs/log.md), in the unknown field "shoal" of the
+// timestamp's signed part:
+//   "shoal":{"log":{"root":HEX,"size":N,"snapshot":INDEX}}
+struct LogHead {
+  uint64_t size = 0;      // leaves, at least 1
+  std::string root;       // 32 bytes
+  uint64_t snapshot = 0;  // index of the leaf of the snapshot that is pinned
+  bool operator==(const LogHead&) const = default;
+};
+
 struct Timestamp : SignedCommon {
   MetaFile snapshot;
+  std::optional<LogHead> log = std::nullopt;  // Dialect::kFleet only
 };
 
 struct Snapshot : SignedCommon {

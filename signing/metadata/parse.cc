@@ -69,6 +69,18 @@ absl::StatusOr<FleetKeys> ParseFleetKeys(const json& object) {
   return keys;
 }
 
+absl::StatusOr<LogHead> ParseLogHead(const json& object) {
+  SHOAL_ASSIGN_OR_RETURN(const json* log, Object(object, "log"));
+  LogHead head;
+  SHOAL_ASSIGN_OR_RETURN(head.size, Number(*log, "size", 1));
+  SHOAL_ASSIGN_OR_RETURN(head.snapshot, Number(*log, "snapshot", 0));
+  if (!log->contains("root")) return Bad("'log' lacks its root");
+  SHOAL_ASSIGN_OR_RETURN(head.root, Hex((*log)["root"], 32, "root"));
+  if (head.snapshot >= head.size || head.size > kMaxLogHeadSize)
+    return Bad("'log' has an impossible size");
+  return head;
+}
+
 struct Envelope {
   SignedBytes bytes;
   json content;  // "signed"
@@ -167,6 +179,12 @@ absl::StatusOr<ParsedTimestamp> ParseTimestampAs(Dialect dialect,
   SHOAL_ASSIGN_OR_RETURN(const json* meta, Object(envelope.content, "meta"));
   SHOAL_ASSIGN_OR_RETURN(const json* file, Object(*meta, "snapshot.json"));
   SHOAL_ASSIGN_OR_RETURN(parsed.value.snapshot, File(*file, dialect));
+  if (dialect == Dialect::kFleet && envelope.content.contains("shoal")) {
+    SHOAL_ASSIGN_OR_RETURN(const json* ours, Object(envelope.content, "shoal"));
+    if (ours->contains("log")) {
+      SHOAL_ASSIGN_OR_RETURN(parsed.value.log, ParseLogHead(*ours));
+    }
+  }
   return parsed;
 }
 

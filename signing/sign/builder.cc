@@ -120,11 +120,13 @@ absl::StatusOr<std::string> BuildSnapshot(
 absl::StatusOr<std::string> BuildTimestamp(uint64_t version, absl::Time expires,
                                            uint64_t snapshot_version,
                                            std::string_view snapshot_bytes,
-                                           const Signers& signers) {
+                                           const Signers& signers,
+                                           std::optional<LogHead> log) {
   Timestamp timestamp;
   timestamp.version = version;
   timestamp.expires = expires;
   timestamp.snapshot = PinOf(snapshot_version, snapshot_bytes);
+  timestamp.log = std::move(log);
   return SignTimestamp(timestamp, signers);
 }
 

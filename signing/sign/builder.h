@@ -4,6 +4,7 @@
 #define SHOAL_SIGNING_SIGN_BUILDER_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,7 +57,8 @@ absl::StatusOr<std::string> BuildSnapshot(
 absl::StatusOr<std::string> BuildTimestamp(uint64_t version, absl::Time expires,
                                            uint64_t snapshot_version,
                                            std::string_view snapshot_bytes,
-                                           const Signers& signers);
+                                           const Signers& signers,
+                                           std::optional<LogHead> log = {});
 
 // Signs a credential. kInvalidArgument "bad_credential" for a kind that no CA
 // may issue or fields out of range.

@@ -58,6 +58,20 @@ std::string MetadataFileName(std::string_view role,
                  : fmt::format("{}.json", name);
 }
 
+absl::StatusOr<std::string> Fetcher::FetchLog(const std::string& name, size_t,
+                                              uint64_t) {
+  return NotFound("no_more_sources", "no source of the log has " + name);
+}
+
+absl::StatusOr<std::string> DirectoryFetcher::FetchLog(const std::string& name,
+                                                       size_t source,
+                                                       uint64_t max_bytes) {
+  const std::string path = JoinPath(JoinPath(repository_, "log"), name);
+  if (source > 0 || !fs_.Exists(path))
+    return NotFound("no_more_sources", path + " does not exist");
+  return fs_.Read(path, max_bytes);
+}
+
 DirectoryFetcher::DirectoryFetcher(FileSystem& fs, std::string repository)
     : fs_(fs), repository_(std::move(repository)) {}
 

@@ -31,6 +31,14 @@ class Fetcher {
   // travel as swarms). `target.length` is at most what the caller of
   // Updater::FetchTarget allowed.
   virtual absl::StatusOr<std::string> FetchTarget(const TargetFile& target) = 0;
+
+  // A file of the release log (signing/log/files.h) from the source number
+  // `source`, from 0 on: a caller that could not use what one said asks the
+  // next. kNotFound "no_more_sources" behind the last one, which by default is
+  // the first.
+  virtual absl::StatusOr<std::string> FetchLog(const std::string& name,
+                                               size_t source,
+                                               uint64_t max_bytes);
 };
 
 // Everything but letters, digits, '-', '.', '_' and '~' as %XX (RFC 3986), so
@@ -44,7 +52,8 @@ std::string MetadataFileName(std::string_view role,
 
 // A repository tree on disk (USB stick, export, origin's directory):
 //   metadata/timestamp.json, metadata/N.ROLE.json,
-//   targets/DIRECTORY/HEXDIGEST.NAME for the target DIRECTORY/NAME.
+//   targets/DIRECTORY/HEXDIGEST.NAME for the target DIRECTORY/NAME,
+//   log/entries/N, log/tile/L/N.
 class DirectoryFetcher final : public Fetcher {
  public:
   // `fs` outlives it.
@@ -53,6 +62,8 @@ class DirectoryFetcher final : public Fetcher {
                                             std::optional<uint64_t> version,
                                             uint64_t max_bytes) override;
   absl::StatusOr<std::string> FetchTarget(const TargetFile& target) override;
+  absl::StatusOr<std::string> FetchLog(const std::string& name, size_t source,
+                                       uint64_t max_bytes) override;
 
  private:
   FileSystem& fs_;

@@ -27,6 +27,18 @@ void MemoryFetcher::AddDocument(std::string path, std::string_view bytes) {
   documents_[std::move(path)] = bytes;
 }
 
+void MemoryFetcher::AddLog(std::string name, std::string_view bytes) {
+  files_["log/" + std::move(name)] = bytes;
+}
+
+absl::StatusOr<std::string> MemoryFetcher::FetchLog(const std::string& name,
+                                                    size_t source, uint64_t) {
+  const auto it = files_.find("log/" + name);
+  if (source > 0 || it == files_.end())
+    return NotFound("no_more_sources", name + " was not given");
+  return std::string(it->second);
+}
+
 absl::StatusOr<std::string> MemoryFetcher::FetchMetadata(
     std::string_view role, std::optional<uint64_t> version, uint64_t) {
   std::string name = MetadataFileName(role, version);

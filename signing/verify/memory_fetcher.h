@@ -24,6 +24,10 @@ class MemoryFetcher final : public Fetcher {
   // By the target's path; its content is the caller's claim, as everywhere.
   void AddDocument(std::string path, std::string_view bytes);
 
+  // A file of the release log by its name below log/; among metadata files it
+  // is "log/NAME".
+  void AddLog(std::string name, std::string_view bytes);
+
   // Any map of names to bytes (std::map, protobuf's Map).
   template <typename Map>
   void AddMetadataFiles(const Map& files) {
@@ -47,6 +51,8 @@ class MemoryFetcher final : public Fetcher {
                                             std::optional<uint64_t> version,
                                             uint64_t max_bytes) override;
   absl::StatusOr<std::string> FetchTarget(const TargetFile& target) override;
+  absl::StatusOr<std::string> FetchLog(const std::string& name, size_t source,
+                                       uint64_t max_bytes) override;
 
  private:
   std::map<std::string, std::string_view> files_;

@@ -108,7 +108,8 @@ absl::Status TrustedSet::AdvanceRoot(std::string_view bytes) {
                     fmt::format("root {} where {} is expected",
                                 next.value.version, root.version + 1));
   const KeyAlgorithms& algorithms = *policy.algorithms;
-  if (LostAKey(root, next.value, "timestamp", algorithms) ||
+  timestamp_key_lost = LostAKey(root, next.value, "timestamp", algorithms);
+  if (timestamp_key_lost ||
       LostAKey(root, next.value, "snapshot", algorithms)) {
     timestamp.reset();
     timestamp_bytes.clear();

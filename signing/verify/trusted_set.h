@@ -34,6 +34,8 @@ struct TrustedSet {
 
   std::string root_bytes;
   Root root;
+  // Whether the last AdvanceRoot took a key away from timestamp.
+  bool timestamp_key_lost = false;
   // Trusted in the past; rollback checks run against them even when expired.
   std::optional<Timestamp> timestamp;
   std::string timestamp_bytes;

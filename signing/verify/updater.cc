@@ -85,6 +85,8 @@ absl::Status Updater::Impl::RefreshRoot(Fetcher& source) {
       SHOAL_RETURN_IF_ERROR(fs.Remove(Path("timestamp.json")));
       SHOAL_RETURN_IF_ERROR(fs.Remove(Path("snapshot.json")));
     }
+    if (state.timestamp_key_lost)
+      SHOAL_RETURN_IF_ERROR(log.KeyReplaced(state.root.version));
     SHOAL_RETURN_IF_ERROR(Save("root.json", *bytes));
   }
   return CheckExpiry("root", state.root.expires, start);
@@ -94,8 +96,29 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
   SHOAL_ASSIGN_OR_RETURN(
       const std::string bytes,
       Fetch(source, "timestamp", std::nullopt, kMaxTimestampBytes));
+  const std::optional<Timestamp> before = state.timestamp;
+  const std::string before_bytes = state.timestamp_bytes;
   const absl::Status status = state.UpdateTimestamp(bytes);
-  if (status.ok()) return Save("timestamp.json", bytes);
+  if (status.ok()) {
+    const absl::Status logged =
+        log.Admit(*state.timestamp, bytes, state.root.version, source, start);
+    if (!logged.ok()) {
+      state.timestamp = before;
+      state.timestamp_bytes = before_bytes;
+      return logged;
+    }
+    return Save("timestamp.json", bytes);
+  }
+  if (status.code() == absl::StatusCode::kAlreadyExists ||
+      ReasonOf(status) == "rollback") {
+    // Signed all the same: two truths, if its log is another one.
+    SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
+                           ParseTimestampAs(options.policy.dialect, bytes));
+    const auto verdict = log.Compare(other.value, bytes, source, start);
+    if (!verdict.ok())
+      LogDebug("log_not_compared", {{"error", verdict.status()}});
+    SHOAL_RETURN_IF_ERROR(log.Confront(other.value, bytes, start));
+  }
   if (status.code() != absl::StatusCode::kAlreadyExists) return status;
   equivocation = ReasonOf(status) == "equivocation";
   if (equivocation)
@@ -155,6 +178,23 @@ absl::Status Updater::Refresh(Fetcher& source) {
   impl.ready = true;
   impl.fresh = true;
   return absl::OkStatus();
+}
+
+const log::v1::LogMemory& Updater::log() const { return impl_->log.memory(); }
+
+absl::StatusOr<LogVerdict> Updater::CompareLog(Fetcher& source,
+                                               std::string_view timestamp) {
+  Impl& impl = *impl_;
+  if (!impl.has_root)
+    return FailedPrecondition("not_refreshed", "no root is known yet");
+  SHOAL_ASSIGN_OR_RETURN(
+      const ParsedTimestamp other,
+      ParseTimestampAs(impl.options.policy.dialect, timestamp));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(other.envelope, impl.state.root.keys,
+                                         impl.state.root.roles.at("timestamp"),
+                                         "timestamp",
+                                         *impl.options.policy.algorithms));
+  return impl.log.Compare(other.value, timestamp, source, Now());
 }
 
 bool Updater::fresh() const { return impl_->fresh; }

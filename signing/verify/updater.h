@@ -35,6 +35,13 @@
 //   unknown_target      kNotFound            no role that may say so names the
 //                                            path
 //   unknown_role        kNotFound
+//   log_fork            kFailedPrecondition  the release log is another one
+//   than
+//                                            before: proven, and lasting until
+//                                            root replaces the timestamp's key
+//   log_missing         kFailedPrecondition  a timestamp without a log, after
+//                                            one with it
+//   log_unproven        kUnavailable         no source has the proofs yet
 // and whatever a Fetcher or FileSystem returns.
 #ifndef SHOAL_SIGNING_VERIFY_UPDATER_H_
 #define SHOAL_SIGNING_VERIFY_UPDATER_H_
@@ -57,7 +64,17 @@
 #include "signing/verify/fetcher.h"
 #include "signing/verify/time_floor.h"
 
+namespace shoal::log::v1 {
+class LogMemory;
+}
+
 namespace shoal::signing {
+
+// What another timestamp says of the release log, beside the one kept.
+enum class LogVerdict {
+  kAgrees,  // one log is the beginning of the other
+  kFork,    // proven: the same key signed two logs
+};
 
 struct UpdaterOptions {
   std::string directory;  // made when missing
@@ -108,6 +125,16 @@ class Updater {
   // Whether the last Refresh met a timestamp of the version already trusted
   // with other content: somebody signs two truths.
   bool equivocation() const;
+
+  // What is kept of the release log; the fork in it is the alarm.
+  const log::v1::LogMemory& log() const;
+  // Whether the release log of `timestamp`, which somebody else was given, and
+  // the one kept are one. A timestamp that the keys in force did not sign, or
+  // of a fleet without a log, is an error and says nothing; so is one that
+  // cannot be connected now ("log_unproven"). A fork is kept, with its
+  // evidence. After Refresh or UseStored.
+  absl::StatusOr<LogVerdict> CompareLog(Fetcher& source,
+                                        std::string_view timestamp);
 
   // Whether the last Refresh or UseStored enforced expiry and succeeded.
   bool fresh() const;

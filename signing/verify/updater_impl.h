@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "signing/verify/log_keeper.h"
 #include "signing/verify/trusted_set.h"
 #include "signing/verify/updater.h"
 
@@ -25,12 +26,17 @@ struct FoundRole {
 
 struct Updater::Impl {
   Impl(UpdaterOptions o, FileSystem& f, Clock& c, TimeFloor t)
-      : options(std::move(o)), fs(f), clock(c), floor(std::move(t)) {}
+      : options(std::move(o)),
+        fs(f),
+        clock(c),
+        floor(std::move(t)),
+        log(f, options.directory) {}
 
   UpdaterOptions options;
   FileSystem& fs;
   Clock& clock;
   TimeFloor floor;
+  LogKeeper log;
 
   bool has_root = false;
   // The newest of everything ever verified: what rollback is judged against.

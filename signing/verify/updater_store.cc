@@ -137,6 +137,7 @@ absl::Status Updater::Impl::LoadStore() {
   SHOAL_RETURN_IF_ERROR(options.anchored_by_root ? LoadAnchoredRoot()
                                                  : LoadFleetRoot());
   if (has_root) LoadOldVersions();
+  log.Load();
   return absl::OkStatus();
 }
 

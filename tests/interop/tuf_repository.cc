@@ -114,7 +114,8 @@ void Maker::Publish() {
   Write("metadata/7.snapshot.json", snapshot);
   Write(
       "metadata/timestamp.json",
-      signing::BuildTimestamp(9, expires_, 7, snapshot, {&Secret("timestamp")})
+      signing::BuildTimestamp(9, expires_, 7, snapshot, {&Secret("timestamp")},
+                              signing::LogHead{7, std::string(32, 'r'), 6})
           .value());
 }
 

@@ -18,18 +18,20 @@ ALLOWED = {
     "delta": ["common/", "shoal/"],
     "dht": ["common/", "shoal/"],
     "server": ["common/", "shoal/", "rules/", "signing/", "delta/", "dht/"],
-    "agent": ["common/", "shoal/", "rules/", "signing/metadata/",
+    "agent": ["common/", "shoal/", "rules/", "signing/log/", "signing/metadata/",
               "signing/verify/", "dht/"],
 }
 # A longer path beats its folder.
 ALLOWED_IN = {
-    "dht/node": ["common/", "shoal/", "dht/", "signing/metadata/",
+    "dht/node": ["common/", "shoal/", "dht/", "signing/log/", "signing/metadata/",
                  "signing/verify/"],
     # Nodes, plane and tool link it: it may drag nothing along.
     "dht/node_client": ["common/", "shoal/"],
     # What the device may link of signing must not pull in secret-key code.
     "signing/metadata": ["common/"],
-    "signing/verify": ["common/", "shoal/", "rules/", "signing/metadata/"],
+    "signing/log": ["common/"],
+    "signing/verify": ["common/", "shoal/", "rules/", "signing/log/",
+                       "signing/metadata/"],
     "signing/sign": ["common/", "shoal/", "rules/", "signing/metadata/",
                      "signing/verify/"],
     # A program of its own over what devices verify with; never secret keys.

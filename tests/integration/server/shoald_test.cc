@@ -3,13 +3,20 @@
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
 
+#include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
+#include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/bytes.h"
 #include "common/files.h"
+#include "fmt/format.h"
+#include "signing/log/directory.h"
+#include "signing/metadata/metadata.h"
 #include "tests/integration/server/shoald_fixture.h"
 #include "tests/support/status_matchers.h"
 
@@ -170,6 +177,72 @@ TEST_F(ShoaldTest, T63_NoAcknowledgedChangeIsLostByKill) {
   }
   ASSERT_OK_AND_ASSIGN(auto nodes, ann_->ListNodes());
   EXPECT_EQ(nodes.directory().nodes_size(), 1);
+}
+
+// Heads are signed all the time, and the plane dies at any moment of it. Every
+// head that anybody may have seen is a beginning of the log that is left.
+TEST_F(ShoaldTest, T46_NoKillLeavesTwoHeadsOfOneSize) {
+  shoald_->Kill(SIGKILL);
+  ASSERT_OK_AND_ASSIGN(std::string config, Read("plane/shoald.toml"));
+  ASSERT_OK(RealFileSystem().WriteAtomic(
+      Path("plane/shoald.toml"),
+      config + "\n[trust]\ntimestamp_renewal = \"1s\"\n"));
+  const auto start = [&] {
+    ASSERT_OK(shoald_->Start());
+    ASSERT_OK(shoald_->WaitForLog("event=ready"));
+    ann_ = Client("ann");
+  };
+  ASSERT_NO_FATAL_FAILURE(start());
+  ASSERT_NO_FATAL_FAILURE(StartNode("n1"));
+  std::map<uint64_t, std::string> heads;
+  const auto note = [&](const std::string& file) {
+    const auto bytes = Read(file);
+    if (!bytes.ok()) return;
+    const auto timestamp = signing::ParseTimestamp(*bytes);
+    ASSERT_OK(timestamp);
+    ASSERT_TRUE(timestamp->value.log);
+    const auto [it, fresh] =
+        heads.emplace(timestamp->value.log->size, timestamp->value.log->root);
+    ASSERT_EQ(it->second, timestamp->value.log->root);
+  };
+  std::mt19937 random(46);
+  for (int round = 0; round < 5; ++round) {
+    // Each is a claim credential, so an entry of the next head.
+    std::atomic<bool> over = false;
+    std::thread busy([&, client = Client("ann")] {
+      for (int i = 0; !over; ++i) {
+        fleet::v1::CreateClaimTicketRequest request;
+        request.set_device_type("gateway");
+        request.set_request_id(fmt::format("{}-{}", round, i));
+        if (!client->CreateClaimTicket(request).ok()) return;
+      }
+    });
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::milliseconds(300 + random() % 1500);
+    while (std::chrono::steady_clock::now() < end) {
+      note("plane/public/metadata/timestamp.json");
+      note("n1/public/metadata/timestamp.json");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    shoald_->Kill(SIGKILL);
+    over = true;
+    busy.join();
+    ASSERT_NO_FATAL_FAILURE(start());
+    note("plane/public/metadata/timestamp.json");
+  }
+  EXPECT_GT(heads.size(), 5u);
+  const uint64_t newest = heads.rbegin()->first;
+  ASSERT_OK_AND_ASSIGN(
+      auto log,
+      signing::LogDirectory::Open(RealFileSystem(), Path("plane/public/log")));
+  ASSERT_GE(log->size(), newest);
+  for (const auto& [size, root] : heads) {
+    ASSERT_OK_AND_ASSIGN(const std::string said,
+                         signing::LogRoot(size, log->Nodes()));
+    EXPECT_EQ(said, root) << size;
+  }
+  // And the tool, from the node alone, finds nothing to say against it.
+  Must({BinPath("shoal"), "--context-dir", Path("ctx"), "log", "verify"});
 }
 
 }  // namespace

@@ -93,11 +93,19 @@ absl::Status RealFleet::MakeTrust() {
   return Shoald({"import", "--data", plane_directory(), Path("repo")});
 }
 
-absl::Status RealFleet::StartPlane() {
+absl::Status RealFleet::StartPlaneFrom(const std::string& directory) {
+  plane_name_ = directory;
+  const std::string config = Path(directory + "/shoald.toml");
+  SHOAL_ASSIGN_OR_RETURN(std::string text,
+                         RealFileSystem().Read(config, 65536));
+  const std::string old = "\"" + Path("plane");
+  for (size_t at = text.find(old); at != text.npos;
+       at = text.find(old, at + 1)) {
+    text.replace(at, old.size(), "\"" + Path(directory));
+  }
+  SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(config, text));
   plane_ = std::make_unique<HarnessProcess>(
-      "shoald",
-      std::vector<std::string>{BinPath("shoald"), "--config",
-                               Path("plane/shoald.toml")},
+      "shoald", std::vector<std::string>{BinPath("shoald"), "--config", config},
       dir_);
   SHOAL_RETURN_IF_ERROR(plane_->Start());
   return plane_->WaitForLog("event=ready");
@@ -105,8 +113,9 @@ absl::Status RealFleet::StartPlane() {
 
 absl::Status RealFleet::Connect(const std::string& context) {
   context_ = context;
-  SHOAL_ASSIGN_OR_RETURN(std::string address,
-                         RealFileSystem().Read(Path("plane/address"), 256));
+  SHOAL_ASSIGN_OR_RETURN(
+      std::string address,
+      RealFileSystem().Read(Path(plane_name_ + "/address"), 256));
   address = address.substr(0, address.find('\n'));
   return Shoal({"context", "add", "fleet", "--server", address, "--server-cert",
                 Path("plane/server.crt"), "--operator", Path("ann")})
@@ -199,6 +208,7 @@ absl::Status RealFleet::PairDevice(const std::string& update_settings) {
   SHOAL_RETURN_IF_ERROR(device_->Init(
       {"--image", Path("factory"), "--ticket-file", Path("ticket")}));
   device_->Replace("interval = \"60s\"", "interval = \"200ms\"");
+  device_->Replace("[network]\n", "[network]\nlog_interval = \"1s\"\n");
   device_->Configure(
       fmt::format("\n[commands.greet]\nprogram = "
                   "\"/usr/bin/touch\"\narguments = [\"{}\"]\n"

@@ -39,7 +39,9 @@ class RealFleet {
 
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
-  absl::Status StartPlane();
+  absl::Status StartPlane() { return StartPlaneFrom("plane"); }
+  // A plane over this data directory of the test's.
+  absl::Status StartPlaneFrom(const std::string& directory);
   // As by a power cut, as RestartNode() does first.
   void StopNode(const std::string& name) { nodes_.at(name)->Kill(SIGKILL); }
   // From its next start on (process_harness.h).
@@ -85,6 +87,7 @@ class RealFleet {
   crypto::SigningKey helper_;
   std::string fleet_id_;
   std::string context_ = "first";
+  std::string plane_name_ = "plane";
   std::vector<std::string> node_names_;
   std::map<std::string, std::string> images_;  // by version
   std::unique_ptr<HarnessProcess> plane_;

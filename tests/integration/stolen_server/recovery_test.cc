@@ -72,6 +72,9 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   // keys said, and is given a credential for the key that it always had.
   ASSERT_OK(device().process().WaitForLog("event=credential_renewed",
                                           absl::Seconds(90)));
+  // The log that the thief went on with is gone, and the device says so for
+  // good (T46).
+  ASSERT_OK(device().process().WaitForLog("event=log_restarted"));
   // It is a member of the fleet again, to nodes and plane alike.
   ASSERT_OK(fleet_->Shoal({"rollout", "create", "--id", "after", "--release",
                            "gateway/4.0", "--phase", "all:percent=100"}));

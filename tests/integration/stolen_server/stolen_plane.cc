@@ -12,6 +12,10 @@
 #include "server/store/state.pb.h"
 #include "server/store/store.h"
 #include "server/trust/repository.h"
+#include "shoal/log/v1/log.pb.h"
+#include "signing/log/files.h"
+#include "signing/log/leaf.h"
+#include "signing/log/merkle.h"
 #include "signing/metadata/file_root.h"
 #include "signing/metadata/image_info.h"
 #include "signing/verify/credential.h"
@@ -78,6 +82,15 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
       SetRole(role, {version, view->metadata.at(
                                   fmt::format("{}.{}.json", version, role))});
   }
+  SHOAL_RETURN_IF_ERROR(store->Scan<server::store::LogLeafRow>(
+      server::kLogLeaves, "", "",
+      [&](std::string_view, const server::store::LogLeafRow& row) {
+        leaves_.push_back(row.leaf());
+        return true;
+      }));
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto log, store->Get<server::store::LogRow>(server::kMeta, "log"));
+  for (const auto& head : log.heads()) heads_.push_back(head.size());
   // The newest of it may never have left the plane before it was taken.
   SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DocumentRow>(
       server::kDocuments, "", "",
@@ -331,6 +344,70 @@ absl::StatusOr<release::v1::Delta> StolenPlane::Serve(
   return delta;
 }
 
+absl::StatusOr<signing::LogHead> StolenPlane::ExtendLog(
+    const std::string& snapshot) {
+  signing::LogLeaf leaf;
+  leaf.number = snapshot_version_;
+  leaf.sha256 = crypto::Sha256Digest(snapshot);
+  leaf.name = "snapshot";
+  SHOAL_ASSIGN_OR_RETURN(std::string bytes, signing::EncodeLogLeaf(leaf));
+  leaves_.push_back(std::move(bytes));
+  std::map<std::pair<int, uint64_t>, std::string> nodes;
+  signing::LogFrontier frontier;
+  for (const std::string& one : leaves_)
+    frontier.Append(signing::LogLeafHash(one),
+                    [&](int level, uint64_t index, const std::string& hash) {
+                      nodes[{level, index}] = hash;
+                    });
+  const signing::ReadLogNode read =
+      [&](int level, uint64_t index) -> absl::StatusOr<std::string> {
+    return nodes.at({level, index});
+  };
+  const signing::LogHead head{leaves_.size(), frontier.Root(),
+                              leaves_.size() - 1};
+  log::v1::LogProof proof;
+  proof.set_size(head.size);
+  proof.set_root(head.root);
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto inclusion,
+      signing::InclusionPath(head.snapshot, head.size, read));
+  for (const std::string& hash : inclusion) proof.add_inclusion(hash);
+  // With a proof from every size that a device may have seen: what gives a
+  // second truth away is the proof itself.
+  for (const uint64_t size : heads_) {
+    if (size >= head.size) continue;
+    SHOAL_ASSIGN_OR_RETURN(const auto path,
+                           signing::PrefixPath(size, head.size, read));
+    auto* prefix = proof.add_prefixes();
+    prefix->set_size(size);
+    for (const std::string& hash : path) prefix->add_path(hash);
+  }
+  heads_.push_back(head.size);
+  if (heads_.size() > 8) heads_.erase(heads_.begin());
+  for (uint64_t n = bundles_sent_; n * signing::kLogBundle < leaves_.size();
+       ++n) {
+    const auto first = leaves_.begin() + static_cast<long>(n * 64);
+    const auto last =
+        std::min(leaves_.end(), first + static_cast<long>(signing::kLogBundle));
+    SHOAL_RETURN_IF_ERROR(SendAsDirector(
+        records::v1::RECORD_KIND_LOG_ENTRIES, std::to_string(n),
+        ++record_version_, signing::EncodeLogEntries({first, last})));
+    bundles_sent_ = n;
+  }
+  SHOAL_RETURN_IF_ERROR(SendAsDirector(records::v1::RECORD_KIND_LOG_PROOF,
+                                       HexEncode(head.root), 1,
+                                       proof.SerializeAsString()));
+  return head;
+}
+
+absl::StatusOr<std::string> StolenPlane::AnotherTruth() {
+  SHOAL_ASSIGN_OR_RETURN(const auto last, signing::ParseTimestamp(timestamp_));
+  signing::Timestamp other = last.value;
+  other.version += 1;
+  other.log->root = crypto::Sha256Digest("another truth");
+  return signing::SignTimestamp(other, {&keys_->timestamp});
+}
+
 absl::Status StolenPlane::Publish(uint64_t add) {
   for (const std::string& role : changed_) {
     const auto file = roles_.find(role);
@@ -355,10 +432,13 @@ absl::Status StolenPlane::Publish(uint64_t add) {
   SHOAL_RETURN_IF_ERROR(SendAsDirector(
       records::v1::RECORD_KIND_METADATA,
       fmt::format("snapshot/{}", snapshot_version_), 1, snapshot));
+  SHOAL_ASSIGN_OR_RETURN(const signing::LogHead log, ExtendLog(snapshot));
   SHOAL_ASSIGN_OR_RETURN(const std::string timestamp,
                          signing::BuildTimestamp(
                              timestamp_version_, InSeconds(absl::Hours(168)),
-                             snapshot_version_, snapshot, {&keys_->timestamp}));
+                             snapshot_version_, snapshot, {&keys_->timestamp},
+                             without_log_ ? std::nullopt : std::optional(log)));
+  timestamp_ = timestamp;
   records::v1::Head head;
   head.set_timestamp(timestamp);
   head.set_snapshot_version(snapshot_version_);

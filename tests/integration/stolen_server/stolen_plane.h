@@ -63,6 +63,13 @@ class StolenPlane {
   // Snapshot and timestamp over everything, all of it into the network. With
   // `add` the versions are driven up by so much.
   absl::Status Publish(uint64_t add = 1);
+  // Another timestamp than the one published last, over as many entries of the
+  // release log; it is not sent to anybody.
+  absl::StatusOr<std::string> AnotherTruth();
+  // Timestamps name no release log from now on.
+  void LeaveTheLogOut() { without_log_ = true; }
+  // The timestamp that was published last.
+  const std::string& timestamp() const { return timestamp_; }
 
   // A record of the director, at the place of (kind, name).
   absl::Status SendAsDirector(records::v1::RecordKind kind,
@@ -91,6 +98,8 @@ class StolenPlane {
   absl::Status JoinNetwork(const TempDir& dir);
   dht::NetworkOptions Options() const;
   absl::Status SendDirectory(bool with_honest_nodes);
+  // Goes on with the release log as a plane would, or nobody would listen.
+  absl::StatusOr<signing::LogHead> ExtendLog(const std::string& snapshot);
 
   std::unique_ptr<server::PlaneKeys> keys_;
   std::string fleet_id_;
@@ -102,6 +111,11 @@ class StolenPlane {
   std::map<std::string, signing::RoleFile> roles_;
   std::vector<std::string> changed_;
   std::map<std::string, std::string> documents_;  // new ones, by target path
+  std::vector<std::string> leaves_;
+  std::vector<uint64_t> heads_;
+  uint64_t bundles_sent_ = 0;
+  bool without_log_ = false;
+  std::string timestamp_;
   uint64_t snapshot_version_ = 0;
   uint64_t timestamp_version_ = 0;
   uint64_t record_version_ = 1'000'000;

@@ -14,7 +14,7 @@
 
 namespace shoal::signing {
 
-class TestRepository final : public Fetcher {
+class TestRepository : public Fetcher {
  public:
   // Root 1 of two keys, both needed; targets delegates "fw-a" (terminating,
   // fw/a/*/*), "policy" (terminating, policy/*) and "director"
