@@ -6,6 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/fleet/enrolment.h"
+#include "server/fleet/network_keys.h"
 
 namespace shoal::server {
 
@@ -22,6 +24,8 @@ struct PlaneConfig {
   std::string log_level;
   absl::Duration timestamp_lifetime;
   absl::Duration timestamp_renewal;
+  EnrolmentOptions enrolment;
+  NetworkKeyOptions network_keys;
 };
 
 // kInvalidArgument "bad_config".

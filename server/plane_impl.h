@@ -14,6 +14,7 @@
 #include "dht/swarm/origin_server.h"
 #include "server/api/api_server.h"
 #include "server/fleet/credentials.h"
+#include "server/fleet/network_keys.h"
 #include "server/fleet/revocations.h"
 #include "server/plane.h"
 #include "server/pull/pair_listener.h"
@@ -60,9 +61,11 @@ struct Plane::Impl {
   std::unique_ptr<RecordWriter> writer;
   std::unique_ptr<Writers> writers;
   std::unique_ptr<Nodes> nodes;
+  std::unique_ptr<NetworkKeys> network_keys;
   std::unique_ptr<Devices> devices;
   std::unique_ptr<Credentials> credentials;
   std::unique_ptr<Revocations> revocations;
+  std::unique_ptr<Enrolment> enrolment;
   std::unique_ptr<Pairing> pairing;
   std::unique_ptr<dht::Network> network;
   std::unique_ptr<Publisher> publisher;

@@ -54,6 +54,8 @@ void Agent::SendReport() {
   }
   report.set_waiting_reason(decider_->waiting_reason());
   report.set_agent_version(kAgentVersion);
+  for (const auto& key : link_->out().membership().grant.network().keys())
+    report.set_network_epoch(std::max(report.network_epoch(), key.epoch()));
   std::string key = report.SerializeAsString();
   const bool changed = key != last_report_key_;
   const absl::Duration age = clock_.MonotonicNow() - last_report_;

@@ -27,6 +27,7 @@ bool Intake::Wants(records::v1::RecordKind kind) {
   return kind == records::v1::RECORD_KIND_HEAD ||
          kind == records::v1::RECORD_KIND_METADATA ||
          kind == records::v1::RECORD_KIND_NODE_DIRECTORY ||
+         kind == records::v1::RECORD_KIND_NODE_KEYS ||
          kind == records::v1::RECORD_KIND_PROVIDER;
 }
 

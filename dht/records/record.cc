@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -91,6 +92,13 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
     case RECORD_KIND_PAIR_ANSWER:
       return writer.id.size() == kSubjectIdSize &&
              body.place().compare(0, kSubjectIdSize, writer.id) == 0;
+    case RECORD_KIND_PAIR_REQUEST:
+      return body.place() == PairRequestPlace(writer.public_key, body.fleet());
+    case RECORD_KIND_NODE_KEYS:
+      return places && body.place() == places->Place(body.kind(), "");
+    case RECORD_KIND_KEY_CHANGE:
+      return places &&
+             body.place() == places->Place(body.kind(), HexEncode(writer.id));
     default:
       return true;
   }
@@ -108,11 +116,13 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
     case RECORD_KIND_ASSIGNMENT:
     case RECORD_KIND_PAIR_OFFER:
     case RECORD_KIND_PAIR_GRANT:
+    case RECORD_KIND_NODE_KEYS:
       return writer == WRITER_CLASS_DIRECTOR;
     case RECORD_KIND_DEVICE_REPORT:
     case RECORD_KIND_OUTCOME:
     case RECORD_KIND_TELEMETRY:
     case RECORD_KIND_COMMAND_RESULT:
+    case RECORD_KIND_KEY_CHANGE:
       return writer == WRITER_CLASS_DEVICE;
     case RECORD_KIND_COMMAND:
     case RECORD_KIND_HALT:
@@ -122,6 +132,8 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
              writer == WRITER_CLASS_DIRECTOR;
     case RECORD_KIND_PAIR_ANSWER:
       return writer == WRITER_CLASS_CLAIM;
+    case RECORD_KIND_PAIR_REQUEST:
+      return writer == WRITER_CLASS_APPLICANT || writer == WRITER_CLASS_FACTORY;
     default:
       return false;
   }

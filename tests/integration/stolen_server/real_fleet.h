@@ -30,9 +30,17 @@ class RealFleet {
   static absl::StatusOr<std::unique_ptr<RealFleet>> Start(
       const TempDir& dir, const std::string& update_settings = "");
 
+  // The same trust, plane and storage nodes, without releases and devices.
+  // `plane_settings`: lines for shoald.toml.
+  static absl::StatusOr<std::unique_ptr<RealFleet>> StartEmpty(
+      const TempDir& dir, const std::string& plane_settings = "");
+
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
   absl::Status StartPlane();
+  HarnessProcess& node(const std::string& name) { return *nodes_.at(name); }
+  // Lines for its node.toml, from its next start on.
+  void AddNodeSettings(const std::string& name, const std::string& toml);
   // As by a power cut, as RestartNode() does first.
   void StopNode(const std::string& name) { nodes_.at(name)->Kill(SIGKILL); }
   absl::Status RestartNode(const std::string& name);

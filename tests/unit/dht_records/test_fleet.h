@@ -72,6 +72,7 @@ class TestNode {
   // Set before Open.
   bool answers_receipts = true;
   std::function<bool(const VerifiedRecord&)> quota;
+  std::map<std::string, std::string> grants;  // device id → record
 
  private:
   TestFleet& fleet_;
