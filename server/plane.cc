@@ -188,6 +188,13 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
     if (status.ok()) status = credentials->RenewDue().status();
     if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
   });
+  key_delivery = std::make_unique<Periodic>(*store, absl::Seconds(1), [this] {
+    if (!grants_due.exchange(false)) return;
+    const absl::Status status = credentials->RenewDue().status();
+    if (status.ok()) return;
+    LogError("network_keys_unsent", {{"error", status}});
+    grants_due = true;
+  });
   ApiParts parts;
   parts.store = store.get();
   parts.access = access.get();
@@ -230,6 +237,7 @@ Plane::~Plane() {
   Impl& impl = *impl_;
   if (impl.store) impl.store->Shutdown();
   impl.api.reset();
+  impl.key_delivery.reset();
   impl.housekeeping.reset();
   impl.renewal.reset();
   impl.pair_listener.reset();

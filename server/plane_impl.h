@@ -4,6 +4,7 @@
 #define SHOAL_SERVER_PLANE_IMPL_H_
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -83,6 +84,8 @@ struct Plane::Impl {
   std::unique_ptr<Access> access;
   std::unique_ptr<Periodic> renewal;
   std::unique_ptr<Periodic> housekeeping;
+  std::unique_ptr<Periodic> key_delivery;
+  std::atomic<bool> grants_due{false};  // a new epoch is to be sealed to devices
   std::unique_ptr<ApiServer> api;
 
   absl::Status BuildDomain(FileSystem& fs, Clock& clock);

@@ -47,10 +47,9 @@ void Plane::Impl::Wire() {
   network_keys->OnRotated([this] {
     const auto own = network_keys->OwnKeys();
     if (own.ok()) network->SetNetworkKeys(*own);
-    absl::Status status = own.status();
-    if (status.ok()) status = credentials->RenewDue().status();
-    // Housekeeping tries again.
-    if (!status.ok()) LogError("network_keys_unsent", {{"error", status}});
+    if (!own.ok()) LogError("network_keys_unsent", {{"error", own.status()}});
+    // One record a device: not while an operator waits for the answer.
+    grants_due = true;
   });
   nodes->OnChange([this](const records::v1::NodeDirectory& directory) {
     network->SetDirectory(directory);

@@ -3,22 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "agent/link/fleet_link.h"
+#include "agent/link/member_keys.h"
 #include "common/bytes.h"
-#include "common/crypto/box.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "dht/records/key_ring.h"
 #include "signing/verify/credential.h"
 
 namespace shoal::agent {
 namespace {
 
-constexpr size_t kMaxMemberKeys = 12;
 
 // What the signatures are over, whichever of the four types it is.
 absl::StatusOr<signing::SignedBytes> EnvelopeOf(std::string_view role,
@@ -168,35 +165,18 @@ bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
                                bool new_director,
                                Membership& membership) const {
   if (grant.network().keys().empty()) return false;
-  std::map<uint32_t, std::string> keys;
-  auto& list = *membership.grant.mutable_network()->mutable_keys();
-  std::map<uint32_t, std::string> before;
-  for (const auto& key : list) before[key.epoch()] = key.key();
-  const uint32_t heard =
+  auto& held = *membership.grant.mutable_network()->mutable_keys();
+  membership.heard_epoch =
       network_->HeardEpoch().value_or(membership.heard_epoch);
-  membership.heard_epoch = heard;
-  if (!new_director) keys = before;
-  if (const auto it = before.find(heard); it != before.end())
-    keys[heard] = it->second;
-  for (const auto& key : grant.network().keys()) {
-    if (key.epoch() == dht::kBootstrapEpoch ||
-        key.key().size() != crypto::kAeadKeySize)
-      continue;
-    if (key.epoch() == heard && keys.contains(heard)) continue;
-    keys[key.epoch()] = key.key();
-  }
-  while (keys.size() > kMaxMemberKeys) {
-    auto oldest = keys.begin();
-    if (oldest->first == heard) ++oldest;
-    keys.erase(oldest);
-  }
-  if (keys == before) return false;
-  list.Clear();
-  for (const auto& [epoch, key] : keys) {
-    auto* added = list.Add();
-    added->set_epoch(epoch);
-    added->set_key(key);
-  }
+  const auto merged = MergeNetworkKeys(held, grant.network().keys(),
+                                       membership.heard_epoch, new_director);
+  const bool same = std::equal(
+      merged.begin(), merged.end(), held.begin(), held.end(),
+      [](const auto& a, const auto& b) {
+        return a.epoch() == b.epoch() && a.key() == b.key();
+      });
+  if (same) return false;
+  held.Assign(merged.begin(), merged.end());
   return true;
 }
 

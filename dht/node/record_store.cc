@@ -31,7 +31,6 @@ bool OnlyNewestCounts(records::v1::RecordKind kind) {
     case records::v1::RECORD_KIND_PROVIDER:
     case records::v1::RECORD_KIND_PAIR_REQUEST:
     case records::v1::RECORD_KIND_NODE_KEYS:
-    case records::v1::RECORD_KIND_KEY_CHANGE:
       return true;
     default:
       return false;

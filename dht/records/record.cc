@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -96,9 +95,6 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
       return body.place() == PairRequestPlace(writer.public_key, body.fleet());
     case RECORD_KIND_NODE_KEYS:
       return places && body.place() == places->Place(body.kind(), "");
-    case RECORD_KIND_KEY_CHANGE:
-      return places &&
-             body.place() == places->Place(body.kind(), HexEncode(writer.id));
     default:
       return true;
   }
@@ -122,7 +118,6 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
     case RECORD_KIND_OUTCOME:
     case RECORD_KIND_TELEMETRY:
     case RECORD_KIND_COMMAND_RESULT:
-    case RECORD_KIND_KEY_CHANGE:
       return writer == WRITER_CLASS_DEVICE;
     case RECORD_KIND_COMMAND:
     case RECORD_KIND_HALT:

@@ -67,10 +67,6 @@ absl::Status Enrolment::Reply(Transaction& tx, store::DeviceRow& row) const {
     case fleet::v1::ENROLMENT_STATE_PENDING:
       grant.set_verdict(pairing::v1::VERDICT_PENDING);
       break;
-    case fleet::v1::ENROLMENT_STATE_DECOMMISSIONED:
-      grant.set_verdict(pairing::v1::VERDICT_REJECTED);
-      grant.set_reason("decommissioned");
-      break;
     default:
       grant.set_verdict(pairing::v1::VERDICT_REJECTED);
       grant.set_reason(device.reason());

@@ -176,6 +176,9 @@ absl::Status Enrolment::OnKnown(Transaction& tx, const std::string& key,
     LogWarn("pair_request_of_old_key", {{"device", key}});
     return absl::OkStatus();
   }
+  if (device.state() == fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
+    return absl::OkStatus();  // its records are refused before this
+  }
   const bool again = row.request_digest() == arrival.request_digest &&
                      row.ticket_place() == arrival.place;
   if (device.state() == fleet::v1::ENROLMENT_STATE_PENDING) {
@@ -190,9 +193,10 @@ absl::Status Enrolment::OnKnown(Transaction& tx, const std::string& key,
   }
   if (!again) {
     if (!crypto::SealTo(arrival.box_key, "").ok()) return absl::OkStatus();
+    // Versions at one place go on: readers take the highest.
+    if (row.ticket_place() != arrival.place) row.set_grant_version(0);
     row.set_ticket_place(arrival.place);
     row.set_request_digest(arrival.request_digest);
-    row.set_grant_version(0);
     device.set_box_key(HexEncode(arrival.box_key));
   }
   device.set_requested_at(absl::ToUnixMillis(now));
