@@ -295,8 +295,9 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"text", "json", "prometheus"}));
 
   CLI::App* fingerprint = app.add_subcommand(
-      "fingerprint", "Show the device key's fingerprint, to be compared with "
-                     "what the operator sees; makes the key if need be");
+      "fingerprint",
+      "Show the device key's fingerprint, to be compared with "
+      "what the operator sees; makes the key if need be");
   std::string data;
   fingerprint->add_option("--config", config_path, "agent.toml");
   fingerprint->add_option("--data", data,

@@ -60,12 +60,12 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
                                                config.network_keys);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
   credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers);
-  enrolment = std::make_unique<Enrolment>(*store, *keys, *writer, *trust,
-                                          *devices, *nodes, *writers,
-                                          config.enrolment);
+  enrolment =
+      std::make_unique<Enrolment>(*store, *keys, *writer, *trust, *devices,
+                                  *nodes, *writers, config.enrolment);
   SHOAL_RETURN_IF_ERROR(enrolment->MakeDeviceKeys());
-  pairing = std::make_unique<Pairing>(*store, *keys, *writer, *nodes,
-                                      *enrolment);
+  pairing =
+      std::make_unique<Pairing>(*store, *keys, *writer, *nodes, *enrolment);
   access = std::make_unique<Access>(*store, *trust);
   return absl::OkStatus();
 }

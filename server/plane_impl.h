@@ -89,7 +89,8 @@ struct Plane::Impl {
   std::unique_ptr<Periodic> renewal;
   std::unique_ptr<Periodic> housekeeping;
   std::unique_ptr<Periodic> key_delivery;
-  std::atomic<bool> grants_due{false};  // a new epoch is to be sealed to devices
+  std::atomic<bool> grants_due{
+      false};  // a new epoch is to be sealed to devices
   std::unique_ptr<ApiServer> api;
   std::unique_ptr<FleetMetrics> fleet_metrics;
   std::unique_ptr<metrics::Endpoint> metrics_endpoint;

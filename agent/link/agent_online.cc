@@ -95,8 +95,8 @@ void Agent::StepPairing() {
     const std::string reason = ReasonOf(paired.status());
     if (reason == "pairing_pending" && last_trouble_ != reason) {
       last_trouble_ = reason;
-      LogInfo(reason, {{"fingerprint", signing::FingerprintOf(
-                                           keys_->signing.public_key())}});
+      LogInfo(reason, {{"fingerprint",
+                        signing::FingerprintOf(keys_->signing.public_key())}});
     }
     trouble(paired.status());
     pairing_state_ = reason.rfind("pairing_", 0) == 0 ? reason : "not_paired";

@@ -16,7 +16,6 @@
 namespace shoal::agent {
 namespace {
 
-
 // What the signatures are over, whichever of the four types it is.
 absl::StatusOr<signing::SignedBytes> EnvelopeOf(std::string_view role,
                                                 const std::string& bytes) {
@@ -170,11 +169,11 @@ bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
       network_->HeardEpoch().value_or(membership.heard_epoch);
   const auto merged = MergeNetworkKeys(held, grant.network().keys(),
                                        membership.heard_epoch, new_director);
-  const bool same = std::equal(
-      merged.begin(), merged.end(), held.begin(), held.end(),
-      [](const auto& a, const auto& b) {
-        return a.epoch() == b.epoch() && a.key() == b.key();
-      });
+  const bool same =
+      std::equal(merged.begin(), merged.end(), held.begin(), held.end(),
+                 [](const auto& a, const auto& b) {
+                   return a.epoch() == b.epoch() && a.key() == b.key();
+                 });
   if (same) return false;
   held.Assign(merged.begin(), merged.end());
   return true;
@@ -212,11 +211,10 @@ void FleetLink::UseNetworkKeys() {
 }
 
 absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {
-  auto known = dht::VerifyRecord(
-      bytes, {.fleet_id = o_.membership.fleet_id,
-              .places = &places_,
-              .resolver = MakeResolver(holder_),
-              .now = Now()});
+  auto known = dht::VerifyRecord(bytes, {.fleet_id = o_.membership.fleet_id,
+                                         .places = &places_,
+                                         .resolver = MakeResolver(holder_),
+                                         .now = Now()});
   if (known.ok()) return TakeGrant(*known);
   // By the key that the record itself names, so that what is taken was at least
   // meant for this device by somebody who knows its box key.

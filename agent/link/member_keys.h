@@ -16,8 +16,8 @@ inline constexpr size_t kMaxMemberKeys = 12;
 // `held` and `offered` together, by rising epoch, at most kMaxMemberKeys: the
 // lowest epochs go. The key of epoch `heard`, under which a node of the pairing
 // answered last, stays what it is. With `new_director` (whoever gave the others
-// is no director any more) the other held ones go. Offers of the bootstrap epoch
-// or of a wrong length are left out. Pure.
+// is no director any more) the other held ones go. Offers of the bootstrap
+// epoch or of a wrong length are left out. Pure.
 std::vector<pairing::v1::NetworkKey> MergeNetworkKeys(
     const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey>& held,
     const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey>& offered,

@@ -78,9 +78,8 @@ absl::StatusOr<std::unique_ptr<Pairing>> Pairing::OpenConfigured(
                              fs.Read(config.factory_credential, kMaxTextFile));
       SHOAL_ASSIGN_OR_RETURN(factory, ParseFactoryCredential(given));
     }
-    SHOAL_ASSIGN_OR_RETURN(way,
-                           OpenRequestWay(device, std::move(file),
-                                          factory ? &*factory : nullptr));
+    SHOAL_ASSIGN_OR_RETURN(way, OpenRequestWay(device, std::move(file),
+                                               factory ? &*factory : nullptr));
   }
   LogInfo("pairing", {{"fleet", HexEncode(way->fleet_id())}});
   return Open(std::move(device), std::move(way), fetch);
@@ -115,9 +114,9 @@ absl::StatusOr<std::optional<Membership>> Pairing::Step() {
   const bool rejected = verdict_ == pairing::v1::VERDICT_REJECTED;
   next_step_ =
       d_.clock->MonotonicNow() +
-      (rejected ? std::clamp(waited / 2, absl::Seconds(2), absl::Hours(1))
-                : std::clamp(waited / 20, absl::ZeroDuration(),
-                             absl::Minutes(1)));
+      (rejected
+           ? std::clamp(waited / 2, absl::Seconds(2), absl::Hours(1))
+           : std::clamp(waited / 20, absl::ZeroDuration(), absl::Minutes(1)));
   return stepped;
 }
 
@@ -145,8 +144,8 @@ absl::StatusOr<std::optional<Membership>> Pairing::StepNow() {
     }
   }
   if (verdict_ == pairing::v1::VERDICT_REJECTED) return Verdict();
-  const absl::Status prepared = way_->Prepare(
-      records, verdict_ != pairing::v1::VERDICT_UNSPECIFIED);
+  const absl::Status prepared =
+      way_->Prepare(records, verdict_ != pairing::v1::VERDICT_UNSPECIFIED);
   if (!prepared.ok()) return prepared;
   const std::string outgoing = way_->outgoing();
   // Once the fleet has answered there is no need to say it again and again.
@@ -232,8 +231,9 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
                          signing::Updater::Open(options, *d_.fs, *d_.clock));
   const absl::Status refreshed = updater->Refresh(source);
   if (ReasonOf(refreshed) == "wrong_fleet")
-    return PermissionDenied("fleet_mismatch",
-                            "root version 1 is not the one that this device was told of");
+    return PermissionDenied(
+        "fleet_mismatch",
+        "root version 1 is not the one that this device was told of");
   SHOAL_RETURN_IF_ERROR(refreshed);
   SHOAL_ASSIGN_OR_RETURN(const signing::FleetTrust trust,
                          signing::BuildFleetTrust(*updater, &source));

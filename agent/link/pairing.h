@@ -1,6 +1,6 @@
 // The device's side of pairing (docs/pairing.md, proto/shoal/pairing/v1/
-// pairing.proto): says what its way in has to say, waits for the grant, verifies
-// the fleet, and only then keeps anything.
+// pairing.proto): says what its way in has to say, waits for the grant,
+// verifies the fleet, and only then keeps anything.
 #ifndef SHOAL_AGENT_LINK_PAIRING_H_
 #define SHOAL_AGENT_LINK_PAIRING_H_
 
@@ -54,7 +54,7 @@ class Pairing {
   std::unique_ptr<dht::Network> network_;
   pairing::v1::Verdict verdict_ = pairing::v1::VERDICT_UNSPECIFIED;
   std::string reason_;
-  std::string put_;  // the last record that a node has confirmed
+  std::string put_;       // the last record that a node has confirmed
   absl::Duration since_;  // the last change of verdict_, or the start
   absl::Duration next_step_;
 };

@@ -1,5 +1,5 @@
-// Without a ticket: a bootstrap file that all devices of a type have, and either
-// a manufacturer's word for this device or nobody's.
+// Without a ticket: a bootstrap file that all devices of a type have, and
+// either a manufacturer's word for this device or nobody's.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,8 +67,7 @@ class RequestWay final : public PairingWay {
   }
   // No clock of a new device is trusted to be later than its file.
   absl::Time Now() const {
-    return std::max(d_.clock->WallNow(),
-                    absl::FromUnixSeconds(file_.issued()));
+    return std::max(d_.clock->WallNow(), absl::FromUnixSeconds(file_.issued()));
   }
   void MakePayload();
 
@@ -130,8 +129,8 @@ absl::Status RequestWay::Prepare(const std::vector<dht::VerifiedRecord>&,
   fields.place = place_;
   fields.version = version_ + 1;
   fields.issued = now;
-  fields.expires = std::min(now + kRequestLifetime,
-                            absl::FromUnixSeconds(file_.expires()));
+  fields.expires =
+      std::min(now + kRequestLifetime, absl::FromUnixSeconds(file_.expires()));
   fields.payload = payload_;
   fields.credential = credential_;
   std::string record =
@@ -140,9 +139,9 @@ absl::Status RequestWay::Prepare(const std::vector<dht::VerifiedRecord>&,
   record_ = std::move(record);
   version_ = fields.version;
   issued_ = now;
-  LogInfo("pairing_requested",
-          {{"fingerprint",
-            signing::FingerprintOf(d_.keys->signing.public_key())}});
+  LogInfo(
+      "pairing_requested",
+      {{"fingerprint", signing::FingerprintOf(d_.keys->signing.public_key())}});
   return absl::OkStatus();
 }
 

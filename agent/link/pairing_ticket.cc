@@ -59,9 +59,7 @@ class TicketWay final : public PairingWay {
 
   absl::Status Load();
   std::string fleet_id() const override { return ticket_.fleet_id(); }
-  std::string bootstrap_key() const override {
-    return ticket_.bootstrap_key();
-  }
+  std::string bootstrap_key() const override { return ticket_.bootstrap_key(); }
   std::vector<std::string> endpoints() const override {
     return {ticket_.endpoints().begin(), ticket_.endpoints().end()};
   }
@@ -124,8 +122,7 @@ absl::Status TicketWay::Prepare(
 }
 
 absl::Status TicketWay::Answer(const dht::VerifiedRecord& offer_record) {
-  const auto plain =
-      Unseal(ticket_, kOfferDomain, offer_record.body.payload());
+  const auto plain = Unseal(ticket_, kOfferDomain, offer_record.body.payload());
   pairing::v1::Offer offer;
   if (!plain.ok() || !offer.ParseFromString(*plain))
     return PermissionDenied("bad_offer",
@@ -202,8 +199,7 @@ absl::StatusOr<pairing::v1::ClaimTicket> ParseTicket(std::string_view text) {
 
 absl::StatusOr<std::unique_ptr<PairingWay>> OpenTicketWay(
     PairingDevice device, pairing::v1::ClaimTicket ticket) {
-  auto way =
-      std::make_unique<TicketWay>(std::move(device), std::move(ticket));
+  auto way = std::make_unique<TicketWay>(std::move(device), std::move(ticket));
   SHOAL_RETURN_IF_ERROR(way->Load());
   return std::unique_ptr<PairingWay>(std::move(way));
 }

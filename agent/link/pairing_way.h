@@ -1,5 +1,6 @@
 // The ways into a fleet (docs/pairing.md), as far as they differ: what the
-// device says, where, and how the answer to it is opened. Pairing does the rest.
+// device says, where, and how the answer to it is opened. Pairing does the
+// rest.
 #ifndef SHOAL_AGENT_LINK_PAIRING_WAY_H_
 #define SHOAL_AGENT_LINK_PAIRING_WAY_H_
 
@@ -42,8 +43,8 @@ class PairingWay {
   // Makes what the device says, or makes it anew, by what lies at the place.
   // It is on disk before this returns. `answered`: the fleet has said what
   // became of it.
-  virtual absl::Status Prepare(
-      const std::vector<dht::VerifiedRecord>& at_place, bool answered) = 0;
+  virtual absl::Status Prepare(const std::vector<dht::VerifiedRecord>& at_place,
+                               bool answered) = 0;
   // The record to put; empty: nothing to say yet.
   virtual std::string outgoing() const = 0;
   // What a grant must name: binds it to all that was said.

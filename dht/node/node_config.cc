@@ -95,9 +95,8 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
   pairing.requests_per_address_per_hour = static_cast<int>(
       toml.Integer("pairing.requests_per_address_per_hour",
                    pairing.requests_per_address_per_hour, 1, 1'000'000));
-  pairing.requests_per_hour = static_cast<int>(
-      toml.Integer("pairing.requests_per_hour", pairing.requests_per_hour, 1,
-                   1'000'000));
+  pairing.requests_per_hour = static_cast<int>(toml.Integer(
+      "pairing.requests_per_hour", pairing.requests_per_hour, 1, 1'000'000));
   config.mirror.public_dir = config.File("public");
   config.mirror.partial_dir = config.File("partial");
   config.server.bind = config.grpc_listen;

@@ -1,6 +1,6 @@
 // The network's keys on a storage node: the bundle's, then those that the
-// director seals to it (docs/adr/0018). A key whose time is over still opens what a
-// device sends that was away, and nothing else.
+// director seals to it (docs/adr/0018). A key whose time is over still opens
+// what a device sends that was away, and nothing else.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -157,8 +157,8 @@ void StorageNode::Impl::TakeNetworkKeys(const VerifiedRecord& record) {
       *all.add_keys() = it->second;
     }
   }
-  absl::Status saved = fs_.WriteAtomic(config_.File(kOldFile),
-                                       all.SerializeAsString(), 0600);
+  absl::Status saved =
+      fs_.WriteAtomic(config_.File(kOldFile), all.SerializeAsString(), 0600);
   if (saved.ok()) {
     saved = fs_.WriteAtomic(config_.File(kFile), record.bytes, 0600);
   }

@@ -1,6 +1,6 @@
 // How fast strangers may write: pairing records come from keys that nobody has
-// let in yet (T50). Beside the quotas of the record store, which bound what lies
-// here at a time, this bounds what comes in an hour.
+// let in yet (T50). Beside the quotas of the record store, which bound what
+// lies here at a time, this bounds what comes in an hour.
 #ifndef SHOAL_DHT_NODE_PAIRING_GUARD_H_
 #define SHOAL_DHT_NODE_PAIRING_GUARD_H_
 

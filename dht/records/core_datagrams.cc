@@ -23,9 +23,9 @@ constexpr std::string_view kReceiptDomain = "shoal.receipt.v1";
 int Network::Core::SendSealed(const Address& to, Channel channel,
                               std::string_view payload) {
   const auto heard = heard_.find(to);
-  return SendUnder(heard == heard_.end() ? keys_.Older(epoch_steps_)
-                                         : heard->second.epoch,
-                   to, channel, payload);
+  return SendUnder(
+      heard == heard_.end() ? keys_.Older(epoch_steps_) : heard->second.epoch,
+      to, channel, payload);
 }
 
 int Network::Core::SendUnder(uint32_t epoch, const Address& to, Channel channel,

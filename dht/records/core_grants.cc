@@ -68,13 +68,12 @@ void Network::Core::OnGrantRequest(const Address& from, uint32_t epoch,
   }
   RecordBody question;
   *question.mutable_credential() = request.credential();
-  const auto writer =
-      options_.resolver(question, options_.clock->WallNow());
+  const auto writer = options_.resolver(question, options_.clock->WallNow());
   if (!writer.ok() || writer->kind != records::v1::WRITER_CLASS_DEVICE ||
-      !crypto::Ed25519Verify(writer->public_key,
-                             crypto::SigningInput(kDomain, options_.fleet_id,
-                                                  request.nonce()),
-                             request.signature())) {
+      !crypto::Ed25519Verify(
+          writer->public_key,
+          crypto::SigningInput(kDomain, options_.fleet_id, request.nonce()),
+          request.signature())) {
     ++counters_.refused;
     return;
   }
@@ -82,18 +81,18 @@ void Network::Core::OnGrantRequest(const Address& from, uint32_t epoch,
       writer->id, [this, mailbox = mailbox_, from, epoch, size,
                    nonce = request.nonce()](absl::StatusOr<std::string> grant) {
         if (!grant.ok()) return;
-        mailbox->Post([this, from, epoch, size, nonce,
-                       grant = *std::move(grant)] {
-          records::v1::Datagram datagram;
-          datagram.mutable_grant_reply()->set_nonce(nonce);
-          datagram.mutable_grant_reply()->set_record(grant);
-          const std::string bytes = datagram.SerializeAsString();
-          if (bytes.size() > size) {
-            LogWarn("grant_too_large", {{"bytes", bytes.size()}});
-            return;
-          }
-          (void)SendUnder(epoch, from, Channel::kShoal, bytes);
-        });
+        mailbox->Post(
+            [this, from, epoch, size, nonce, grant = *std::move(grant)] {
+              records::v1::Datagram datagram;
+              datagram.mutable_grant_reply()->set_nonce(nonce);
+              datagram.mutable_grant_reply()->set_record(grant);
+              const std::string bytes = datagram.SerializeAsString();
+              if (bytes.size() > size) {
+                LogWarn("grant_too_large", {{"bytes", bytes.size()}});
+                return;
+              }
+              (void)SendUnder(epoch, from, Channel::kShoal, bytes);
+            });
       });
 }
 

@@ -119,8 +119,8 @@ void Network::Core::SetNetworkKeys(
 
 // Both sides answer in the epoch in which they were addressed, so that nobody
 // speaks under a key that the other has not got yet. Somebody has to begin with
-// the new one: a question that every node answers, lost on those that can't open
-// it.
+// the new one: a question that every node answers, lost on those that can't
+// open it.
 void Network::Core::ProbeNewest() {
   const uint32_t newest = keys_.newest();
   const absl::Duration now = Now();

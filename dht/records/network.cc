@@ -97,10 +97,10 @@ void Network::SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys,
 
 void Network::SetClientCredential(const crypto::SigningKey* key,
                                   records::v1::Credential credential) {
-  core_->mailbox().Post([core = core_.get(), key,
-                         credential = std::move(credential)] {
-    core->SetClientCredential(key, credential);
-  });
+  core_->mailbox().Post(
+      [core = core_.get(), key, credential = std::move(credential)] {
+        core->SetClientCredential(key, credential);
+      });
 }
 
 std::optional<uint32_t> Network::HeardEpoch() const {

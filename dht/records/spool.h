@@ -63,9 +63,8 @@ class Spool {
   // Puts other bytes in the place of records that no node has acknowledged:
   // `rewrite` answers them, or nullopt to leave a record as it is. The new one
   // is on disk before the old one goes. How many were replaced.
-  absl::StatusOr<int> Rewrite(
-      const std::function<std::optional<std::string>(const std::string& record)>&
-          rewrite);
+  absl::StatusOr<int> Rewrite(const std::function<std::optional<std::string>(
+                                  const std::string& record)>& rewrite);
   // Tries everything that waits, now: the network came back.
   void Kick();
 

@@ -18,9 +18,8 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
                             fleet::v1::Device* response) override {
     return edge_.Call(
         context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(
-              *response, edge_.parts().enrolment->Accept(*request,
-                                                         caller.audit_name()));
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().enrolment->Accept(
+                                                *request, caller.audit_name()));
           return absl::OkStatus();
         });
   }
@@ -30,9 +29,8 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
                             fleet::v1::Device* response) override {
     return edge_.Call(
         context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(
-              *response, edge_.parts().enrolment->Reject(*request,
-                                                         caller.audit_name()));
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().enrolment->Reject(
+                                                *request, caller.audit_name()));
           return absl::OkStatus();
         });
   }
@@ -41,13 +39,13 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
       ServerContext* context,
       const fleet::v1::PreauthorizeDeviceRequest* request,
       fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response,
-                                 edge_.parts().enrolment->Preauthorize(
-                                     *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, "device.accept",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().enrolment->Preauthorize(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status CreateBootstrapFile(
@@ -78,10 +76,9 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
           response->set_epoch(rotated.epoch);
           response->set_overlap_until(
               absl::ToUnixSeconds(rotated.overlap_until));
-          SHOAL_ASSIGN_OR_RETURN(
-              const auto devices,
-              edge_.parts().devices->CountIn(
-                  fleet::v1::ENROLMENT_STATE_ACCEPTED));
+          SHOAL_ASSIGN_OR_RETURN(const auto devices,
+                                 edge_.parts().devices->CountIn(
+                                     fleet::v1::ENROLMENT_STATE_ACCEPTED));
           response->set_devices(devices);
           return absl::OkStatus();
         });

@@ -133,8 +133,7 @@ void AddEnrolmentCommands(CLI::App& app, Program& program) {
   CLI::App* group = app.get_subcommand("device");
   auto accept = std::make_shared<AcceptOptions>();
   CLI::App* command = AddCommand(
-      *group, "accept",
-      "Let in a device that waits, or one that was rejected",
+      *group, "accept", "Let in a device that waits, or one that was rejected",
       "device accept 0123456789abcdef0123456789abcdef --fingerprint "
       "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ\n"
       "device accept 0123456789abcdef0123456789abcdef --label site=lab");
@@ -163,8 +162,7 @@ void AddEnrolmentCommands(CLI::App& app, Program& program) {
 
   auto before = std::make_shared<PreauthorizeOptions>();
   command = AddCommand(
-      *group, "preauthorize",
-      "Announce a device: it is accepted when it comes",
+      *group, "preauthorize", "Announce a device: it is accepted when it comes",
       "device preauthorize --type gateway --manufacturer acme --serial "
       "SN-0001 --label site=lab\n"
       "device preauthorize --type gateway --fingerprint "

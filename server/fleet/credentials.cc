@@ -54,7 +54,8 @@ absl::StatusOr<int> Credentials::RenewDue() {
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeviceRow>(
       kDevices, "", "", [&](std::string_view key, const store::DeviceRow& row) {
         if (row.device().state() == fleet::v1::ENROLMENT_STATE_ACCEPTED &&
-            (IsDue(row, now) || (epoch > kFirstEpoch && row.network_epoch() < epoch))) {
+            (IsDue(row, now) ||
+             (epoch > kFirstEpoch && row.network_epoch() < epoch))) {
           due.emplace_back(key);
         }
         return true;

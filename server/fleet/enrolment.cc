@@ -56,7 +56,7 @@ absl::Status Enrolment::Reply(Transaction& tx, store::DeviceRow& row) const {
   pairing::v1::Grant grant;
   grant.set_answer_digest(row.request_digest());
   switch (device.state()) {
-    case fleet::v1::ENROLMENT_STATE_ACCEPTED:
+    case fleet::v1::ENROLMENT_STATE_ACCEPTED: {
       grant.set_device_id(row.assignment().device_id());
       *grant.mutable_credential() = row.credential();
       SHOAL_ASSIGN_OR_RETURN(*grant.mutable_network(),
@@ -64,6 +64,7 @@ absl::Status Enrolment::Reply(Transaction& tx, store::DeviceRow& row) const {
       SHOAL_ASSIGN_OR_RETURN(*grant.mutable_directory(), nodes_.Directory());
       *grant.mutable_assignment() = row.assignment();
       break;
+    }
     case fleet::v1::ENROLMENT_STATE_PENDING:
       grant.set_verdict(pairing::v1::VERDICT_PENDING);
       break;
@@ -114,11 +115,10 @@ absl::Status Enrolment::Admit(Transaction& tx, store::DeviceRow& row,
   SHOAL_RETURN_IF_ERROR(Reply(tx, row));
   SHOAL_RETURN_IF_ERROR(devices_.Accept(tx, row));
   tx.Audit(principal, "device.accept", device.name(), "ok", detail);
-  tx.AfterCommit(
-      [this, credential = row.credential(), name = device.name()] {
-        writers_.Add(credential);
-        LogInfo("device_paired", {{"device", name}});
-      });
+  tx.AfterCommit([this, credential = row.credential(), name = device.name()] {
+    writers_.Add(credential);
+    LogInfo("device_paired", {{"device", name}});
+  });
   return absl::OkStatus();
 }
 
@@ -158,15 +158,14 @@ absl::StatusOr<std::string> Enrolment::Arrive(Transaction& tx,
   pointer.set_device(key);
   tx.Put(kDeviceKeys, "key/" + HexEncode(arrival.device_key), pointer);
   if (arrival.accepted || preauthorized) {
-    SHOAL_RETURN_IF_ERROR(
-        Admit(tx, row, arrival.principal,
-              preauthorized ? "preauthorized, by " + arrival.origin
-                            : "by " + arrival.origin));
+    SHOAL_RETURN_IF_ERROR(Admit(tx, row, arrival.principal,
+                                preauthorized
+                                    ? "preauthorized, by " + arrival.origin
+                                    : "by " + arrival.origin));
     return assignment.device_id();
   }
   device.set_state(fleet::v1::ENROLMENT_STATE_PENDING);
-  row.set_pending_until(
-      absl::ToUnixSeconds(now + options_.pending_lifetime));
+  row.set_pending_until(absl::ToUnixSeconds(now + options_.pending_lifetime));
   row.set_revision(row.revision() + 1);
   SHOAL_RETURN_IF_ERROR(Reply(tx, row));
   tx.Put(kDevices, key, row);
@@ -211,12 +210,11 @@ absl::StatusOr<fleet::v1::Device> Enrolment::Accept(
   SetLabels(row, labels);
   SHOAL_RETURN_IF_ERROR(CheckLabels(
       {row.device().labels().begin(), row.device().labels().end()}));
-  SHOAL_RETURN_IF_ERROR(
-      Admit(tx, row, principal,
-            fmt::format("by {}{}", row.device().origin(),
-                        request.fingerprint().empty()
-                            ? ""
-                            : ", fingerprint compared")));
+  SHOAL_RETURN_IF_ERROR(Admit(
+      tx, row, principal,
+      fmt::format(
+          "by {}{}", row.device().origin(),
+          request.fingerprint().empty() ? "" : ", fingerprint compared")));
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   return devices_.Get(request.name());
 }

@@ -75,10 +75,9 @@ absl::StatusOr<Arrival> Enrolment::CheckRequest(
   const records::v1::Credential& credential = record.body.credential();
   if (record.writer.kind == records::v1::WRITER_CLASS_FACTORY) {
     const auto view = trust_.View();
-    SHOAL_ASSIGN_OR_RETURN(
-        const signing::FactoryProof proof,
-        signing::VerifyFactory(credential, view->fleet,
-                               store_.clock().WallNow()));
+    SHOAL_ASSIGN_OR_RETURN(const signing::FactoryProof proof,
+                           signing::VerifyFactory(credential, view->fleet,
+                                                  store_.clock().WallNow()));
     if (proof.body.device_type() != request.device_type()) {
       return PermissionDenied("wrong_device_type",
                               "the factory credential is for another type");
@@ -88,7 +87,8 @@ absl::StatusOr<Arrival> Enrolment::CheckRequest(
     arrival.serial_number = proof.body.serial_number();
     arrival.principal = "manufacturer:" + proof.manufacturer;
     arrival.accepted = options_.accept_factory;
-    if (!IsSerialNumber(arrival.serial_number)) return Unusable("serial number");
+    if (!IsSerialNumber(arrival.serial_number))
+      return Unusable("serial number");
     return arrival;
   }
   records::v1::CredentialBody applicant;
@@ -109,8 +109,8 @@ absl::StatusOr<Arrival> Enrolment::CheckRequest(
 
 absl::StatusOr<store::DeviceRow> Enrolment::Preauthorized(
     const Transaction& tx, const Arrival& arrival) const {
-  std::vector<std::string> names = {
-      "fingerprint/" + signing::FingerprintOf(arrival.device_key)};
+  std::vector<std::string> names = {"fingerprint/" +
+                                    signing::FingerprintOf(arrival.device_key)};
   if (!arrival.serial_number.empty()) {
     names.push_back(fmt::format("serial/{}/{}", arrival.manufacturer,
                                 arrival.serial_number));
@@ -182,8 +182,7 @@ absl::Status Enrolment::OnKnown(Transaction& tx, const std::string& key,
   const bool again = row.request_digest() == arrival.request_digest &&
                      row.ticket_place() == arrival.place;
   if (device.state() == fleet::v1::ENROLMENT_STATE_PENDING) {
-    row.set_pending_until(
-        absl::ToUnixSeconds(now + options_.pending_lifetime));
+    row.set_pending_until(absl::ToUnixSeconds(now + options_.pending_lifetime));
   } else if (again) {
     return absl::OkStatus();  // renewed while its answer was under way
   }
@@ -256,9 +255,9 @@ absl::StatusOr<fleet::v1::Device> Enrolment::Preauthorize(
     device.set_fingerprint(text);
   }
   Transaction tx(store_);
-  SHOAL_ASSIGN_OR_RETURN(
-      bool again, FindRequest(tx, "PreauthorizeDevice", principal,
-                              request.request_id(), request, device));
+  SHOAL_ASSIGN_OR_RETURN(bool again,
+                         FindRequest(tx, "PreauthorizeDevice", principal,
+                                     request.request_id(), request, device));
   if (again) return device;
   if (tx.Has(kDeviceKeys, PreauthorizationKey(device))) {
     return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",

@@ -100,8 +100,8 @@ absl::Status NetworkKeys::Publish(
   size_t retired = 0;
   const absl::Time now = store_.clock().WallNow();
   for (const pairing::v1::NetworkKey& key : access.keys()) {  // newest first
-    const bool over = key.opens_until() != 0 &&
-                      key.opens_until() <= absl::ToUnixSeconds(now);
+    const bool over =
+        key.opens_until() != 0 && key.opens_until() <= absl::ToUnixSeconds(now);
     if (over && ++retired > kRetiredInRecord) break;
     *keys.add_keys() = key;
   }
@@ -109,10 +109,10 @@ absl::Status NetworkKeys::Publish(
   const std::string nonce = crypto::RandomBytes(crypto::kAeadNonceSize);
   records::v1::NodeKeys sealed;
   sealed.set_content(
-      nonce + crypto::AeadSeal(content_key, nonce,
-                               std::string(dht::kNodeKeysDomain) +
-                                   writer_.fleet_id(),
-                               keys.SerializeAsString()));
+      nonce +
+      crypto::AeadSeal(content_key, nonce,
+                       std::string(dht::kNodeKeysDomain) + writer_.fleet_id(),
+                       keys.SerializeAsString()));
   absl::Status status;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::NodeRow>(
       kNodes, "", "", [&](std::string_view, const store::NodeRow& row) {
@@ -154,10 +154,9 @@ absl::StatusOr<NetworkKeys::Rotated> NetworkKeys::Rotate(
   {
     Transaction tx(store_);
     SHOAL_ASSIGN_OR_RETURN(Rows rows, ReadRows(store_, keys_));
-    const auto in_force =
-        std::count_if(rows.begin(), rows.end(), [&](const auto& entry) {
-          return InForce(entry.second, now);
-        });
+    const auto in_force = std::count_if(
+        rows.begin(), rows.end(),
+        [&](const auto& entry) { return InForce(entry.second, now); });
     if (static_cast<size_t>(in_force) >= kMaxInForce) {
       return FailedPrecondition(
           "too_many_epochs",

@@ -1,6 +1,6 @@
 // The epochs of the network key (docs/adr/0018): makes them, seals them to the
-// storage nodes, and says which are in force. Devices get them with their grants
-// (credentials.h).
+// storage nodes, and says which are in force. Devices get them with their
+// grants (credentials.h).
 #ifndef SHOAL_SERVER_FLEET_NETWORK_KEYS_H_
 #define SHOAL_SERVER_FLEET_NETWORK_KEYS_H_
 

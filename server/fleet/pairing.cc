@@ -197,10 +197,10 @@ absl::Status Pairing::OnAnswer(Transaction& tx,
       tx.Audit("claim:" + key, "device.accept", "tickets/" + key, "ticket_used",
                "another key answered: " + HexEncode(answer->device_key()));
     }
-    return Refuse(tx, key, row,
-                  FailedPrecondition("ticket_used",
-                                     "another key answered: " +
-                                         HexEncode(answer->device_key())));
+    return Refuse(
+        tx, key, row,
+        FailedPrecondition("ticket_used", "another key answered: " +
+                                              HexEncode(answer->device_key())));
   }
   const absl::Time now = store_.clock().WallNow();
   if (row.state() != store::TicketRow::STATE_OPEN ||

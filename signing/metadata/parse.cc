@@ -70,7 +70,8 @@ absl::StatusOr<std::vector<Manufacturer>> ParseManufacturers(
     Manufacturer one;
     if (!value.is_object()) return Bad("a manufacturer is no object");
     SHOAL_ASSIGN_OR_RETURN(one.name, String(value, "name"));
-    if (!IsIdentifier(one.name)) return Bad("a manufacturer's name is unusable");
+    if (!IsIdentifier(one.name))
+      return Bad("a manufacturer's name is unusable");
     if (!value.contains("key")) return Bad("a manufacturer without a key");
     SHOAL_ASSIGN_OR_RETURN(one.key, Hex(value["key"], 32, "key"));
     if (value.contains("device_types")) {

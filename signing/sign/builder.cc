@@ -138,10 +138,10 @@ absl::StatusOr<records::v1::Credential> IssueCredential(
   if (!kind_ok || body.public_key().size() != crypto::kEd25519PublicKeySize ||
       body.subject_id().size() != 16 || body.not_after() <= 0 ||
       fleet_id.size() != crypto::kSha256Size)
-    return InvalidArgument(
-        "bad_credential",
-        "a credential is of a device, node, claim or door, with a key of 32 bytes, "
-        "a subject of 16 and an expiry");
+    return InvalidArgument("bad_credential",
+                           "a credential is of a device, node, claim or door, "
+                           "with a key of 32 bytes, "
+                           "a subject of 16 and an expiry");
   records::v1::Credential credential;
   credential.set_body(body.SerializeAsString());
   credential.set_signature(ca.Sign(

@@ -48,8 +48,8 @@ absl::Status RunImageAdd(const Options& options, const ImageOptions& image);
 
 absl::Status RunPolicySet(const Options& options, const std::string& file);
 
-// A manufacturer whose factory credentials the fleet takes. `key`: a .pub file, a
-// name under REPO/keys, or hex.
+// A manufacturer whose factory credentials the fleet takes. `key`: a .pub file,
+// a name under REPO/keys, or hex.
 struct ManufacturerOptions {
   std::string name;
   std::string key;

@@ -70,13 +70,13 @@ absl::Status RunManufacturerRemove(const Options& options,
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
                          Workspace::Open(options));
   SHOAL_ASSIGN_OR_RETURN(Targets targets, work->NewestTargets("targets"));
-  if (!targets.fleet_keys ||
-      std::erase_if(targets.fleet_keys->manufacturers,
-                    [&](const Manufacturer& one) {
-                      return one.name == name;
-                    }) == 0)
-    return NotFound("no_such_manufacturer",
-                    fmt::format("targets names no manufacturer '{:.80}'", name));
+  if (!targets.fleet_keys || std::erase_if(targets.fleet_keys->manufacturers,
+                                           [&](const Manufacturer& one) {
+                                             return one.name == name;
+                                           }) == 0)
+    return NotFound(
+        "no_such_manufacturer",
+        fmt::format("targets names no manufacturer '{:.80}'", name));
   Change change(*work);
   SHOAL_RETURN_IF_ERROR(change.Propose("targets", targets));
   return change.Finish();
@@ -101,8 +101,7 @@ absl::Status RunFactoryIssue(const Options& options, const FactoryOptions& o) {
   SHOAL_ASSIGN_OR_RETURN(
       const std::unique_ptr<KeyStore> keys,
       KeyStore::Open(RealFileSystem(), options.keys, std::move(passphrase)));
-  SHOAL_ASSIGN_OR_RETURN(const crypto::SigningKey signer,
-                         keys->Load(o.signer));
+  SHOAL_ASSIGN_OR_RETURN(const crypto::SigningKey signer, keys->Load(o.signer));
   records::v1::CredentialBody body;
   body.set_public_key(device_key);
   body.set_subject_id(KeySubject(device_key));

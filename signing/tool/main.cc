@@ -142,8 +142,8 @@ int Main(int argc, char** argv) {
       [&] { run = [&] { return RunPolicySet(options, policy_file); }; });
 
   ManufacturerOptions manufacturer;
-  group = app.add_subcommand(
-      "manufacturer", "Whose factory credentials the fleet takes");
+  group = app.add_subcommand("manufacturer",
+                             "Whose factory credentials the fleet takes");
   group->require_subcommand(1);
   command = group->add_subcommand("add", "Names a manufacturer and its key");
   AddRepository(command, options);
@@ -158,9 +158,8 @@ int Main(int argc, char** argv) {
   command->footer(
       "Example:\n  shoal-sign manufacturer add acme --key acme.pub --type "
       "gateway --repo R --keys K");
-  command->callback([&] {
-    run = [&] { return RunManufacturerAdd(options, manufacturer); };
-  });
+  command->callback(
+      [&] { run = [&] { return RunManufacturerAdd(options, manufacturer); }; });
   command = group->add_subcommand(
       "remove", "Its devices that are not paired yet are strangers again");
   AddRepository(command, options);
@@ -172,11 +171,12 @@ int Main(int argc, char** argv) {
   FactoryOptions factory;
   group = app.add_subcommand("factory", "What a manufacturer does");
   group->require_subcommand(1);
-  command = group->add_subcommand(
-      "issue", "Signs the factory credential of one device");
+  command = group->add_subcommand("issue",
+                                  "Signs the factory credential of one device");
   AddKeys(command, options);
-  command->add_option("--signer", factory.signer,
-                      "Name of the manufacturer's key (shoal-sign key create)")
+  command
+      ->add_option("--signer", factory.signer,
+                   "Name of the manufacturer's key (shoal-sign key create)")
       ->required();
   command
       ->add_option("--device-key", factory.device_key,
@@ -184,8 +184,7 @@ int Main(int argc, char** argv) {
                    "'shoal-agent fingerprint --output json' wrote")
       ->required();
   command->add_option("--serial", factory.serial_number)->required();
-  command->add_option("--type", factory.device_type, "Device type")
-      ->required();
+  command->add_option("--type", factory.device_type, "Device type")->required();
   command->add_option("--valid-days", factory.valid_days,
                       "How long it may be used to pair; without it: for ever");
   command->add_option("--out", factory.out, "File; without it: printed");

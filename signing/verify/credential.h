@@ -29,8 +29,8 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
 
 // Picks the CA by the kind: device, claim and door by the device CA, node by
 // the node CA, applicant by the door that it carries, factory by the
-// manufacturers; anything else "wrong_credential_kind" (kPermissionDenied): a stolen
-// online CA can't make an operator. Keys and CAs that the policy
+// manufacturers; anything else "wrong_credential_kind" (kPermissionDenied): a
+// stolen online CA can't make an operator. Keys and CAs that the policy
 // revokes, and devices that the director took out of the fleet: "revoked"
 // (kPermissionDenied).
 absl::StatusOr<records::v1::CredentialBody> VerifyCredential(

@@ -115,9 +115,8 @@ absl::StatusOr<CredentialBody> VerifyApplicant(const Credential& credential,
 }
 
 absl::StatusOr<CredentialBody> ParseFactory(const Credential& credential) {
-  SHOAL_ASSIGN_OR_RETURN(
-      const CredentialBody body,
-      Parse(credential, records::v1::WRITER_CLASS_FACTORY));
+  SHOAL_ASSIGN_OR_RETURN(const CredentialBody body,
+                         Parse(credential, records::v1::WRITER_CLASS_FACTORY));
   if (body.serial_number().empty() ||
       body.serial_number().size() > kMaxSerialNumberBytes ||
       !IsIdentifier(body.device_type()))

@@ -1,7 +1,7 @@
-// Credentials of devices that no ticket names (docs/pairing.md): an applicant's,
-// signed by the key of a bootstrap file, and a factory's, signed by a
-// manufacturer that the fleet trusts. Both say whose key it is and nothing about
-// membership.
+// Credentials of devices that no ticket names (docs/pairing.md): an
+// applicant's, signed by the key of a bootstrap file, and a factory's, signed
+// by a manufacturer that the fleet trusts. Both say whose key it is and nothing
+// about membership.
 #ifndef SHOAL_SIGNING_VERIFY_ENTRY_CREDENTIAL_H_
 #define SHOAL_SIGNING_VERIFY_ENTRY_CREDENTIAL_H_
 

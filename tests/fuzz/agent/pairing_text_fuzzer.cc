@@ -1,6 +1,6 @@
 // Texts that people hand to a device: claim tickets, bootstrap files, factory
-// credentials. As they are, and with the prefix and base32 put right, so that the
-// fields behind them are reached.
+// credentials. As they are, and with the prefix and base32 put right, so that
+// the fields behind them are reached.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   for (const std::string& text : {bytes, "SHOALB1-" + coded}) {
     const auto file = shoal::agent::ParseBootstrapFile(text);
-    if (file.ok() && (file->endpoints().empty() ||
-                      file->fleet_id().size() != 32))
+    if (file.ok() &&
+        (file->endpoints().empty() || file->fleet_id().size() != 32))
       std::abort();
   }
   for (const std::string& text : {bytes, "SHOALF1-" + coded})

@@ -1,7 +1,7 @@
 // Credentials of devices that nobody has let in yet: whatever the bytes, the
 // verifier answers, and what it lets pass is for the key that the body names.
-// The signatures are made right when the input says so, so that the checks behind
-// them are reached too.
+// The signatures are made right when the input says so, so that the checks
+// behind them are reached too.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,9 +18,8 @@ using shoal::crypto::SigningKey;
 
 const SigningKey& FixedKey(char fill) {
   const auto make = [](char c) {
-    return new SigningKey(
-        *SigningKey::FromSeed(shoal::crypto::SecretBytes(std::string_view(
-            std::string(32, c)))));
+    return new SigningKey(*SigningKey::FromSeed(
+        shoal::crypto::SecretBytes(std::string_view(std::string(32, c)))));
   };
   static const SigningKey* ca = make('c');
   static const SigningKey* door = make('d');
@@ -46,9 +45,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         FixedKey('m').Sign(FactorySigningInput(credential.body())));
   } else {
     credential.set_body(bytes);
-    credential.set_signature(
-        FixedKey('d').Sign(shoal::crypto::SigningInput(
-            kCredentialDomain, trust.fleet_id, credential.body())));
+    credential.set_signature(FixedKey('d').Sign(shoal::crypto::SigningInput(
+        kCredentialDomain, trust.fleet_id, credential.body())));
   }
   const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
   const auto body = VerifyCredential(credential, trust, now);

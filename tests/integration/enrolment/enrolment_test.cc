@@ -33,9 +33,8 @@ class EnrolmentPrograms : public ::testing::Test {
     return device.at("name").get<std::string>().substr(8);
   }
   std::string FingerprintOf(const Device& device) {
-    const auto shown =
-        Run({BinPath("shoal-agent"), "fingerprint", "--config",
-             device.config()});
+    const auto shown = Run(
+        {BinPath("shoal-agent"), "fingerprint", "--config", device.config()});
     EXPECT_OK(shown);
     std::string text = shown->output;
     while (!text.empty() && text.back() == '\n') text.pop_back();
@@ -53,9 +52,8 @@ class EnrolmentPrograms : public ::testing::Test {
   }
   std::string Waiting(Device& device) {
     const json status = device.Status();
-    return status.contains("live")
-               ? status["live"].value("waiting_reason", "")
-               : "";
+    return status.contains("live") ? status["live"].value("waiting_reason", "")
+                                   : "";
   }
 
   TempDir dir_;
@@ -76,12 +74,11 @@ TEST_F(EnrolmentPrograms, T51_AStrangerComesInByItsFingerprint) {
   device.PowerOn();
   ASSERT_OK(fleet_->StartPlane());
   ASSERT_OK(WaitFor(
-      "the device to be listed",
-      [&] { return Listed("pending").size() == 1; }, absl::Seconds(40)));
+      "the device to be listed", [&] { return Listed("pending").size() == 1; },
+      absl::Seconds(40)));
   ASSERT_OK(WaitFor(
       "the device to hear that it waits",
-      [&] { return Waiting(device) == "pairing_pending"; },
-      absl::Seconds(40)));
+      [&] { return Waiting(device) == "pairing_pending"; }, absl::Seconds(40)));
   const json waiting = Listed("pending")[0];
   const std::string shown = FingerprintOf(device);
   EXPECT_EQ(waiting.value("fingerprint", ""), shown);
@@ -101,8 +98,8 @@ TEST_F(EnrolmentPrograms, T51_AStrangerComesInByItsFingerprint) {
       absl::Seconds(40)));
   EXPECT_EQ(device.Status()["last_refusal"].value("reason", ""),
             "pairing_rejected");
-  ASSERT_OK(fleet_->Shoal({"device", "accept", id, "--fingerprint", shown,
-                           "--label", "site=lab"}));
+  ASSERT_OK(fleet_->Shoal(
+      {"device", "accept", id, "--fingerprint", shown, "--label", "site=lab"}));
   ASSERT_OK(device.process().WaitForLog("event=paired", absl::Seconds(60)));
   const json status = device.Status();
   EXPECT_EQ(status.value("device_id", ""), id);
@@ -124,14 +121,13 @@ TEST_F(EnrolmentPrograms, T51_AFactoryDeviceIsKnownByItsSerialNumber) {
   const auto key = Run({BinPath("shoal-agent"), "fingerprint", "--data",
                         device.data(), "--output", "json"});
   ASSERT_OK(key);
-  ASSERT_OK(RealFileSystem().WriteAtomic(dir_.File("device.json"),
-                                         key->output));
-  const auto issued =
-      Run({BinPath("shoal-sign"), "factory", "issue", "--keys",
-           dir_.File("factory-keys"), "--passphrase-file", fleet_->Path("pass"),
-           "--signer", "acme", "--device-key", dir_.File("device.json"),
-           "--serial", "SN-0001", "--type", "gateway", "--out",
-           dir_.File("credential")});
+  ASSERT_OK(
+      RealFileSystem().WriteAtomic(dir_.File("device.json"), key->output));
+  const auto issued = Run(
+      {BinPath("shoal-sign"), "factory", "issue", "--keys",
+       dir_.File("factory-keys"), "--passphrase-file", fleet_->Path("pass"),
+       "--signer", "acme", "--device-key", dir_.File("device.json"), "--serial",
+       "SN-0001", "--type", "gateway", "--out", dir_.File("credential")});
   ASSERT_OK(issued);
   ASSERT_TRUE(issued->status.ok()) << issued->output;
   // In the field: no ticket, no operator.
@@ -143,9 +139,9 @@ TEST_F(EnrolmentPrograms, T51_AFactoryDeviceIsKnownByItsSerialNumber) {
   EXPECT_EQ(device.Status()["labels"].value("site", ""), "lab");
   const json accepted = Listed("accepted");
   ASSERT_EQ(accepted.size(), 1u);
-  EXPECT_EQ(accepted[0].value("serialNumber", accepted[0].value(
-                                                  "serial_number", "")),
-            "SN-0001");
+  EXPECT_EQ(
+      accepted[0].value("serialNumber", accepted[0].value("serial_number", "")),
+      "SN-0001");
   EXPECT_EQ(accepted[0].value("origin", ""), "factory");
 }
 

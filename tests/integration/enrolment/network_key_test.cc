@@ -1,5 +1,5 @@
-// The network key changes when a device leaves: those that stay follow, one that
-// was away comes back by itself, and the one that left stays out.
+// The network key changes when a device leaves: those that stay follow, one
+// that was away comes back by itself, and the one that left stays out.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -16,9 +16,10 @@ using nlohmann::json;
 class NetworkKeyPrograms : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(
-        fleet_, RealFleet::StartEmpty(dir_, "\n[network]\nkey_overlap = "
-                                            "\"4s\"\n"));
+    ASSERT_OK_AND_ASSIGN(fleet_,
+                         RealFleet::StartEmpty(dir_,
+                                               "\n[network]\nkey_overlap = "
+                                               "\"4s\"\n"));
     ASSERT_OK(RealFileSystem().WriteAtomic(dir_.File("image"),
                                            std::string(4000, 'i')));
     for (const std::string& name : nodes_)
@@ -27,11 +28,11 @@ class NetworkKeyPrograms : public ::testing::Test {
   }
   std::unique_ptr<Device> Paired(const std::string& name) {
     const std::string ticket = dir_.File(name + ".ticket");
-    EXPECT_OK(fleet_->Shoal({"device", "ticket", "--type", "gateway", "--no-qr",
-                             "--out", ticket}));
+    EXPECT_OK(fleet_->Shoal(
+        {"device", "ticket", "--type", "gateway", "--no-qr", "--out", ticket}));
     auto device = std::make_unique<Device>(dir_, name);
-    EXPECT_OK(device->Init({"--image", dir_.File("image"), "--ticket-file",
-                            ticket}));
+    EXPECT_OK(
+        device->Init({"--image", dir_.File("image"), "--ticket-file", ticket}));
     device->PowerOn();
     EXPECT_OK(device->process().WaitForLog("event=paired", absl::Seconds(60)));
     return device;
@@ -46,8 +47,7 @@ class NetworkKeyPrograms : public ::testing::Test {
                : 0;
   }
   int64_t LastSeen(const std::string& id) {
-    const auto text =
-        fleet_->Shoal({"device", "get", id, "--output", "json"});
+    const auto text = fleet_->Shoal({"device", "get", id, "--output", "json"});
     if (!text.ok()) return 0;
     const json device = json::parse(*text, nullptr, false);
     for (const char* name : {"last_seen_at", "lastSeenAt"})
@@ -69,16 +69,15 @@ TEST_F(NetworkKeyPrograms, T52_WhoLeftStaysOutAndWhoWasAwayComesBack) {
   auto leaves = Paired("leaves");
   const std::string away_id = IdOf(*away);
   for (Device* device : {stays.get(), away.get(), leaves.get()})
-    ASSERT_OK(WaitFor("the first report", [&] {
-      return LastSeen(IdOf(*device)) > 0;
-    }));
+    ASSERT_OK(WaitFor("the first report",
+                      [&] { return LastSeen(IdOf(*device)) > 0; }));
   away->PowerOff();
   leaves->PowerOff();
 
   ASSERT_OK(fleet_->Shoal(
       {"device", "decommission", IdOf(*leaves), "--reason", "stolen"}));
-  ASSERT_OK(stays->process().WaitForLog("event=network_keys",
-                                        absl::Seconds(60)));
+  ASSERT_OK(
+      stays->process().WaitForLog("event=network_keys", absl::Seconds(60)));
   // The overlap ends: nodes take the old key for one question only.
   for (const std::string& name : nodes_)
     ASSERT_OK(fleet_->node(name).WaitForLog("in_force=2 retired=1",
@@ -101,8 +100,8 @@ TEST_F(NetworkKeyPrograms, T52_WhoLeftStaysOutAndWhoWasAwayComesBack) {
 
   ASSERT_OK(fleet_->StartPlane());
   ASSERT_OK(WaitFor(
-      "a report under the new key",
-      [&] { return LastSeen(away_id) > before; }, absl::Seconds(60)));
+      "a report under the new key", [&] { return LastSeen(away_id) > before; },
+      absl::Seconds(60)));
   EXPECT_GT(ConnectedNodes(*stays), 0);
 }
 

@@ -219,8 +219,7 @@ TEST(MemberKeys, T20_WhatAThiefGaveGoesWithIt) {
   // Nothing usable in the offer.
   auto bad = Keys({{0, 'z'}, {8, 'z'}});
   bad.Mutable(1)->set_key("short");
-  EXPECT_EQ(Text(MergeNetworkKeys(held, bad, 5, false)),
-            "1a 5b 4000000000x ");
+  EXPECT_EQ(Text(MergeNetworkKeys(held, bad, 5, false)), "1a 5b 4000000000x ");
 }
 
 TEST(Ticket, IsReadAsPeopleCopyIt) {

@@ -34,9 +34,9 @@ TEST_F(PairingGuardTest, T50_AnswersAtOnePlaceAreFew) {
   for (int i = 0; i < 4; ++i) EXPECT_OK(guard_.May(answer_, "10.0.0.1:1"));
   EXPECT_THAT(guard_.May(answer_, "10.0.0.2:1"), FailsBecause("pairing_rate"))
       << "whoever sends them";
-  EXPECT_OK(guard_.May(
-      Of(records::v1::RECORD_KIND_PAIR_ANSWER, std::string(20, 'b')),
-      "10.0.0.1:1"))
+  EXPECT_OK(
+      guard_.May(Of(records::v1::RECORD_KIND_PAIR_ANSWER, std::string(20, 'b')),
+                 "10.0.0.1:1"))
       << "another ticket's place";
   clock_.Advance(absl::Seconds(61));
   EXPECT_OK(guard_.May(answer_, "10.0.0.1:1"));
@@ -60,8 +60,8 @@ TEST_F(PairingGuardTest, T50_OneAddressCannotUseUpTheDoor) {
 
 TEST_F(PairingGuardTest, T50_AnIpv6NetworkIsOneAddress) {
   for (int i = 0; i < 6; ++i)
-    EXPECT_OK(guard_.May(request_,
-                         "[2001:db8::" + std::to_string(i + 1) + "]:4000"));
+    EXPECT_OK(
+        guard_.May(request_, "[2001:db8::" + std::to_string(i + 1) + "]:4000"));
   EXPECT_THAT(guard_.May(request_, "[2001:db8::ffff]:1"),
               FailsBecause("pairing_rate"));
   EXPECT_OK(guard_.May(request_, "[2001:db8:0:1::1]:1"));

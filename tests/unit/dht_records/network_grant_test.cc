@@ -41,7 +41,8 @@ class RetiredKeyTest : public NetworkTest {
   }
   uint64_t Refused() {
     uint64_t refused = 0;
-    for (auto& node : nodes_) refused += node->network().Stats().refused_records;
+    for (auto& node : nodes_)
+      refused += node->network().Stats().refused_records;
     return refused;
   }
 
@@ -59,7 +60,8 @@ TEST_F(RetiredKeyTest, T52_ItGetsItsOwnGrantAndNothingElse) {
   EXPECT_EQ(away->Stats().connected_nodes, 0u);
   EXPECT_TRUE(away->GetBlocking(head_, absl::Seconds(1))->empty());
   uint64_t ignored = 0;
-  for (auto& node : nodes_) ignored += node->network().Stats().retired_datagrams;
+  for (auto& node : nodes_)
+    ignored += node->network().Stats().retired_datagrams;
   EXPECT_GT(ignored, 0u);
   // With the new key among its own it is a member again.
   auto keys = fleet_.keys;
@@ -88,7 +90,8 @@ TEST_F(RetiredKeyTest, T52_AStolenCredentialWithoutItsKeyGetsNoGrant) {
 }
 
 TEST_F(RetiredKeyTest, AMadeUpKeyDoesNotKeepADeviceFromTheFleet) {
-  // What a thief with the director's key can do: add the highest epoch there is.
+  // What a thief with the director's key can do: add the highest epoch there
+  // is.
   NetworkOptions options = fleet_.Options();
   options.keys.push_back(second_);
   pairing::v1::NetworkKey junk;
@@ -110,7 +113,8 @@ TEST_F(RetiredKeyTest, WhoSpeaksUnderTheOldKeyGoesOverToTheNew) {
   ASSERT_OK_AND_ASSIGN(auto device, Network::Open(std::move(options)));
   ASSERT_OK(device->WaitUntilConnected(absl::Seconds(20)));
   ASSERT_OK(device->PutBlocking(Head(1, "under the first")));
-  EXPECT_EQ(device->HeardEpoch(), std::optional<uint32_t>(fleet_.keys[0].epoch()));
+  EXPECT_EQ(device->HeardEpoch(),
+            std::optional<uint32_t>(fleet_.keys[0].epoch()));
   device->SetNetworkKeys(both);
   EXPECT_OK(WaitFor("the new epoch", [&] {
     return device->HeardEpoch() == std::optional<uint32_t>(2);

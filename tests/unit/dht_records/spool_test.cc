@@ -165,11 +165,11 @@ TEST_F(SpoolTest, RewritesWhatWaitsAndSurvivesARestart) {
     ASSERT_OK(spool->Add(second));
     ASSERT_OK_AND_ASSIGN(
         const int replaced,
-        spool->Rewrite([&](const std::string& record)
-                           -> std::optional<std::string> {
-          if (record == first) return other;
-          return std::nullopt;
-        }));
+        spool->Rewrite(
+            [&](const std::string& record) -> std::optional<std::string> {
+              if (record == first) return other;
+              return std::nullopt;
+            }));
     EXPECT_EQ(replaced, 1);
     EXPECT_FALSE(spool->Contains(RecordDigest(first)));
     EXPECT_TRUE(spool->Contains(RecordDigest(other)));

@@ -28,8 +28,7 @@ class EnrolmentTest : public PlaneTest {
     auto made = enrolment_->CreateBootstrapFile(request, "operator:ann");
     EXPECT_OK(made);
     pairing::v1::BootstrapFile file;
-    EXPECT_TRUE(
-        file.ParseFromString(*Base32Decode(made->file().substr(8))));
+    EXPECT_TRUE(file.ParseFromString(*Base32Decode(made->file().substr(8))));
     return file;
   }
   // As a device makes it, by the door of `file`.
@@ -79,8 +78,8 @@ class EnrolmentTest : public PlaneTest {
                      uint64_t version = 1) {
     dht::RecordFields fields;
     fields.kind = records::v1::RECORD_KIND_PAIR_REQUEST;
-    fields.place = dht::PairRequestPlace(device.key.public_key(),
-                                         writer_->fleet_id());
+    fields.place =
+        dht::PairRequestPlace(device.key.public_key(), writer_->fleet_id());
     fields.version = version;
     fields.issued = clock_.WallNow();
     fields.expires = clock_.WallNow() + absl::Hours(24);
@@ -102,8 +101,8 @@ class EnrolmentTest : public PlaneTest {
   }
   // The newest answer at `place`, opened by the device.
   pairing::v1::Grant Answered(const TestDevice& device) {
-    const std::string place = dht::PairRequestPlace(device.key.public_key(),
-                                                    writer_->fleet_id());
+    const std::string place =
+        dht::PairRequestPlace(device.key.public_key(), writer_->fleet_id());
     pairing::v1::Grant grant;
     uint64_t newest = 0;
     for (const auto& body : Outbox(records::v1::RECORD_KIND_PAIR_GRANT)) {
@@ -162,9 +161,8 @@ TEST_F(EnrolmentTest, T50_AHeldTicketWaitsForAnOperator) {
 
   EXPECT_THAT(enrolment_->Accept(AcceptOf(waiting, "AAAA"), "operator:ann"),
               FailsBecause("wrong_fingerprint"));
-  ASSERT_OK_AND_ASSIGN(auto accepted,
-                       enrolment_->Accept(AcceptOf(waiting, ""),
-                                          "operator:ann"));
+  ASSERT_OK_AND_ASSIGN(
+      auto accepted, enrolment_->Accept(AcceptOf(waiting, ""), "operator:ann"));
   EXPECT_EQ(accepted.state(), fleet::v1::ENROLMENT_STATE_ACCEPTED);
   EXPECT_EQ(accepted.labels().at("site"), "north");
   EXPECT_EQ(Outbox(records::v1::RECORD_KIND_PAIR_GRANT).back().version(), 2u);
@@ -234,14 +232,13 @@ TEST_F(EnrolmentTest, T51_ARequestForAnotherKeyOrByAnotherDoorIsRefused) {
   fields.issued = clock_.WallNow();
   fields.expires = clock_.WallNow() + absl::Hours(1);
   fields.credential = Applicant(device, file);
-  EXPECT_THAT(
-      dht::VerifyRecord(
-          dht::SignRecord(fields, device.key, writer_->fleet_id()),
-          {.fleet_id = writer_->fleet_id(),
-           .places = &writer_->places(),
-           .resolver = writers_->Resolver(),
-           .now = clock_.WallNow()}),
-      FailsBecause("wrong_writer"));
+  EXPECT_THAT(dht::VerifyRecord(
+                  dht::SignRecord(fields, device.key, writer_->fleet_id()),
+                  {.fleet_id = writer_->fleet_id(),
+                   .places = &writer_->places(),
+                   .resolver = writers_->Resolver(),
+                   .now = clock_.WallNow()}),
+              FailsBecause("wrong_writer"));
 }
 
 TEST_F(EnrolmentTest, ARejectedDeviceIsToldAndCanBeOpenedAgain) {
@@ -311,7 +308,8 @@ TEST_F(EnrolmentTest, T50_TooManyWrongAnswersEndATicket) {
   for (uint32_t i = 0; i < kMaxRefusedAnswers + 4; ++i) {
     ASSERT_OK(Take({wrong(static_cast<int>(i))}));
   }
-  ASSERT_OK_AND_ASSIGN(auto row, store_->Get<store::TicketRow>(kTickets, place));
+  ASSERT_OK_AND_ASSIGN(auto row,
+                       store_->Get<store::TicketRow>(kTickets, place));
   EXPECT_EQ(row.refused_answers(), kMaxRefusedAnswers);
   EXPECT_EQ(row.state(), store::TicketRow::STATE_EXPIRED);
   ASSERT_OK(Take({Answer(ticket, device)}));
@@ -329,8 +327,8 @@ TEST_F(EnrolmentTest, T51_AFactoryCredentialNeedsATrustedManufacturer) {
   EXPECT_TRUE(devices_->List({})->devices.empty());
   // Somebody else with this device's credential has not its key.
   TestDevice thief;
-  ASSERT_OK(Take({Record(thief, Factory(device, "SN-1", acme),
-                         RequestOf(thief))}));
+  ASSERT_OK(
+      Take({Record(thief, Factory(device, "SN-1", acme), RequestOf(thief))}));
   EXPECT_TRUE(devices_->List({})->devices.empty());
   ASSERT_OK(Take({Ask(device, Factory(device, "SN-1", acme))}));
   const auto waiting = Only(fleet::v1::ENROLMENT_STATE_PENDING);

@@ -141,10 +141,10 @@ TEST_F(NetworkKeysTest, NodesOpenTheKeysWithTheirOwn) {
     ++opened;
     ASSERT_OK_AND_ASSIGN(
         std::string plain,
-        crypto::AeadOpen(*content_key, sealed.content().substr(0, 24),
-                         std::string(dht::kNodeKeysDomain) +
-                             writer_->fleet_id(),
-                         sealed.content().substr(24)));
+        crypto::AeadOpen(
+            *content_key, sealed.content().substr(0, 24),
+            std::string(dht::kNodeKeysDomain) + writer_->fleet_id(),
+            sealed.content().substr(24)));
     pairing::v1::NetworkAccess access;
     ASSERT_TRUE(access.ParseFromString(plain));
     EXPECT_EQ(access.keys_size(), 2);

@@ -134,9 +134,9 @@ void PlaneTest::SetUp() {
   nodes_ = std::make_unique<Nodes>(*store_, *keys_, *writer_, *trust_,
                                    *writers_, std::string(32, 't'));
   devices_ = std::make_unique<Devices>(*store_, *writer_, *writers_);
-  enrolment_ = std::make_unique<Enrolment>(
-      *store_, *keys_, *writer_, *trust_, *devices_, *nodes_, *writers_,
-      EnrolmentOptions{.max_pending = 3});
+  enrolment_ = std::make_unique<Enrolment>(*store_, *keys_, *writer_, *trust_,
+                                           *devices_, *nodes_, *writers_,
+                                           EnrolmentOptions{.max_pending = 3});
   pairing_ = std::make_unique<Pairing>(*store_, *keys_, *writer_, *nodes_,
                                        *enrolment_);
   publisher_ = std::make_unique<Publisher>(

@@ -25,9 +25,9 @@ class EntryCredentialTest : public ::testing::Test {
     trust_.node_ca_keys = {node_ca_.public_key()};
     trust_.manufacturers = {{"acme", acme_.public_key(), {"gateway"}}};
   }
-  Credential Door(const crypto::SigningKey& ca, absl::Duration lifetime,
-                  records::v1::WriterClass kind =
-                      records::v1::WRITER_CLASS_DOOR) {
+  Credential Door(
+      const crypto::SigningKey& ca, absl::Duration lifetime,
+      records::v1::WriterClass kind = records::v1::WRITER_CLASS_DOOR) {
     CredentialBody body;
     body.set_public_key(door_.public_key());
     body.set_subject_id(std::string(16, 'd'));
@@ -91,8 +91,8 @@ TEST_F(EntryCredentialTest, AnApplicantComesThroughADoorOfTheFleet) {
   EXPECT_THAT(Verify(Applicant(ApplicantBody(Door(ca_, -absl::Hours(1))))),
               FailsBecause("expired_credential"));
   // A claim ticket's key, or a device's, is no door.
-  EXPECT_THAT(Verify(Applicant(ApplicantBody(Door(
-                  ca_, absl::Hours(1), records::v1::WRITER_CLASS_CLAIM)))),
+  EXPECT_THAT(Verify(Applicant(ApplicantBody(
+                  Door(ca_, absl::Hours(1), records::v1::WRITER_CLASS_CLAIM)))),
               FailsBecause("wrong_credential_kind"));
   Credential changed = good;
   changed.mutable_signature()->back() ^= 1;
@@ -125,8 +125,7 @@ TEST_F(EntryCredentialTest, T51_OnlyAManufacturerThatTargetsNamesVouches) {
   EXPECT_THAT(Verify(Factory(old, acme_)), FailsBecause("expired_credential"));
   CredentialBody nameless = FactoryBody();
   nameless.clear_serial_number();
-  EXPECT_THAT(Verify(Factory(nameless, acme_)),
-              FailsBecause("bad_credential"));
+  EXPECT_THAT(Verify(Factory(nameless, acme_)), FailsBecause("bad_credential"));
   trust_.manufacturers.clear();
   EXPECT_THAT(Verify(good), FailsBecause("unknown_manufacturer"));
 }
