@@ -29,6 +29,7 @@ bool OnlyNewestCounts(records::v1::RecordKind kind) {
     case records::v1::RECORD_KIND_ASSIGNMENT:
     case records::v1::RECORD_KIND_DEVICE_REPORT:
     case records::v1::RECORD_KIND_PROVIDER:
+    case records::v1::RECORD_KIND_PAIR_GRANT:
     case records::v1::RECORD_KIND_PAIR_REQUEST:
     case records::v1::RECORD_KIND_NODE_KEYS:
       return true;
