@@ -21,6 +21,7 @@
 #include "common/command_line.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "signing/verify/entry_credential.h"
 
 namespace shoal::agent {
 namespace {
@@ -43,8 +44,8 @@ int PrintError(const absl::Status& status, bool as_json) {
 }
 
 struct InitFlags {
-  std::string data, type, ticket, ticket_file, image, version = "factory",
-                                                      fleet_id;
+  std::string data, type, ticket, ticket_file, bootstrap_file, factory, image,
+      version = "factory", fleet_id;
 };
 
 absl::Status Init(const InitFlags& flags) {
@@ -62,6 +63,19 @@ absl::Status Init(const InitFlags& flags) {
     SHOAL_ASSIGN_OR_RETURN(ticket, fs.Read(flags.ticket_file, 8192));
   }
   if (!ticket.empty()) SHOAL_RETURN_IF_ERROR(ParseTicket(ticket));
+  std::string bootstrap;
+  if (!flags.bootstrap_file.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(bootstrap, fs.Read(flags.bootstrap_file, 8192));
+    SHOAL_RETURN_IF_ERROR(ParseBootstrapFile(bootstrap));
+  }
+  std::string factory;
+  if (!flags.factory.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(factory, fs.Read(flags.factory, 8192));
+    SHOAL_RETURN_IF_ERROR(ParseFactoryCredential(factory));
+    if (bootstrap.empty())
+      return InvalidArgument("bad_config",
+                             "--factory-credential needs --bootstrap-file");
+  }
   if (!flags.fleet_id.empty()) {
     SHOAL_ASSIGN_OR_RETURN(const std::string id, HexDecode(flags.fleet_id));
     if (id.size() != 32)
@@ -82,6 +96,15 @@ absl::Status Init(const InitFlags& flags) {
     SHOAL_RETURN_IF_ERROR(
         fs.WriteAtomic(JoinPath(flags.data, "ticket"), ticket, 0600));
     text += "\n[pairing]\nticket_file = \"ticket\"\n";
+  } else if (!bootstrap.empty()) {
+    SHOAL_RETURN_IF_ERROR(
+        fs.WriteAtomic(JoinPath(flags.data, "bootstrap"), bootstrap, 0600));
+    text += "\n[pairing]\nbootstrap_file = \"bootstrap\"\n";
+    if (!factory.empty()) {
+      SHOAL_RETURN_IF_ERROR(fs.WriteAtomic(
+          JoinPath(flags.data, "factory-credential"), factory, 0600));
+      text += "factory_credential = \"factory-credential\"\n";
+    }
   }
   text +=
       "\n[network]\nbind = \"127.0.0.1:0\"\n"
@@ -187,6 +210,20 @@ int Install(const AgentConfig& config, OfflineRequest request, bool as_json) {
   return 0;
 }
 
+int ShowFingerprint(const std::string& state, bool as_json) {
+  const auto keys = DeviceKeys::LoadOrCreate(RealFileSystem(), state);
+  if (!keys.ok()) return PrintError(keys.status(), as_json);
+  const std::string& key = keys->signing.public_key();
+  if (as_json)
+    std::cout << nlohmann::json{{"fingerprint", signing::FingerprintOf(key)},
+                                {"device_key", HexEncode(key)}}
+                     .dump(2)
+              << "\n";
+  else
+    std::cout << signing::FingerprintOf(key) << "\n";
+  return 0;
+}
+
 int Daemon(const AgentConfig& config) {
   InitLog("shoal-agent", config.log_level);
   // Small and steady matters more here than threads that allocate at once: one
@@ -228,6 +265,11 @@ int Main(int argc, char** argv) {
   init->add_option("--type", flags.type, "Device type")->required();
   init->add_option("--ticket", flags.ticket, "Claim ticket, SHOAL1-…");
   init->add_option("--ticket-file", flags.ticket_file, "File with the ticket");
+  init->add_option("--bootstrap-file", flags.bootstrap_file,
+                   "Instead of a ticket: shoal device bootstrap-file");
+  init->add_option("--factory-credential", flags.factory,
+                   "The manufacturer's word for this device (shoal-sign "
+                   "factory issue)");
   init->add_option("--image", flags.image, "Image that is installed now");
   init->add_option("--image-version", flags.version, "Its version");
   init->add_option("--fleet-id", flags.fleet_id,
@@ -252,6 +294,22 @@ int Main(int argc, char** argv) {
   status->add_option("--output", output, "text, json or prometheus")
       ->check(CLI::IsMember({"text", "json", "prometheus"}));
 
+  CLI::App* fingerprint = app.add_subcommand(
+      "fingerprint",
+      "Show the device key's fingerprint, to be compared with "
+      "what the operator sees; makes the key if need be");
+  std::string data;
+  fingerprint->add_option("--config", config_path, "agent.toml");
+  fingerprint->add_option("--data", data,
+                          "Data directory, before there is a configuration");
+  fingerprint->add_option("--output", output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  fingerprint->footer(
+      "Examples:\n"
+      "  shoal-agent fingerprint --config /var/lib/shoal/agent.toml\n"
+      "  shoal-agent fingerprint --data /var/lib/shoal --output json\n"
+      "The second is what the factory asks a new device.");
+
   CLI::App* consent =
       app.add_subcommand("consent", "Consent to a rollout at the device");
   std::string rollout;
@@ -267,6 +325,20 @@ int Main(int argc, char** argv) {
     std::cout << fmt::format("Ready: shoal-boot --config {}/agent.toml\n",
                              flags.data);
     return 0;
+  }
+  if (*fingerprint) {
+    std::string state;
+    if (!data.empty()) {
+      state = JoinPath(data, "state");
+    } else if (!config_path.empty()) {
+      const auto config = AgentConfig::Load(config_path);
+      if (!config.ok()) return PrintError(config.status(), as_json);
+      state = config->StateDirectory();
+    } else {
+      std::cerr << "shoal-agent: --config or --data is needed\n";
+      return kExitUsage;
+    }
+    return ShowFingerprint(state, as_json);
   }
   if (config_path.empty()) {
     std::cerr << "shoal-agent: --config is needed (see --help)\n";

@@ -10,6 +10,7 @@
 #include "common/bytes.h"
 #include "common/status.h"
 #include "shoal/log/v1/log.pb.h"
+#include "signing/verify/entry_credential.h"
 
 namespace shoal::agent {
 namespace {
@@ -64,6 +65,12 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
         membership->grant.assignment().labels().end());
   } else if (!config.fleet_id.empty()) {
     j["fleet_id"] = HexEncode(config.fleet_id);
+  }
+  if (DeviceKeys::Exist(fs, config.StateDirectory())) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const DeviceKeys keys,
+        DeviceKeys::LoadOrCreate(fs, config.StateDirectory()));
+    j["fingerprint"] = signing::FingerprintOf(keys.signing.public_key());
   }
   FileSlots slots(fs, config.data_directory);
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
@@ -146,6 +153,8 @@ absl::StatusOr<std::string> StatusText(FileSystem& fs,
   SHOAL_ASSIGN_OR_RETURN(const json j, Collect(fs, config));
   std::string out;
   out += fmt::format("device   {}\n", j.value("device_id", "not paired"));
+  if (j.contains("fingerprint"))
+    out += fmt::format("key      {}\n", j.value("fingerprint", ""));
   out += fmt::format("type     {}\n", j.value("device_type", ""));
   const json& running = j["running"];
   out += fmt::format("running  {} (slot {}{}), counter {}\n",

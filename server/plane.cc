@@ -56,10 +56,16 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
                          crypto::SpkiSha256(keys->tls_cert_pem));
   nodes =
       std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers, spki);
+  network_keys = std::make_unique<NetworkKeys>(*store, *keys, *writer, *trust,
+                                               config.network_keys);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
   credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers);
-  pairing = std::make_unique<Pairing>(*store, *keys, *writer, *devices, *nodes,
-                                      *writers);
+  enrolment =
+      std::make_unique<Enrolment>(*store, *keys, *writer, *trust, *devices,
+                                  *nodes, *writers, config.enrolment);
+  SHOAL_RETURN_IF_ERROR(enrolment->MakeDeviceKeys());
+  pairing =
+      std::make_unique<Pairing>(*store, *keys, *writer, *nodes, *enrolment);
   access = std::make_unique<Access>(*store, *trust);
   return absl::OkStatus();
 }
@@ -69,7 +75,7 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
   dht::NetworkOptions options;
   options.bind_address = config.dht_listen;
   options.fleet_id = writer->fleet_id();
-  options.keys = keys->NetworkKeys();
+  SHOAL_ASSIGN_OR_RETURN(options.keys, network_keys->OwnKeys());
   options.place_key = std::string(keys->place_key.view());
   options.directory = directory;
   options.resolver = writers->Resolver();
@@ -197,8 +203,17 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   housekeeping = std::make_unique<Periodic>(*store, absl::Hours(1), [this] {
     absl::Status status = ForgetOldRequests(*store);
     if (status.ok()) status = intake->ForgetExpired();
+    if (status.ok()) status = enrolment->Expire();
+    if (status.ok()) status = network_keys->RotateIfDue();
     if (status.ok()) status = credentials->RenewDue().status();
     if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
+  });
+  key_delivery = std::make_unique<Periodic>(*store, absl::Seconds(1), [this] {
+    if (!grants_due.exchange(false)) return;
+    const absl::Status status = credentials->RenewDue().status();
+    if (status.ok()) return;
+    LogError("network_keys_unsent", {{"error", status}});
+    grants_due = true;
   });
   ApiParts parts;
   parts.store = store.get();
@@ -209,6 +224,8 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.nodes = nodes.get();
   parts.devices = devices.get();
   parts.pairing = pairing.get();
+  parts.enrolment = enrolment.get();
+  parts.network_keys = network_keys.get();
   parts.releases = releases.get();
   parts.rollouts = rollouts.get();
   parts.telemetry = telemetry.get();
@@ -244,6 +261,7 @@ Plane::~Plane() {
   impl.metrics_endpoint.reset();
   impl.metrics.StopCollecting();
   impl.api.reset();
+  impl.key_delivery.reset();
   impl.housekeeping.reset();
   impl.renewal.reset();
   impl.pair_listener.reset();

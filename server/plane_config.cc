@@ -29,7 +29,29 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
       file.Duration("trust.timestamp_lifetime", absl::Hours(24 * 7));
   config.timestamp_renewal =
       file.Duration("trust.timestamp_renewal", absl::Hours(1));
+  config.network_keys.overlap =
+      file.Duration("network.key_overlap", config.network_keys.overlap);
+  EnrolmentOptions& enrolment = config.enrolment;
+  enrolment.max_pending = static_cast<size_t>(
+      file.Integer("pairing.max_pending", 1000, 1, 100'000));
+  enrolment.pending_lifetime =
+      file.Duration("pairing.pending_lifetime", enrolment.pending_lifetime);
+  const std::string factory = file.String("pairing.factory", "pending");
+  enrolment.accept_factory = factory == "accept";
   SHOAL_RETURN_IF_ERROR(file.Finish());
+  if (factory != "accept" && factory != "pending") {
+    return InvalidArgument("bad_config",
+                           "pairing.factory is \"pending\" or \"accept\"");
+  }
+  if (config.network_keys.overlap < absl::Seconds(1) ||
+      config.network_keys.overlap > absl::Hours(24 * 365)) {
+    return InvalidArgument("bad_config",
+                           "network.key_overlap is one second to a year");
+  }
+  if (enrolment.pending_lifetime < absl::Minutes(1)) {
+    return InvalidArgument("bad_config",
+                           "pairing.pending_lifetime is at least one minute");
+  }
   if (config.timestamp_lifetime < absl::Minutes(1) ||
       config.timestamp_lifetime > absl::Hours(24 * 90) ||
       config.timestamp_renewal < absl::Seconds(1) ||

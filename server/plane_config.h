@@ -6,6 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/fleet/enrolment.h"
+#include "server/fleet/network_keys.h"
 
 namespace shoal::server {
 
@@ -18,11 +20,13 @@ struct PlaneConfig {
   std::string swarm_listen;
   // "host" that others reach this machine by; empty: as bound.
   std::string advertise_host;
-  std::string fetch_program;  // shoal-fetch; empty: beside shoald
+  std::string fetch_program;   // shoal-fetch; empty: beside shoald
   std::string metrics_listen;  // empty: no metrics
   std::string log_level;
   absl::Duration timestamp_lifetime;
   absl::Duration timestamp_renewal;
+  EnrolmentOptions enrolment;
+  NetworkKeyOptions network_keys;
 };
 
 // kInvalidArgument "bad_config".

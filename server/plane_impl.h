@@ -4,6 +4,7 @@
 #define SHOAL_SERVER_PLANE_IMPL_H_
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "dht/swarm/origin_server.h"
 #include "server/api/api_server.h"
 #include "server/fleet/credentials.h"
+#include "server/fleet/network_keys.h"
 #include "server/fleet/revocations.h"
 #include "server/metrics/fleet_metrics.h"
 #include "server/plane.h"
@@ -64,9 +66,11 @@ struct Plane::Impl {
   std::unique_ptr<RecordWriter> writer;
   std::unique_ptr<Writers> writers;
   std::unique_ptr<Nodes> nodes;
+  std::unique_ptr<NetworkKeys> network_keys;
   std::unique_ptr<Devices> devices;
   std::unique_ptr<Credentials> credentials;
   std::unique_ptr<Revocations> revocations;
+  std::unique_ptr<Enrolment> enrolment;
   std::unique_ptr<Pairing> pairing;
   std::unique_ptr<dht::Network> network;
   std::unique_ptr<Publisher> publisher;
@@ -84,6 +88,9 @@ struct Plane::Impl {
   std::unique_ptr<Access> access;
   std::unique_ptr<Periodic> renewal;
   std::unique_ptr<Periodic> housekeeping;
+  std::unique_ptr<Periodic> key_delivery;
+  std::atomic<bool> grants_due{
+      false};  // a new epoch is to be sealed to devices
   std::unique_ptr<ApiServer> api;
   std::unique_ptr<FleetMetrics> fleet_metrics;
   std::unique_ptr<metrics::Endpoint> metrics_endpoint;

@@ -28,6 +28,10 @@ void Plane::Impl::Wire() {
                  [this](Transaction& tx, const dht::VerifiedRecord& record) {
                    return pairing->OnAnswer(tx, record);
                  });
+  intake->Handle(records::v1::RECORD_KIND_PAIR_REQUEST,
+                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                   return enrolment->OnRequest(tx, record);
+                 });
   intake->Handle(records::v1::RECORD_KIND_COMMAND_RESULT,
                  [](Transaction& tx, const dht::VerifiedRecord& record) {
                    // Sealed to the operator's reply key: kept, not read.
@@ -36,10 +40,22 @@ void Plane::Impl::Wire() {
                    tx.Put(kResults, HexEncode(record.digest), row);
                    return absl::OkStatus();
                  });
-  devices->OnDecommissioned([this] { return PublishRevocations(); });
+  devices->OnDecommissioned([this]() -> absl::Status {
+    SHOAL_RETURN_IF_ERROR(PublishRevocations());
+    return network_keys->MemberLeft("device decommissioned");
+  });
+  network_keys->OnRotated([this] {
+    const auto own = network_keys->OwnKeys();
+    if (own.ok()) network->SetNetworkKeys(*own);
+    if (!own.ok()) LogError("network_keys_unsent", {{"error", own.status()}});
+    // One record a device: not while an operator waits for the answer.
+    grants_due = true;
+  });
   nodes->OnChange([this](const records::v1::NodeDirectory& directory) {
     network->SetDirectory(directory);
     puller->SetDirectory(directory);
+    const absl::Status sealed = network_keys->PublishToNodes();
+    if (!sealed.ok()) LogError("network_keys_unsent", {{"error", sealed}});
   });
   releases->OnCreated([this](const store::ReleaseRow& row) {
     auto artifact = ArtifactOfRelease(row);

@@ -158,15 +158,21 @@ void Agent::Turn() {
   ServeInstallRequest();
   fetch_->EndIfIdle();
   if (link_ == nullptr) {
-    if (!config_.ticket_file.empty()) StepPairing();
-    WriteLive(link_ == nullptr ? "not_paired" : "");
+    if (!config_.ticket_file.empty() || !config_.bootstrap_file.empty())
+      StepPairing();
+    WriteLive(link_ == nullptr ? pairing_state_ : "");
     return;
   }
   std::deque<dht::VerifiedRecord> records;
+  std::deque<std::string> grants;
   {
     std::lock_guard lock(mutex_);
     records.swap(records_);
+    grants.swap(grants_);
   }
+  for (const std::string& grant : grants)
+    if (const absl::Status taken = link_->TakeRetiredGrant(grant); !taken.ok())
+      NoteRefusal(*state_, clock_, "record", taken);
   for (const dht::VerifiedRecord& record : records) TakeRecord(record);
   bool look = !records.empty();
   if (link_->StepTime()) refresh_now_ = true;

@@ -82,6 +82,8 @@ class Agent {
   std::unique_ptr<Decider> decider_;
   std::unique_ptr<Pairing> pairing_;
   bool pairing_over_ = false;
+  std::string pairing_state_ = "not_paired";  // for `status`
+  absl::Duration last_pairing_try_;
   std::string last_trouble_;
 
   std::unique_ptr<Engine> engine_;
@@ -90,6 +92,7 @@ class Agent {
   std::condition_variable wake_;         // of the control thread
   std::condition_variable engine_wake_;  // of the engine thread
   std::deque<dht::VerifiedRecord> records_;
+  std::deque<std::string> grants_;  // for TakeRetiredGrant
   bool engine_stop_ = false;
   bool engine_work_ = false;
   bool reboot_ = false;

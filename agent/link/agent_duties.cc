@@ -54,6 +54,8 @@ void Agent::SendReport() {
   }
   report.set_waiting_reason(decider_->waiting_reason());
   report.set_agent_version(kAgentVersion);
+  for (const auto& key : link_->out().membership().grant.network().keys())
+    report.set_network_epoch(std::max(report.network_epoch(), key.epoch()));
   // The head itself changes with every publication: no reason for a report.
   const records::v1::LogReport log = link_->LogStatus();
   *report.mutable_log() = log;

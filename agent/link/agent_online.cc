@@ -7,11 +7,14 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "signing/verify/entry_credential.h"
 
 namespace shoal::agent {
 namespace {
 
 constexpr size_t kMaxQueued = 256;  // records; the oldest go first
+constexpr size_t kMaxGrants = 16;
+constexpr absl::Duration kPairingRetry = absl::Seconds(1);
 
 }  // namespace
 
@@ -28,6 +31,12 @@ absl::Status Agent::GoOnline(Membership membership) {
     std::lock_guard lock(mutex_);
     if (records_.size() >= kMaxQueued) records_.pop_front();
     records_.push_back(record);
+    wake_.notify_all();
+  };
+  options.on_grant = [this](const std::string& record) {
+    std::lock_guard lock(mutex_);
+    if (grants_.size() >= kMaxGrants) return;
+    grants_.push_back(record);
     wake_.notify_all();
   };
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<FleetLink> opened,
@@ -64,35 +73,33 @@ void Agent::StepPairing() {
     NoteRefusal(*state_, clock_, "pairing", status);
   };
   if (!pairing_) {
-    const auto text = fs_.Read(config_.ticket_file, 8192);
-    const auto ticket =
-        text.ok() ? ParseTicket(*text)
-                  : absl::StatusOr<pairing::v1::ClaimTicket>(text.status());
-    if (!ticket.ok()) {
-      trouble(ticket.status());
+    // What is missing may be put there while the agent runs; look now and then.
+    if (!Due(last_pairing_try_, kPairingRetry) && !last_trouble_.empty())
       return;
-    }
-    PairingOptions options;
-    options.fs = &fs_;
-    options.clock = &clock_;
-    options.config = &config_;
-    options.keys = &*keys_;
-    options.fetch = fetch_.get();
-    options.ticket = *ticket;
-    options.inventory = Inventory();
-    auto opened = Pairing::Open(std::move(options));
+    PairingDevice device;
+    device.fs = &fs_;
+    device.clock = &clock_;
+    device.config = &config_;
+    device.keys = &*keys_;
+    device.inventory = Inventory();
+    auto opened = Pairing::OpenConfigured(std::move(device), fetch_.get());
     if (!opened.ok()) {
       trouble(opened.status());
       pairing_over_ = ReasonOf(opened.status()) == "ticket_expired";
       return;
     }
     pairing_ = *std::move(opened);
-    LogInfo("pairing", {{"fleet", HexEncode(ticket->fleet_id())}});
   }
   auto paired = pairing_->Step();
   if (!paired.ok()) {
-    trouble(paired.status());
     const std::string reason = ReasonOf(paired.status());
+    if (reason == "pairing_pending" && last_trouble_ != reason) {
+      last_trouble_ = reason;
+      LogInfo(reason, {{"fingerprint",
+                        signing::FingerprintOf(keys_->signing.public_key())}});
+    }
+    trouble(paired.status());
+    pairing_state_ = reason.rfind("pairing_", 0) == 0 ? reason : "not_paired";
     pairing_over_ = reason == "ticket_expired" || reason == "wrong_device_type";
     return;
   }

@@ -94,6 +94,10 @@ absl::Status FleetLink::Start() {
   network.place_key = grant.network().place_key();
   network.directory = grant.directory();
   network.bootstrap = o_.membership.first_nodes;
+  dht::ClientIdentity& client = network.client.emplace();
+  client.key = &o_.keys->signing;
+  client.credential = grant.credential();
+  client.on_grant = o_.on_grant;
   network.resolver = MakeResolver(holder_);
   network.clock = o_.clock;
   SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(network)));
@@ -106,6 +110,7 @@ absl::Status FleetLink::Start() {
   SHOAL_ASSIGN_OR_RETURN(spool_, dht::Spool::Open(std::move(spool)));
   out_ = std::make_unique<RecordOut>(o_.keys, &o_.membership, spool_.get(),
                                      o_.clock);
+  ResignSpool();
   artifacts_ = std::make_unique<ArtifactFetcher>(
       network_.get(), &places_, o_.fetch, &nodes_,
       o_.config->seed_time > absl::ZeroDuration());

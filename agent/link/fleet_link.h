@@ -40,6 +40,9 @@ struct FleetLinkOptions {
   // they come,
   // verified; called on the network's thread, must not block.
   std::function<void(const dht::VerifiedRecord&)> on_record;
+  // The grant that a storage node sent because this device's network keys were
+  // retired: for TakeRetiredGrant. As on_record, but not verified.
+  std::function<void(const std::string& record)> on_grant;
 };
 
 struct RolloutEntry {
@@ -99,7 +102,13 @@ class FleetLink {
   // A credential anew for the device's own key (docs/pairing.md): kept when
   // the fleet's CA in force gave it and it is worth more than the one at hand.
   // "bad_grant".
+  // Network keys in it are added, never put in the place of those under which
+  // an honest node answered.
   absl::Status TakeGrant(const dht::VerifiedRecord& record);
+  // A record of on_grant. From a director in force: TakeGrant. Of another one
+  // the network keys alone are taken, on trial: the metadata that names the new
+  // director can only be fetched with them. "bad_grant".
+  absl::Status TakeRetiredGrant(const std::string& record);
   // "permission_denied" without rollout.halt in the policy (T28).
   absl::Status TakeHalt(const dht::VerifiedRecord& record);
 
@@ -133,6 +142,12 @@ class FleetLink {
   // Durable, then in force.
   absl::Status Keep(Membership next);
   std::vector<std::string> TimeKeys() const;
+  // Whether anything in `membership` changed.
+  bool AddNetworkKeys(const pairing::v1::Grant& grant, bool new_director,
+                      Membership& membership) const;
+  void UseNetworkKeys();
+  // What waits under a credential that nobody takes any more is signed again.
+  void ResignSpool();
   absl::Status Plausible(std::string_view role, const std::string& bytes) const;
 
   FleetLinkOptions o_;

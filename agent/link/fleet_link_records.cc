@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "agent/link/fleet_link.h"
+#include "agent/link/member_keys.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
@@ -79,7 +81,11 @@ absl::Status FleetLink::Keep(Membership next) {
   grant.mutable_assignment()->Swap(next.grant.mutable_assignment());
   grant.mutable_directory()->Swap(next.grant.mutable_directory());
   grant.mutable_credential()->Swap(next.grant.mutable_credential());
+  grant.mutable_network()->mutable_keys()->Swap(
+      next.grant.mutable_network()->mutable_keys());
+  o_.membership.heard_epoch = next.heard_epoch;
   out_->SetCredential(grant.credential());
+  network_->SetClientCredential(&o_.keys->signing, grant.credential());
   return absl::OkStatus();
 }
 
@@ -133,17 +139,107 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
       next->public_key() != o_.keys->signing.public_key() ||
       next->subject_id() != o_.membership.device_id())
     return bad("the credential is not for this device's key");
-  // The credential and nothing else: network keys that an online key could
-  // replace would be a way to cut the device off.
+  const std::string& director = record.writer.public_key;
+  Membership membership = MembershipUnder(director);
+  const bool new_director =
+      membership.director_key != o_.membership.director_key;
+  const bool keys = AddNetworkKeys(grant, new_director, membership);
   const auto held = signing::VerifyCredential(o_.membership.grant.credential(),
                                               view->trust, Now());
-  if (held.ok() && held->not_after() >= next->not_after())
-    return absl::OkStatus();
-  Membership membership = MembershipUnder(record.writer.public_key);
-  *membership.grant.mutable_credential() = grant.credential();
+  const bool better = !held.ok() || held->not_after() < next->not_after();
+  if (better) *membership.grant.mutable_credential() = grant.credential();
+  if (!better && !keys) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(Keep(std::move(membership)));
-  LogInfo("credential_renewed",
-          {{"serial", next->serial()}, {"not_after", next->not_after()}});
+  if (keys) UseNetworkKeys();
+  if (better) ResignSpool();
+  if (better)
+    LogInfo("credential_renewed",
+            {{"serial", next->serial()}, {"not_after", next->not_after()}});
+  return absl::OkStatus();
+}
+
+// A director may be a thief: it can add keys, and none that it adds takes the
+// place of the one under which a node of the pairing answered (docs/adr/0018).
+bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
+                               bool new_director,
+                               Membership& membership) const {
+  if (grant.network().keys().empty()) return false;
+  auto& held = *membership.grant.mutable_network()->mutable_keys();
+  membership.heard_epoch =
+      network_->HeardEpoch().value_or(membership.heard_epoch);
+  const auto merged = MergeNetworkKeys(held, grant.network().keys(),
+                                       membership.heard_epoch, new_director);
+  const bool same =
+      std::equal(merged.begin(), merged.end(), held.begin(), held.end(),
+                 [](const auto& a, const auto& b) {
+                   return a.epoch() == b.epoch() && a.key() == b.key();
+                 });
+  if (same) return false;
+  held.Assign(merged.begin(), merged.end());
+  return true;
+}
+
+void FleetLink::ResignSpool() {
+  const auto view = trust();
+  if (!view) return;
+  const auto resign =
+      [&](const std::string& bytes) -> std::optional<std::string> {
+    records::v1::Record record;
+    records::v1::RecordBody body;
+    if (!record.ParseFromString(bytes) ||
+        !body.ParseFromString(record.body()) || !body.has_credential())
+      return std::nullopt;
+    // One that still verifies may be on disks already: the same version of a
+    // record twice would look like a lie.
+    if (signing::VerifyCredential(body.credential(), view->trust, Now()).ok())
+      return std::nullopt;
+    return out_->Resign(bytes);
+  };
+  const auto resigned = spool_->Rewrite(resign);
+  if (!resigned.ok())
+    LogError("spool_not_resigned", {{"error", resigned.status()}});
+  else if (*resigned > 0)
+    LogInfo("spool_resigned", {{"records", *resigned}});
+}
+
+void FleetLink::UseNetworkKeys() {
+  const auto& list = o_.membership.grant.network().keys();
+  uint32_t newest = 0;
+  for (const auto& key : list) newest = std::max(newest, key.epoch());
+  LogInfo("network_keys", {{"newest", newest}, {"keys", list.size()}});
+  network_->SetNetworkKeys({list.begin(), list.end()});
+}
+
+absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {
+  auto known = dht::VerifyRecord(bytes, {.fleet_id = o_.membership.fleet_id,
+                                         .places = &places_,
+                                         .resolver = MakeResolver(holder_),
+                                         .now = Now()});
+  if (known.ok()) return TakeGrant(*known);
+  // By the key that the record itself names, so that what is taken was at least
+  // meant for this device by somebody who knows its box key.
+  const auto resolver = [](const records::v1::RecordBody& body,
+                           absl::Time) -> absl::StatusOr<dht::Writer> {
+    const std::string& key = body.writer_key();
+    return dht::Writer{records::v1::WRITER_CLASS_DIRECTOR,
+                       crypto::Sha256Digest(key).substr(0, 16), key};
+  };
+  SHOAL_ASSIGN_OR_RETURN(
+      const dht::VerifiedRecord record,
+      dht::VerifyRecord(bytes, {.fleet_id = o_.membership.fleet_id,
+                                .places = &places_,
+                                .resolver = resolver,
+                                .now = Now()}));
+  const auto plain = o_.keys->box.Open(record.body.payload());
+  pairing::v1::Grant grant;
+  if (!plain.ok() || !grant.ParseFromString(*plain) ||
+      record.body.kind() != records::v1::RECORD_KIND_PAIR_GRANT ||
+      grant.device_id() != o_.membership.device_id())
+    return PermissionDenied("bad_grant", "not a grant for this device");
+  Membership membership = o_.membership;
+  if (!AddNetworkKeys(grant, false, membership)) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(Keep(std::move(membership)));
+  UseNetworkKeys();
   return absl::OkStatus();
 }
 

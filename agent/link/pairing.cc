@@ -5,10 +5,10 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "agent/link/sources.h"
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "signing/verify/credential.h"
@@ -17,44 +17,11 @@
 namespace shoal::agent {
 namespace {
 
-constexpr std::string_view kPrefix = "SHOAL1-";
-constexpr std::string_view kOfferDomain = "shoal.pair.offer.v1";
-constexpr std::string_view kAnswerDomain = "shoal.pair.answer.v1";
-constexpr std::string_view kGrantDomain = "shoal.pair.grant.v1";
-constexpr size_t kMaxTicketText = 4096;
+constexpr size_t kMaxTextFile = 8192;
 
-std::string Derive(const pairing::v1::ClaimTicket& ticket,
-                   std::string_view what, size_t size = 32) {
-  return crypto::Blake2b(ticket.secret(), what, size);
-}
+}  // namespace
 
-std::string Seal(const pairing::v1::ClaimTicket& ticket,
-                 std::string_view domain, std::string_view plaintext) {
-  const std::string nonce = crypto::RandomBytes(crypto::kAeadNonceSize);
-  std::string key = Derive(ticket, "shoal.pair.seal");
-  std::string sealed =
-      nonce + crypto::AeadSeal(key, nonce,
-                               std::string(domain) + ticket.fleet_id(),
-                               plaintext);
-  crypto::Wipe(key);
-  return sealed;
-}
-
-absl::StatusOr<std::string> Unseal(const pairing::v1::ClaimTicket& ticket,
-                                   std::string_view domain,
-                                   std::string_view sealed) {
-  if (sealed.size() < crypto::kAeadNonceSize + crypto::kAeadOverhead)
-    return DataLoss("not_decryptable", "too short");
-  std::string key = Derive(ticket, "shoal.pair.seal");
-  auto plain = crypto::AeadOpen(key, sealed.substr(0, crypto::kAeadNonceSize),
-                                std::string(domain) + ticket.fleet_id(),
-                                sealed.substr(crypto::kAeadNonceSize));
-  crypto::Wipe(key);
-  return plain;
-}
-
-// Maps have no order of their own: both sides sign the deterministic form.
-std::string Deterministic(const google::protobuf::Message& message) {
+std::string DeterministicBytes(const google::protobuf::MessageLite& message) {
   std::string bytes;
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
@@ -64,151 +31,135 @@ std::string Deterministic(const google::protobuf::Message& message) {
   return bytes;
 }
 
-}  // namespace
+Pairing::Pairing(PairingDevice device, std::unique_ptr<PairingWay> way,
+                 LazyFetch* fetch)
+    : d_(std::move(device)),
+      way_(std::move(way)),
+      fetch_(fetch),
+      since_(d_.clock->MonotonicNow()) {}
 
-absl::StatusOr<pairing::v1::ClaimTicket> ParseTicket(std::string_view text) {
-  const auto bad = [](std::string_view what) {
-    return InvalidArgument("bad_ticket",
-                           fmt::format("not a claim ticket: {}", what));
-  };
-  while (!text.empty() &&
-         std::isspace(static_cast<unsigned char>(text.front())))
-    text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
-    text.remove_suffix(1);
-  if (text.size() > kMaxTicketText) return bad("too long");
-  if (text.substr(0, kPrefix.size()) != kPrefix)
-    return bad("it does not begin with SHOAL1-");
-  const auto bytes = Base32Decode(text.substr(kPrefix.size()));
-  pairing::v1::ClaimTicket ticket;
-  if (!bytes.ok() || !ticket.ParseFromString(*bytes))
-    return bad("characters are wrong or missing");
-  if (ticket.secret().size() != 16 || ticket.fleet_id().size() != 32 ||
-      ticket.bootstrap_key().size() != 32 || ticket.endpoints_size() < 1 ||
-      ticket.endpoints_size() > 3)
-    return bad("a field has the wrong length");
-  return ticket;
-}
-
-std::string Pairing::AnswerPath() const {
-  return JoinPath(o_.config->StateDirectory(), "pairing.answer");
-}
-
-absl::StatusOr<std::unique_ptr<Pairing>> Pairing::Open(PairingOptions options) {
-  auto pairing = std::unique_ptr<Pairing>(new Pairing(std::move(options)));
-  PairingOptions& o = pairing->o_;
-  pairing->place_ = Derive(o.ticket, "shoal.pair.place", 20);
-  if (o.fs->Exists(pairing->AnswerPath())) {
-    // Of this ticket, or of one before it.
-    SHOAL_ASSIGN_OR_RETURN(std::string kept,
-                           o.fs->Read(pairing->AnswerPath(), 64 * 1024));
-    records::v1::Record record;
-    records::v1::RecordBody body;
-    if (record.ParseFromString(kept) && body.ParseFromString(record.body()) &&
-        body.place() == pairing->place_)
-      pairing->answer_record_ = std::move(kept);
-  }
-  if (pairing->answer_record_.empty() &&
-      absl::ToUnixSeconds(o.clock->WallNow()) >= o.ticket.expires())
-    return FailedPrecondition("ticket_expired",
-                              "this claim ticket has run out: ask for another");
+absl::StatusOr<std::unique_ptr<Pairing>> Pairing::Open(
+    PairingDevice device, std::unique_ptr<PairingWay> way, LazyFetch* fetch) {
+  auto pairing = std::unique_ptr<Pairing>(
+      new Pairing(std::move(device), std::move(way), fetch));
   dht::NetworkOptions network;
-  network.bind_address = o.config->bind_address;
-  network.fleet_id = o.ticket.fleet_id();
+  network.bind_address = pairing->d_.config->bind_address;
+  network.fleet_id = pairing->way_->fleet_id();
   pairing::v1::NetworkKey key;
   key.set_epoch(0);
-  key.set_key(o.ticket.bootstrap_key());
+  key.set_key(pairing->way_->bootstrap_key());
   network.keys = {key};
-  network.bootstrap = {o.ticket.endpoints().begin(),
-                       o.ticket.endpoints().end()};
+  network.bootstrap = pairing->way_->endpoints();
   network.resolver = MakeResolver(pairing->holder_);
-  network.clock = o.clock;
+  network.clock = pairing->d_.clock;
   SHOAL_ASSIGN_OR_RETURN(pairing->network_,
                          dht::Network::Open(std::move(network)));
   return pairing;
 }
 
-absl::StatusOr<std::optional<Membership>> Pairing::Step() {
-  SHOAL_ASSIGN_OR_RETURN(const std::vector<dht::VerifiedRecord> records,
-                         network_->GetBlocking(place_, absl::Seconds(2)));
-  absl::Status trouble;
-  for (const dht::VerifiedRecord& record : records) {
-    if (record.body.kind() == records::v1::RECORD_KIND_PAIR_GRANT &&
-        !answer_record_.empty()) {
-      auto membership = Accept(record);
-      if (membership.ok() && *membership) return membership;
-      // A stranger may put a grant there; the next one may be the real one.
-      if (!membership.ok()) trouble = membership.status();
+absl::StatusOr<std::unique_ptr<Pairing>> Pairing::OpenConfigured(
+    PairingDevice device, LazyFetch* fetch) {
+  const AgentConfig& config = *device.config;
+  FileSystem& fs = *device.fs;
+  std::unique_ptr<PairingWay> way;
+  if (!config.ticket_file.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string text,
+                           fs.Read(config.ticket_file, kMaxTextFile));
+    SHOAL_ASSIGN_OR_RETURN(pairing::v1::ClaimTicket ticket, ParseTicket(text));
+    SHOAL_ASSIGN_OR_RETURN(way, OpenTicketWay(device, std::move(ticket)));
+  } else {
+    SHOAL_ASSIGN_OR_RETURN(const std::string text,
+                           fs.Read(config.bootstrap_file, kMaxTextFile));
+    SHOAL_ASSIGN_OR_RETURN(pairing::v1::BootstrapFile file,
+                           ParseBootstrapFile(text));
+    std::optional<records::v1::Credential> factory;
+    if (!config.factory_credential.empty()) {
+      SHOAL_ASSIGN_OR_RETURN(const std::string given,
+                             fs.Read(config.factory_credential, kMaxTextFile));
+      SHOAL_ASSIGN_OR_RETURN(factory, ParseFactoryCredential(given));
     }
+    SHOAL_ASSIGN_OR_RETURN(way, OpenRequestWay(device, std::move(file),
+                                               factory ? &*factory : nullptr));
   }
-  if (answer_record_.empty()) {
-    if (absl::ToUnixSeconds(o_.clock->WallNow()) >= o_.ticket.expires())
-      return FailedPrecondition("ticket_expired",
-                                "this claim ticket has run out");
-    for (const dht::VerifiedRecord& record : records) {
-      if (record.body.kind() != records::v1::RECORD_KIND_PAIR_OFFER) continue;
-      trouble = Answer(record);
-      if (trouble.ok()) break;
-    }
-  }
-  if (!answer_record_.empty()) {
-    const auto put = network_->PutBlocking(
-        answer_record_, {.wanted_receipts = 1, .deadline = absl::Seconds(2)});
-    if (!put.ok()) LogDebug("pairing_answer_waits", {{"error", put.status()}});
-  }
-  if (!trouble.ok()) return trouble;
-  return std::nullopt;
+  LogInfo("pairing", {{"fleet", HexEncode(way->fleet_id())}});
+  return Open(std::move(device), std::move(way), fetch);
 }
 
-absl::Status Pairing::Answer(const dht::VerifiedRecord& offer_record) {
-  const auto plain =
-      Unseal(o_.ticket, kOfferDomain, offer_record.body.payload());
-  pairing::v1::Offer offer;
-  if (!plain.ok() || !offer.ParseFromString(*plain))
-    return PermissionDenied("bad_offer",
-                            "the offer was not made with this ticket");
-  if (!offer.device_type().empty() &&
-      offer.device_type() != o_.config->device_type)
-    return FailedPrecondition(
-        "wrong_device_type",
-        fmt::format("the ticket is for a '{}', this is a '{}'",
-                    offer.device_type(), o_.config->device_type));
-  std::string seed = Derive(o_.ticket, "shoal.pair.claim");
+absl::Status Pairing::Verdict() const {
+  switch (verdict_) {
+    case pairing::v1::VERDICT_PENDING:
+      return FailedPrecondition("pairing_pending",
+                                "the fleet's operator has to accept this "
+                                "device");
+    case pairing::v1::VERDICT_REJECTED:
+      return FailedPrecondition(
+          "pairing_rejected",
+          fmt::format("the fleet turned this device away{}{}",
+                      reason_.empty() ? "" : ": ", reason_));
+    default:
+      return absl::OkStatus();
+  }
+}
+
+absl::StatusOr<std::optional<Membership>> Pairing::Step() {
+  const absl::Duration now = d_.clock->MonotonicNow();
+  if (now < next_step_) {
+    SHOAL_RETURN_IF_ERROR(Verdict());
+    return std::nullopt;
+  }
+  auto stepped = StepNow();
+  // A person takes minutes or days; a network takes seconds. Whoever was
+  // turned away asks rarely, in case that is taken back.
+  const absl::Duration waited = d_.clock->MonotonicNow() - since_;
+  const bool rejected = verdict_ == pairing::v1::VERDICT_REJECTED;
+  next_step_ =
+      d_.clock->MonotonicNow() +
+      (rejected
+           ? std::clamp(waited / 2, absl::Seconds(2), absl::Hours(1))
+           : std::clamp(waited / 20, absl::ZeroDuration(), absl::Minutes(1)));
+  return stepped;
+}
+
+absl::StatusOr<std::optional<Membership>> Pairing::StepNow() {
   SHOAL_ASSIGN_OR_RETURN(
-      const crypto::SigningKey claim,
-      crypto::SigningKey::FromSeed(crypto::SecretBytes::TakeFrom(seed)));
-  records::v1::CredentialBody credential;
-  if (!credential.ParseFromString(offer.claim_credential().body()) ||
-      credential.public_key() != claim.public_key())
-    return PermissionDenied("bad_offer",
-                            "the offer's credential is for another key");
-
-  pairing::v1::Answer answer;
-  answer.set_offer_digest(offer_record.digest);
-  answer.set_device_key(o_.keys->signing.public_key());
-  answer.set_box_key(o_.keys->box.public_key());
-  answer.set_device_type(o_.config->device_type);
-  answer.set_nonce(crypto::RandomBytes(16));
-  for (const auto& [name, value] : o_.inventory)
-    (*answer.mutable_inventory())[name] = value;
-  answer.set_device_signature(o_.keys->signing.Sign(crypto::SigningInput(
-      kAnswerDomain, o_.ticket.fleet_id(), Deterministic(answer))));
-
-  dht::RecordFields fields;
-  fields.kind = records::v1::RECORD_KIND_PAIR_ANSWER;
-  fields.place = place_;
-  fields.version = 1;
-  fields.issued = o_.clock->WallNow();
-  fields.expires = absl::FromUnixSeconds(o_.ticket.expires());
-  fields.payload = Seal(o_.ticket, kAnswerDomain, Deterministic(answer));
-  fields.credential = offer.claim_credential();
-  std::string record = dht::SignRecord(fields, claim, o_.ticket.fleet_id());
-  // The first key answered wins: after a restart it must be the same answer.
-  SHOAL_RETURN_IF_ERROR(o_.fs->WriteAtomic(AnswerPath(), record, 0600));
-  answer_record_ = std::move(record);
-  LogInfo("pairing_answered",
-          {{"key", HexEncode(o_.keys->signing.public_key())}});
-  return absl::OkStatus();
+      const std::vector<dht::VerifiedRecord> records,
+      network_->GetBlocking(way_->place(), absl::Seconds(2)));
+  absl::Status trouble;
+  bool judged = false;
+  for (const dht::VerifiedRecord& record : records) {
+    if (record.body.kind() != records::v1::RECORD_KIND_PAIR_GRANT ||
+        way_->outgoing().empty())
+      continue;
+    const auto verdict_before = std::pair(verdict_, reason_);
+    auto membership = Accept(record);
+    if (membership.ok() && *membership) return membership;
+    if (!membership.ok()) {
+      // A stranger may put a grant there; the next one may be the real one.
+      trouble = membership.status();
+    } else if (judged) {
+      std::tie(verdict_, reason_) = verdict_before;  // an older word
+    } else {
+      judged = true;
+      if (verdict_before.first != verdict_) since_ = d_.clock->MonotonicNow();
+    }
+  }
+  if (verdict_ == pairing::v1::VERDICT_REJECTED) return Verdict();
+  const absl::Status prepared =
+      way_->Prepare(records, verdict_ != pairing::v1::VERDICT_UNSPECIFIED);
+  if (!prepared.ok()) return prepared;
+  const std::string outgoing = way_->outgoing();
+  // Once the fleet has answered there is no need to say it again and again.
+  if (!outgoing.empty() && !(judged && outgoing == put_)) {
+    const auto put = network_->PutBlocking(
+        outgoing, {.wanted_receipts = 1, .deadline = absl::Seconds(2)});
+    if (put.ok())
+      put_ = outgoing;
+    else
+      LogDebug("pairing_answer_waits", {{"error", put.status()}});
+  }
+  if (!trouble.ok()) return trouble;
+  SHOAL_RETURN_IF_ERROR(Verdict());
+  return std::nullopt;
 }
 
 absl::StatusOr<std::optional<Membership>> Pairing::Accept(
@@ -216,30 +167,50 @@ absl::StatusOr<std::optional<Membership>> Pairing::Accept(
   const auto bad = [](std::string_view what) {
     return PermissionDenied("bad_grant", what);
   };
-  const auto sealed = Unseal(o_.ticket, kGrantDomain, record.body.payload());
+  const auto sealed = way_->Unwrap(record.body.payload());
   if (!sealed.ok()) return bad("the grant was not made with this ticket");
-  const auto plain = o_.keys->box.Open(*sealed);
+  const auto plain = d_.keys->box.Open(*sealed);
   pairing::v1::Grant grant;
   if (!plain.ok() || !grant.ParseFromString(*plain))
     return bad("the grant is for another device");
-  if (grant.answer_digest() != dht::RecordDigest(answer_record_))
+  if (grant.answer_digest() != way_->transcript())
     return bad("the grant is to another answer");
+  if (grant.verdict() != pairing::v1::VERDICT_UNSPECIFIED) {
+    verdict_ = grant.verdict();
+    reason_ = grant.reason().substr(0, 256);
+    return std::nullopt;
+  }
   if (grant.device_id().size() != 16 ||
       grant.network().place_key().size() != 32 ||
       grant.network().keys().empty() ||
       grant.assignment().device_id() != grant.device_id())
     return bad("the grant lacks something");
-  SHOAL_RETURN_IF_ERROR(VerifyFleet(record, grant));
+  if (const absl::Status verified = VerifyFleet(record, grant);
+      !verified.ok()) {
+    ForgetNetwork();
+    return verified;
+  }
 
   Membership membership;
-  membership.fleet_id = o_.ticket.fleet_id();
+  membership.fleet_id = way_->fleet_id();
   membership.director_key = record.writer.public_key;
   membership.grant = grant;
   membership.first_nodes = NodeAddressesOf(grant.directory());
+  for (const auto& one : grant.network().keys())
+    membership.heard_epoch = std::max(membership.heard_epoch, one.epoch());
   SHOAL_RETURN_IF_ERROR(
-      SaveMembership(*o_.fs, o_.config->StateDirectory(), membership));
-  SHOAL_RETURN_IF_ERROR(o_.fs->Remove(AnswerPath()));
+      SaveMembership(*d_.fs, d_.config->StateDirectory(), membership));
+  SHOAL_RETURN_IF_ERROR(way_->Forget());
   return membership;
+}
+
+// A grant that did not prove itself must not keep the device from the next.
+void Pairing::ForgetNetwork() {
+  pairing::v1::NetworkKey key;
+  key.set_epoch(0);
+  key.set_key(way_->bootstrap_key());
+  network_->SetNetworkKeys({key});
+  network_->SetDirectory({});
 }
 
 absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
@@ -251,17 +222,18 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
   const dht::PlaceNamer places(grant.network().place_key());
   NodeAddresses nodes;
   nodes.Set(grant.directory());
-  DhtFetcher source(network_.get(), &places, o_.fetch, &nodes,
-                    o_.config->device_type);
+  DhtFetcher source(network_.get(), &places, fetch_, &nodes,
+                    d_.config->device_type);
   signing::UpdaterOptions options;
-  options.directory = o_.config->MetadataDirectory();
-  options.fleet_id = o_.ticket.fleet_id();
+  options.directory = d_.config->MetadataDirectory();
+  options.fleet_id = way_->fleet_id();
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<signing::Updater> updater,
-                         signing::Updater::Open(options, *o_.fs, *o_.clock));
+                         signing::Updater::Open(options, *d_.fs, *d_.clock));
   const absl::Status refreshed = updater->Refresh(source);
   if (ReasonOf(refreshed) == "wrong_fleet")
-    return PermissionDenied("fleet_mismatch",
-                            "root version 1 is not the one the ticket names");
+    return PermissionDenied(
+        "fleet_mismatch",
+        "root version 1 is not the one that this device was told of");
   SHOAL_RETURN_IF_ERROR(refreshed);
   SHOAL_ASSIGN_OR_RETURN(const signing::FleetTrust trust,
                          signing::BuildFleetTrust(*updater, &source));
@@ -273,7 +245,7 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
       signing::VerifyCredential(grant.credential(), trust, updater->Now());
   if (!credential.ok()) return Annotate(credential.status(), "the grant");
   if (credential->kind() != records::v1::WRITER_CLASS_DEVICE ||
-      credential->public_key() != o_.keys->signing.public_key() ||
+      credential->public_key() != d_.keys->signing.public_key() ||
       credential->subject_id() != grant.device_id())
     return PermissionDenied("bad_grant",
                             "the credential is not for this device's key");

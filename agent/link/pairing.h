@@ -1,67 +1,62 @@
-// The device's side of pairing by claim ticket (docs/pairing.md,
-// proto/shoal/pairing/v1/pairing.proto): find the offer, answer it, wait for
-// the grant, verify the fleet, and only then keep anything.
+// The device's side of pairing (docs/pairing.md, proto/shoal/pairing/v1/
+// pairing.proto): says what its way in has to say, waits for the grant,
+// verifies the fleet, and only then keeps anything.
 #ifndef SHOAL_AGENT_LINK_PAIRING_H_
 #define SHOAL_AGENT_LINK_PAIRING_H_
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "agent/link/lazy_fetch.h"
+#include "agent/link/pairing_way.h"
 #include "agent/link/trust.h"
-#include "agent/state/agent_config.h"
-#include "agent/state/identity.h"
-#include "common/clock.h"
-#include "common/files.h"
 #include "dht/records/network.h"
 #include "dht/swarm/fetch_process.h"
-#include "shoal/pairing/v1/pairing.pb.h"
 
 namespace shoal::agent {
-
-// "SHOAL1-…" as printed, blanks and dashes forgiven. "bad_ticket".
-absl::StatusOr<pairing::v1::ClaimTicket> ParseTicket(std::string_view text);
-
-struct PairingOptions {
-  FileSystem* fs = nullptr;  // none is owned
-  Clock* clock = nullptr;
-  const AgentConfig* config = nullptr;
-  const DeviceKeys* keys = nullptr;
-  LazyFetch* fetch = nullptr;  // may be null: records only
-  pairing::v1::ClaimTicket ticket;
-  std::map<std::string, std::string> inventory;
-};
 
 // One attempt at pairing, step by step. One thread; not the network's.
 class Pairing {
  public:
-  // "ticket_expired", or the network's errors. What an earlier run answered is
-  // taken up again.
-  static absl::StatusOr<std::unique_ptr<Pairing>> Open(PairingOptions options);
+  // The network's errors. `fetch` may be null: records only.
+  static absl::StatusOr<std::unique_ptr<Pairing>> Open(
+      PairingDevice device, std::unique_ptr<PairingWay> way, LazyFetch* fetch);
+  // By what the configuration says: a ticket, else a bootstrap file with or
+  // without a factory credential. Errors as those of pairing_way.h.
+  static absl::StatusOr<std::unique_ptr<Pairing>> OpenConfigured(
+      PairingDevice device, LazyFetch* fetch);
 
-  // Goes one step further, blocking a few seconds at most. nullopt: not paired
-  // yet, call again. A membership: verified, saved. Errors that end it:
-  // "ticket_expired", "wrong_device_type"; those worth another try:
-  // "bad_offer", "bad_grant", "fleet_mismatch", the Updater's.
+  // Goes one step further, blocking a few seconds at most; between two steps
+  // it does nothing for a while, longer the longer nothing happens. nullopt:
+  // not paired yet, call again. A membership: verified, saved. Errors that end
+  // it: "ticket_expired", "wrong_device_type"; those worth another try:
+  // "pairing_pending" (waits for an operator), "pairing_rejected", "bad_offer",
+  // "bad_grant", "fleet_mismatch", the Updater's.
   absl::StatusOr<std::optional<Membership>> Step();
 
  private:
-  explicit Pairing(PairingOptions options) : o_(std::move(options)) {}
-  absl::Status Answer(const dht::VerifiedRecord& offer_record);
+  Pairing(PairingDevice device, std::unique_ptr<PairingWay> way,
+          LazyFetch* fetch);
+  absl::StatusOr<std::optional<Membership>> StepNow();
   absl::StatusOr<std::optional<Membership>> Accept(
       const dht::VerifiedRecord& record);
   absl::Status VerifyFleet(const dht::VerifiedRecord& record,
                            const pairing::v1::Grant& grant);
-  std::string AnswerPath() const;
+  void ForgetNetwork();
+  absl::Status Verdict() const;
 
-  PairingOptions o_;
-  std::string place_;
-  std::string answer_record_;  // durable before it is sent
+  const PairingDevice d_;
+  const std::unique_ptr<PairingWay> way_;
+  LazyFetch* const fetch_;
   std::shared_ptr<TrustHolder> holder_ = std::make_shared<TrustHolder>();
   std::unique_ptr<dht::Network> network_;
+  pairing::v1::Verdict verdict_ = pairing::v1::VERDICT_UNSPECIFIED;
+  std::string reason_;
+  std::string put_;       // the last record that a node has confirmed
+  absl::Duration since_;  // the last change of verdict_, or the start
+  absl::Duration next_step_;
 };
 
 }  // namespace shoal::agent

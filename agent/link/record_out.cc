@@ -52,6 +52,29 @@ std::string RecordOut::Sign(records::v1::RecordKind kind, std::string place,
   return dht::SignRecord(fields, keys_->signing, membership_->fleet_id);
 }
 
+std::optional<std::string> RecordOut::Resign(const std::string& bytes) const {
+  records::v1::Record record;
+  records::v1::RecordBody body;
+  if (!record.ParseFromString(bytes) || !body.ParseFromString(record.body()) ||
+      !body.has_credential())
+    return std::nullopt;
+  dht::RecordFields fields;
+  {
+    std::lock_guard lock(mutex_);
+    fields.credential = credential_;
+  }
+  if (fields.credential->body() == body.credential().body() &&
+      fields.credential->signature() == body.credential().signature())
+    return std::nullopt;
+  fields.kind = body.kind();
+  fields.place = body.place();
+  fields.version = body.version();
+  fields.issued = absl::FromUnixMillis(body.issued());
+  fields.expires = absl::FromUnixSeconds(body.expires());
+  fields.payload = body.payload();
+  return dht::SignRecord(fields, keys_->signing, membership_->fleet_id);
+}
+
 absl::Status RecordOut::Send(records::v1::RecordKind kind, std::string place,
                              uint64_t version, std::string payload,
                              absl::Duration lifetime) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -40,6 +41,9 @@ class RecordOut {
   std::string Sign(records::v1::RecordKind kind, std::string place,
                    uint64_t version, std::string payload, absl::Time issued,
                    absl::Duration lifetime) const;
+  // The same content under the present credential; nullopt for bytes that are
+  // no record of this device's, and for a record that carries it already.
+  std::optional<std::string> Resign(const std::string& record) const;
   // Sign now, and durable in the spool on return.
   absl::Status Send(records::v1::RecordKind kind, std::string place,
                     uint64_t version, std::string payload,

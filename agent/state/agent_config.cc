@@ -191,6 +191,8 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.device_type = config.RequiredString("device.type");
   const std::string fleet = config.String("fleet.id");
   c.ticket_file = config.Path("pairing.ticket_file");
+  c.bootstrap_file = config.Path("pairing.bootstrap_file");
+  c.factory_credential = config.Path("pairing.factory_credential");
   c.bind_address = config.String("network.bind", "127.0.0.1:0");
   c.listen = config.Boolean("network.listen", true);
   c.poll_interval = config.Duration("network.poll_interval", absl::Minutes(15));
@@ -254,6 +256,10 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   if (c.poll_interval < absl::Milliseconds(100))
     return InvalidArgument("bad_config",
                            "network.poll_interval: at least 100ms");
+  if (!c.factory_credential.empty() && c.bootstrap_file.empty())
+    return InvalidArgument("bad_config",
+                           "pairing.factory_credential: needs "
+                           "pairing.bootstrap_file too");
   if (c.program_directory.empty()) c.program_directory = ProgramDirectory();
   return c;
 }

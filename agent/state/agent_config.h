@@ -40,7 +40,11 @@ struct AgentConfig {
   std::string data_directory;  // everything the agent writes is below it
   std::string device_type;
   std::string fleet_id;  // 32 bytes, or empty: known from pairing only
+  // The way into a fleet: a ticket, else a bootstrap file, with or without a
+  // factory credential. None: the device stays alone.
   std::string ticket_file;
+  std::string bootstrap_file;
+  std::string factory_credential;
   std::string log_level;
 
   // Network.

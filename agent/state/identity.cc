@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "common/bytes.h"
@@ -52,6 +53,10 @@ absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
   return DeviceKeys{std::move(signing), std::move(box)};
 }
 
+bool DeviceKeys::Exist(FileSystem& fs, const std::string& directory) {
+  return fs.Exists(JoinPath(directory, kSigningFile));
+}
+
 absl::StatusOr<std::optional<Membership>> LoadMembership(
     FileSystem& fs, const std::string& directory) {
   const std::string path = JoinPath(directory, kMembershipFile);
@@ -74,6 +79,11 @@ absl::StatusOr<std::optional<Membership>> LoadMembership(
     membership.first_nodes = j.value("first_nodes", std::vector<std::string>());
     if (membership.first_nodes.empty())
       membership.first_nodes = NodeAddressesOf(membership.grant.directory());
+    // Of a membership that is older than rotation: the key it was paired with.
+    uint32_t first = 0;
+    for (const auto& key : membership.grant.network().keys())
+      first = std::max(first, key.epoch());
+    membership.heard_epoch = j.value("heard_epoch", first);
   } catch (const nlohmann::json::exception& error) {
     return DataLoss("bad_state",
                     fmt::format("{} is damaged: {}", path, error.what()));
@@ -88,6 +98,7 @@ absl::Status SaveMembership(FileSystem& fs, const std::string& directory,
       {"director_key", HexEncode(membership.director_key)},
       {"device_id", HexEncode(membership.device_id())},
       {"first_nodes", membership.first_nodes},
+      {"heard_epoch", membership.heard_epoch},
       {"grant", HexEncode(membership.grant.SerializeAsString())}};
   return fs.WriteAtomic(JoinPath(directory, kMembershipFile), j.dump(1) + "\n",
                         0600);

@@ -23,6 +23,7 @@ struct DeviceKeys {
   // missing. One alone: kDataLoss "bad_identity".
   static absl::StatusOr<DeviceKeys> LoadOrCreate(FileSystem& fs,
                                                  const std::string& directory);
+  static bool Exist(FileSystem& fs, const std::string& directory);
 };
 
 // Written once, in one piece, when pairing succeeded; network keys and
@@ -36,6 +37,9 @@ struct Membership {
   // stolen director can sign a directory that leads nowhere, and must not be
   // able to make the device forget the way back.
   std::vector<std::string> first_nodes;
+  // The network key's epoch under which one of them was heard last: its key is
+  // not given up, whatever a director says.
+  uint32_t heard_epoch = 0;
   pairing::v1::Grant grant;  // id, credential, network, directory, assignment
 
   const std::string& device_id() const { return grant.device_id(); }

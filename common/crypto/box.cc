@@ -44,6 +44,33 @@ absl::StatusOr<std::string> SealTo(std::string_view public_key,
   return sealed;
 }
 
+absl::StatusOr<std::string> SealToSigner(std::string_view ed25519_public_key,
+                                         std::string_view plaintext) {
+  EnsureSodium();
+  std::string public_key(kBoxKeySize, '\0');
+  if (ed25519_public_key.size() != kEd25519PublicKeySize ||
+      crypto_sign_ed25519_pk_to_curve25519(Bytes(public_key.data()),
+                                           Bytes(ed25519_public_key)) != 0)
+    return InvalidArgument("bad_key", "the ed25519 public key is not usable");
+  return SealTo(public_key, plaintext);
+}
+
+absl::StatusOr<std::string> OpenAsSigner(const SigningKey& key,
+                                         std::string_view sealed) {
+  EnsureSodium();
+  const SecretBytes seed = key.seed();
+  std::string pair(seed.view());
+  pair += key.public_key();  // libsodium's form of the secret key
+  SecretBytes secret(kBoxKeySize);
+  const int failed = crypto_sign_ed25519_sk_to_curve25519(
+      Bytes(secret.data()), Bytes(std::string_view(pair)));
+  Wipe(pair);
+  if (failed != 0)
+    return InvalidArgument("bad_key", "the ed25519 key is not usable");
+  SHOAL_ASSIGN_OR_RETURN(const BoxKey box, BoxKey::FromSecret(secret));
+  return box.Open(sealed);
+}
+
 BoxKey BoxKey::Generate() {
   EnsureSodium();
   SecretBytes secret(kBoxKeySize);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/crypto/ed25519.h"
 #include "common/crypto/secret.h"
 
 namespace shoal::crypto {
@@ -46,6 +47,13 @@ class BoxKey {
   SecretBytes secret_;
   std::string public_key_;
 };
+
+// The same to whoever holds an ed25519 key and no other: sealed to its X25519
+// form (libsodium's birational map). "bad_key"; "not_decryptable".
+absl::StatusOr<std::string> SealToSigner(std::string_view ed25519_public_key,
+                                         std::string_view plaintext);
+absl::StatusOr<std::string> OpenAsSigner(const SigningKey& key,
+                                         std::string_view sealed);
 
 // XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03). key: 32 bytes, nonce: 24,
 // never the same nonce twice under one key (RandomBytes(24) is fine); other

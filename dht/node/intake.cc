@@ -28,6 +28,7 @@ bool Intake::Wants(records::v1::RecordKind kind) {
          kind == records::v1::RECORD_KIND_METADATA ||
          kind == records::v1::RECORD_KIND_NODE_DIRECTORY ||
          kind == records::v1::RECORD_KIND_LOG_WITNESS ||
+         kind == records::v1::RECORD_KIND_NODE_KEYS ||
          kind == records::v1::RECORD_KIND_PROVIDER;
 }
 

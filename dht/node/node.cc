@@ -105,6 +105,7 @@ absl::Status StorageNode::Impl::OpenStores() {
     if (record.ok()) take(record->body.payload());
   }
   directory_ = std::move(directory);
+  LoadNetworkKeys();
   return absl::OkStatus();
 }
 
@@ -127,8 +128,13 @@ void StorageNode::Impl::Learn(const records::v1::Credential& credential) {
 
 NodeHooks StorageNode::Impl::MakeNodeHooks() {
   NodeHooks hooks;
-  hooks.on_store = [this](const VerifiedRecord& record, const std::string&) {
-    const absl::Status may = store_->MayAdd(record);
+  hooks.on_store = [this](const VerifiedRecord& record,
+                          const std::string& from) {
+    absl::Status may = store_->MayAdd(record);
+    // What is here already costs nothing more.
+    if (may.ok() && !store_->Has(record.digest)) {
+      may = guard_.May(record, from);
+    }
     if (!may.ok()) {
       LogDebug("record_refused", {{"error", may}});
       return false;
@@ -145,6 +151,12 @@ NodeHooks StorageNode::Impl::MakeNodeHooks() {
       [this](const std::string&, const std::string& digest,
              std::function<void(absl::StatusOr<absl::Time>)> reply) {
         store_->Confirm(digest, std::move(reply));
+      };
+  hooks.on_grant_request =
+      [this](const std::string& device_id,
+             std::function<void(absl::StatusOr<std::string>)> reply) {
+        // A few keys of one place; the network asks for 200 a second at most.
+        reply(GrantOf(device_id));
       };
   return hooks;
 }
@@ -163,15 +175,8 @@ absl::Status StorageNode::Impl::OpenNetwork() {
   NetworkOptions options;
   options.bind_address = config_.dht_listen;
   options.fleet_id = files_.bundle.fleet_id();
-  for (const auto& key : files_.bundle.network().keys()) {
-    options.keys.push_back(key);
-  }
-  if (!files_.bundle.bootstrap_key().empty()) {
-    pairing::v1::NetworkKey bootstrap;
-    bootstrap.set_epoch(0);
-    bootstrap.set_key(files_.bundle.bootstrap_key());
-    options.keys.push_back(std::move(bootstrap));
-  }
+  SplitNetworkKeys(&options.keys, &options.retired_keys);
+  keys_in_force_ = options.keys.size();
   options.place_key = files_.bundle.network().place_key();
   options.directory = *Directory();
   options.role = NetworkRole::kNode;

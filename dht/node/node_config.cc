@@ -53,6 +53,7 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
   RecordStoreOptions& store = config.store;
   store.device = ReadQuota(toml, "device", store.device);
   store.claim = ReadQuota(toml, "claim", store.claim);
+  store.applicant = ReadQuota(toml, "applicant", store.applicant);
   store.node = ReadQuota(toml, "node", store.node);
   store.oper = ReadQuota(toml, "operator", store.oper);
   store.director = ReadQuota(toml, "director", store.director);
@@ -88,6 +89,14 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
       toml.Integer("mirror.download_bytes_per_second", 0, 0, kTera);
   config.server.max_streams =
       static_cast<int>(toml.Integer("grpc.max_streams", 64, 1, 4096));
+  PairingLimits& pairing = config.pairing;
+  pairing.answers_per_place = static_cast<int>(toml.Integer(
+      "pairing.answers_per_place", pairing.answers_per_place, 1, 1000));
+  pairing.requests_per_address_per_hour = static_cast<int>(
+      toml.Integer("pairing.requests_per_address_per_hour",
+                   pairing.requests_per_address_per_hour, 1, 1'000'000));
+  pairing.requests_per_hour = static_cast<int>(toml.Integer(
+      "pairing.requests_per_hour", pairing.requests_per_hour, 1, 1'000'000));
   config.mirror.public_dir = config.File("public");
   config.mirror.partial_dir = config.File("partial");
   config.server.bind = config.grpc_listen;

@@ -20,6 +20,7 @@
 #include "common/crypto/x509.h"
 #include "common/files.h"
 #include "dht/node/mirror.h"
+#include "dht/node/pairing_guard.h"
 #include "dht/node/record_store.h"
 #include "dht/node/records_server.h"
 #include "dht/node/repair.h"
@@ -40,6 +41,7 @@ struct NodeConfig {
   RepairOptions repair;
   MirrorOptions mirror;
   RecordsServerOptions server;
+  PairingLimits pairing;
   uint64_t dht_memory_bytes = 1ull << 30;
   int64_t upload_bytes_per_second = 0;
   int64_t download_bytes_per_second = 0;

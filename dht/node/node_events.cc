@@ -38,6 +38,9 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
     case records::v1::RECORD_KIND_NODE_DIRECTORY:
       TakeDirectory(record);
       break;
+    case records::v1::RECORD_KIND_NODE_KEYS:
+      TakeNetworkKeys(record);
+      break;
     case records::v1::RECORD_KIND_PROVIDER:
       OfferProvider(record);
       break;
@@ -75,6 +78,7 @@ void StorageNode::Impl::Idle() {
     sweep_at_ = now + config_.sweep_interval;
     const auto swept = store_->Sweep();
     if (!swept.ok()) LogError("sweep", {{"error", swept.status()}});
+    ApplyNetworkKeys();  // one may be over by now
   }
 }
 

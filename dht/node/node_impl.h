@@ -3,6 +3,7 @@
 #define SHOAL_DHT_NODE_NODE_IMPL_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -16,6 +17,7 @@
 #include "dht/node/intake.h"
 #include "dht/node/log_mirror.h"
 #include "dht/node/node.h"
+#include "dht/node/pairing_guard.h"
 #include "dht/node/record_fetcher.h"
 #include "dht/node/trust_keeper.h"
 #include "dht/records/network.h"
@@ -34,7 +36,8 @@ class StorageNode::Impl {
         files_(std::move(files)),
         fs_(fs),
         clock_(clock),
-        places_(files_.bundle.network().place_key()) {}
+        places_(files_.bundle.network().place_key()),
+        guard_(config_.pairing, clock) {}
   ~Impl();
 
   absl::Status Start();
@@ -58,6 +61,14 @@ class StorageNode::Impl {
   absl::StatusOr<VerifiedRecord> Verify(const std::string& bytes) const;
   void Learn(const records::v1::Credential& credential);
   void TakeDirectory(const VerifiedRecord& record);
+  // Network keys (node_keys.cc).
+  void LoadNetworkKeys();
+  void TakeNetworkKeys(const VerifiedRecord& record);
+  bool OpenNetworkKeys(const VerifiedRecord& record);
+  void SplitNetworkKeys(std::vector<pairing::v1::NetworkKey>* in_force,
+                        std::vector<pairing::v1::NetworkKey>* retired) const;
+  void ApplyNetworkKeys();
+  absl::StatusOr<std::string> GrantOf(const std::string& device_id) const;
   void Handle(const VerifiedRecord& record);
   void OfferTimestamp(std::string_view timestamp);
   void Idle();
@@ -82,6 +93,15 @@ class StorageNode::Impl {
   FileSystem& fs_;
   Clock& clock_;
   const PlaceNamer places_;
+
+  PairingGuard guard_;
+
+  // The newest NODE_KEYS record that named this node, and what it held. Of the
+  // starting thread, then the intake's.
+  std::string keys_record_;
+  pairing::v1::NetworkAccess network_keys_;
+  std::map<uint32_t, pairing::v1::NetworkKey> old_keys_;  // any, by epoch
+  size_t keys_in_force_ = 0;
 
   mutable std::mutex mutex_;
   std::shared_ptr<const records::v1::NodeDirectory> directory_;  // mutex_

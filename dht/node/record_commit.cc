@@ -31,6 +31,10 @@ const WriterQuota& RecordStore::Impl::QuotaOf(
       return options.node;
     case records::v1::WRITER_CLASS_CLAIM:
       return options.claim;
+    case records::v1::WRITER_CLASS_APPLICANT:
+    case records::v1::WRITER_CLASS_FACTORY:
+    case records::v1::WRITER_CLASS_DOOR:
+      return options.applicant;
     case records::v1::WRITER_CLASS_DIRECTOR:
       return options.director;
     case records::v1::WRITER_CLASS_OPERATOR:
@@ -228,7 +232,10 @@ absl::Status RecordStore::Impl::Stage(const Pending& pending, Staged& staged) {
   batch.Put(kByPlaceFamily, ByPlaceKey(record),
             BigEndian64(record.bytes.size()));
   batch.Put(kDueFamily, DueKey(due, record.digest), "");
-  if (record.body.has_credential()) {
+  // Who pairs writes once and never names its credential by digest.
+  const bool member = record.writer.kind == records::v1::WRITER_CLASS_DEVICE ||
+                      record.writer.kind == records::v1::WRITER_CLASS_NODE;
+  if (record.body.has_credential() && member) {
     batch.Put(kMetaFamily,
               CredentialKey(CredentialDigest(record.body.credential())),
               record.body.credential().SerializeAsString());

@@ -31,6 +31,9 @@ bool OnlyNewestCounts(records::v1::RecordKind kind) {
     case records::v1::RECORD_KIND_PROVIDER:
     case records::v1::RECORD_KIND_LOG_ENTRIES:
     case records::v1::RECORD_KIND_LOG_WITNESS:
+    case records::v1::RECORD_KIND_PAIR_GRANT:
+    case records::v1::RECORD_KIND_PAIR_REQUEST:
+    case records::v1::RECORD_KIND_NODE_KEYS:
       return true;
     default:
       return false;

@@ -44,6 +44,8 @@ struct RecordStoreOptions {
   WriterQuota device{20'000, 64u << 20};
   // A key that pairs may write one place, once or twice.
   WriterQuota claim{16, 64u << 10};
+  // A key that asks to be let in, by a door or with a factory credential.
+  WriterQuota applicant{4, 32u << 10};
   WriterQuota node{100'000, 64u << 20};
   WriterQuota oper{100'000, 256u << 20};
   WriterQuota director{10'000'000, uint64_t{16} << 30};

@@ -56,6 +56,7 @@ bool TrustView::SameWriters(const TrustView& other) const {
          trust_.director_keys == other.trust_.director_keys &&
          trust_.policy_json == other.trust_.policy_json &&
          trust_.revoked_device_ids == other.trust_.revoked_device_ids &&
+         trust_.manufacturers == other.trust_.manufacturers &&
          trust_.revoked_node_keys == other.trust_.revoked_node_keys &&
          trust_.revoked_device_ca_keys == other.trust_.revoked_device_ca_keys;
 }

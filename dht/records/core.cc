@@ -61,6 +61,9 @@ absl::Status Network::Core::Start() {
   SHOAL_RETURN_IF_ERROR(keys_.SetKeys(options_.keys));
   for (auto& key : options_.keys) crypto::Wipe(*key.mutable_key());
   options_.keys.clear();
+  keys_.SetRetired(options_.retired_keys);
+  for (auto& key : options_.retired_keys) crypto::Wipe(*key.mutable_key());
+  options_.retired_keys.clear();
   SetPlaceKey(options_.place_key);
   crypto::Wipe(options_.place_key);
 
@@ -141,6 +144,9 @@ absl::Status Network::Core::Start() {
   engine.max_store_bytes = options_.max_store_bytes;
   SHOAL_ASSIGN_OR_RETURN(engine_, DhtEngine::Create(std::move(engine)));
 
+  for (const std::string& text : options_.bootstrap)
+    if (const auto address = Address::Parse(text); address.ok())
+      bootstrap_.insert(*address);
   SetDirectory(options_.directory);
   At(Now(), [this] { Maintain(); });
   thread_ = std::thread([this] { Run(); });
@@ -219,6 +225,7 @@ NetworkStats Network::Core::Stats() const {
   stats.known_nodes = counters_.known;
   stats.admitted_nodes = counters_.admitted;
   stats.dropped_datagrams = counters_.dropped;
+  stats.retired_datagrams = counters_.retired;
   stats.filtered_packets = counters_.filtered;
   stats.refused_records = counters_.refused;
   stats.packets_in = counters_.packets_in;

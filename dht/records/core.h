@@ -70,7 +70,11 @@ class Network::Core {
   void AskTime(std::vector<std::string> keys, absl::Duration timeout,
                TimeCallback done);
   void SetDirectory(const records::v1::NodeDirectory& directory);
-  void SetNetworkKeys(const std::vector<pairing::v1::NetworkKey>& keys);
+  void SetNetworkKeys(const std::vector<pairing::v1::NetworkKey>& keys,
+                      const std::vector<pairing::v1::NetworkKey>& retired);
+  void SetClientCredential(const crypto::SigningKey* key,
+                           const records::v1::Credential& credential);
+  std::optional<uint32_t> HeardEpoch() const;  // any thread
   void SetPlaceKey(const std::string& place_key);
   void SetResolver(WriterResolver resolver);
   absl::Status StoreLocal(const std::string& record);
@@ -92,14 +96,19 @@ class Network::Core {
     std::map<std::string, VerifiedRecord> found;  // by digest
     GetCallback done;
   };
-  struct HeardEpoch {
+  struct Heard {
     uint32_t epoch = 0;
     absl::Duration at;
+  };
+  struct Probe {
+    absl::Duration next;
+    absl::Duration pause;
   };
   struct Counters {
     std::atomic<uint64_t> connected{0}, known{0}, admitted{0}, dropped{0},
         filtered{0}, refused{0}, packets_in{0}, packets_out{0}, bytes_in{0},
-        bytes_out{0}, stored_values{0}, stored_bytes{0};
+        bytes_out{0}, stored_values{0}, stored_bytes{0}, retired{0};
+    std::atomic<int64_t> heard_epoch{-1};
   };
 
   Core(NetworkOptions options, UdpSocket socket,
@@ -118,12 +127,20 @@ class Network::Core {
   void ReachOut();
 
   // Datagrams.
+  int SendUnder(uint32_t epoch, const Address& to, Channel channel,
+                std::string_view payload);
   int SendSealed(const Address& to, Channel channel, std::string_view payload);
   int SendOpenDht(const Address& to, std::string_view packet);
   void SendDatagram(const Address& to, const records::v1::Datagram& datagram);
   void OnDatagram(const Address& from, std::string_view datagram);
   void OnOpenDht(const Address& from, std::string packet);
   void OnShoal(const Address& from, uint32_t epoch, const std::string& payload);
+  void OnRetired(const Address& from, const OpenedDatagram& opened);
+  void OnGrantRequest(const Address& from, uint32_t epoch, size_t size,
+                      const records::v1::GrantRequest& request);
+  void OnGrantReply(const records::v1::GrantReply& reply);
+  void MaybeAskForGrant();
+  void ProbeNewest();
   void OnConfirm(const Address& from, const records::v1::Confirm& confirm);
   void Answer(const Address& from, const records::v1::Confirm& confirm,
               const absl::StatusOr<absl::Time>& until);
@@ -153,11 +170,23 @@ class Network::Core {
   TimeBudget time_budget_;  // of answers
 
   std::map<Address, std::string> trusted_;  // address → OpenDHT id, or ""
+  std::set<Address> bootstrap_;             // of the options; never changes
   std::set<std::string> reserved_ids_;
-  std::map<Address, HeardEpoch> heard_;
+  std::map<Address, Heard> heard_;
   std::map<ListenToken, Listening> listening_;
   std::map<uint64_t, Getting> getting_;
   std::multimap<absl::Duration, std::function<void()>> timers_;
+  std::map<Address, Probe> probes_;  // of the newest network key
+  // How many steps below the newest network key to send to the unheard.
+  size_t epoch_steps_ = 0;
+  // Clients: grant requests under way (core_grants.cc).
+  std::string grant_nonce_;
+  absl::Duration alone_since_ = absl::InfiniteDuration();
+  absl::Duration next_grant_request_ = absl::ZeroDuration();
+  absl::Duration grant_pause_;
+  // Nodes: grant requests looked at in this second.
+  absl::Duration grant_second_ = absl::ZeroDuration();
+  int grants_this_second_ = 0;
   uint64_t next_get_ = 1;
   std::atomic<uint64_t> next_token_{1};
   absl::Duration last_reach_out_ = -absl::InfiniteDuration();

@@ -23,8 +23,13 @@ constexpr std::string_view kReceiptDomain = "shoal.receipt.v1";
 int Network::Core::SendSealed(const Address& to, Channel channel,
                               std::string_view payload) {
   const auto heard = heard_.find(to);
-  const uint32_t epoch =
-      heard == heard_.end() ? keys_.newest() : heard->second.epoch;
+  return SendUnder(
+      heard == heard_.end() ? keys_.Older(epoch_steps_) : heard->second.epoch,
+      to, channel, payload);
+}
+
+int Network::Core::SendUnder(uint32_t epoch, const Address& to, Channel channel,
+                             std::string_view payload) {
   const std::string datagram = keys_.Seal(epoch, channel, payload);
   ++counters_.packets_out;
   counters_.bytes_out += datagram.size();
@@ -61,6 +66,11 @@ void Network::Core::OnDatagram(const Address& from, std::string_view datagram) {
     ++counters_.dropped;
     return;
   }
+  if (opened->retired) {
+    OnRetired(from, *opened);
+    return;
+  }
+  if (bootstrap_.contains(from)) counters_.heard_epoch = opened->epoch;
   const auto heard = heard_.find(from);
   if (heard == heard_.end()) {
     if (heard_.size() >= kMaxHeard) heard_.clear();
@@ -153,6 +163,12 @@ void Network::Core::OnShoal(const Address& from, uint32_t epoch,
       break;
     case records::v1::Datagram::kTimeAnswer:
       time_asker_->OnAnswer(datagram.time_answer());
+      break;
+    case records::v1::Datagram::kGrantRequest:
+      OnGrantRequest(from, epoch, payload.size(), datagram.grant_request());
+      break;
+    case records::v1::Datagram::kGrantReply:
+      OnGrantReply(datagram.grant_reply());
       break;
     case records::v1::Datagram::MESSAGE_NOT_SET:
       ++counters_.filtered;

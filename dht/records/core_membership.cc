@@ -4,9 +4,11 @@
 
 #include "common/bytes.h"
 #include "common/crypto/ed25519.h"
+#include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "dht/records/core.h"
+#include "shoal/records/v1/datagram.pb.h"
 
 namespace shoal::dht {
 namespace {
@@ -18,6 +20,8 @@ constexpr absl::Duration kAlonePause = absl::Seconds(4);
 constexpr absl::Duration kNodeRecheck = absl::Seconds(30);
 constexpr absl::Duration kClientRecheck = absl::Minutes(5);
 constexpr int kMaxDoublings = 9;
+constexpr absl::Duration kFirstProbe = absl::Seconds(2);
+constexpr absl::Duration kLongestProbe = absl::Minutes(10);
 
 }  // namespace
 
@@ -25,6 +29,8 @@ void Network::Core::Maintain() {
   At(Now() + kMaintenance, [this] { Maintain(); });
   if (admission_) admission_->Tick();
   ReachOut();
+  ProbeNewest();
+  MaybeAskForGrant();
   std::erase_if(heard_, [now = Now()](const auto& entry) {
     return now - entry.second.at > kAdmissionLifetime;
   });
@@ -62,6 +68,9 @@ void Network::Core::ReachOut() {
   if (Now() - last_reach_out_ < pause - absl::Milliseconds(100)) return;
   last_reach_out_ = Now();
   reach_outs_ = std::min(reach_outs_ + 1, kMaxDoublings);
+  // Nobody answers under this key: perhaps they do under another. A key that a
+  // thief made up must not cut a device off.
+  if (engine_->good_nodes() == 0 && !is_node()) ++epoch_steps_;
   for (const Address& address : missing) engine_->Ping(address);
 }
 
@@ -107,9 +116,46 @@ void Network::Core::SetDirectory(const records::v1::NodeDirectory& directory) {
 }
 
 void Network::Core::SetNetworkKeys(
-    const std::vector<pairing::v1::NetworkKey>& keys) {
+    const std::vector<pairing::v1::NetworkKey>& keys,
+    const std::vector<pairing::v1::NetworkKey>& retired) {
+  const uint32_t before = keys_.newest();
   const absl::Status status = keys_.SetKeys(keys);
-  if (!status.ok()) LogError("network_keys_refused", {{"error", status}});
+  if (!status.ok()) {
+    LogError("network_keys_refused", {{"error", status}});
+    return;
+  }
+  keys_.SetRetired(retired);
+  if (keys_.newest() != before) {
+    epoch_steps_ = 0;
+    probes_.clear();
+  }
+  std::erase_if(heard_, [this](const auto& entry) {
+    return !keys_.Has(entry.second.epoch);
+  });
+}
+
+// Both sides answer in the epoch in which they were addressed, so that nobody
+// speaks under a key that the other has not got yet. Somebody has to begin with
+// the new one: a question that every node answers, lost on those that can't
+// open it.
+void Network::Core::ProbeNewest() {
+  const uint32_t newest = keys_.newest();
+  const absl::Duration now = Now();
+  for (const auto& [address, id] : trusted_) {
+    const auto heard = heard_.find(address);
+    if (heard == heard_.end() || heard->second.epoch == newest) continue;
+    Probe& probe = probes_[address];
+    if (now < probe.next) continue;
+    probe.pause = std::clamp(probe.pause * 2, kFirstProbe, kLongestProbe);
+    probe.next = now + probe.pause;
+    records::v1::Datagram datagram;
+    auto* confirm = datagram.mutable_confirm();
+    confirm->set_place(std::string(kPlaceSize, '\0'));
+    confirm->set_digest(std::string(kDigestSize, '\0'));
+    confirm->set_nonce(crypto::RandomBytes(8));
+    (void)SendUnder(newest, address, Channel::kShoal,
+                    datagram.SerializeAsString());
+  }
 }
 
 void Network::Core::SetPlaceKey(const std::string& place_key) {

@@ -23,12 +23,17 @@ inline constexpr uint8_t kDatagramFormat = 1;
 inline constexpr size_t kDatagramHeader = 1 + 4 + 24;
 inline constexpr size_t kDatagramOverhead = kDatagramHeader + 1 + 16;
 inline constexpr size_t kMaxNetworkKeys = 16;
+inline constexpr size_t kMaxRetiredKeys = 256;
 inline constexpr uint32_t kBootstrapEpoch = 0;
+
+// Associated data of NodeKeys.content, before the fleet id.
+inline constexpr std::string_view kNodeKeysDomain = "shoal.node.keys.v1";
 
 enum class Channel : uint8_t { kOpenDht = 0, kShoal = 1 };
 
 struct OpenedDatagram {
   uint32_t epoch = 0;
+  bool retired = false;  // its key is not in force any more
   Channel channel = Channel::kOpenDht;
   std::string payload;
 };
@@ -41,11 +46,20 @@ class KeyRing {
   // then.
   absl::Status SetKeys(const std::vector<pairing::v1::NetworkKey>& keys);
 
+  // Keys that open datagrams and seal nothing but answers under them. Those of
+  // an epoch in force are left out; at most kMaxRetiredKeys, the highest
+  // epochs; keys of a wrong length are left out.
+  void SetRetired(const std::vector<pairing::v1::NetworkKey>& keys);
+
   // The highest epoch. At least one key must have been set.
   uint32_t newest() const;
+  // The epoch in force that is `steps` below the newest, cyclically, the
+  // bootstrap epoch left out unless there is no other.
+  uint32_t Older(size_t steps) const;
   bool Has(uint32_t epoch) const { return keys_.contains(epoch); }
 
-  // Seals under `epoch`, or under newest() when there is no such key.
+  // Seals under `epoch`, retired or not, or under newest() when there is no
+  // such key.
   std::string Seal(uint32_t epoch, Channel channel,
                    std::string_view payload) const;
   // nullopt: another format, too short, no such epoch, not authentic, or an
@@ -53,7 +67,9 @@ class KeyRing {
   std::optional<OpenedDatagram> Open(std::string_view datagram) const;
 
  private:
+  const crypto::SecretBytes* Find(uint32_t epoch) const;
   std::map<uint32_t, crypto::SecretBytes> keys_;
+  std::map<uint32_t, crypto::SecretBytes> retired_;
 };
 
 }  // namespace shoal::dht

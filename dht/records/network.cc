@@ -93,11 +93,26 @@ void Network::SetDirectory(records::v1::NodeDirectory directory) {
   });
 }
 
-void Network::SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys) {
-  core_->mailbox().Post([core = core_.get(), keys = std::move(keys)]() mutable {
-    core->SetNetworkKeys(keys);
-    for (auto& key : keys) crypto::Wipe(*key.mutable_key());
+void Network::SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys,
+                             std::vector<pairing::v1::NetworkKey> retired) {
+  core_->mailbox().Post([core = core_.get(), keys = std::move(keys),
+                         retired = std::move(retired)]() mutable {
+    core->SetNetworkKeys(keys, retired);
+    for (auto* list : {&keys, &retired})
+      for (auto& key : *list) crypto::Wipe(*key.mutable_key());
   });
+}
+
+void Network::SetClientCredential(const crypto::SigningKey* key,
+                                  records::v1::Credential credential) {
+  core_->mailbox().Post(
+      [core = core_.get(), key, credential = std::move(credential)] {
+        core->SetClientCredential(key, credential);
+      });
+}
+
+std::optional<uint32_t> Network::HeardEpoch() const {
+  return core_->HeardEpoch();
 }
 
 void Network::SetPlaceKey(std::string place_key) {

@@ -53,6 +53,25 @@ struct NodeHooks {
   std::function<void(const std::string& place, const std::string& digest,
                      std::function<void(absl::StatusOr<absl::Time>)> reply)>
       on_confirm;
+
+  // The newest grant for this device (16 bytes), asked for with a credential
+  // that verified, under a network key that may be retired. As on_confirm;
+  // kNotFound: none, no answer is sent. May be empty: nobody is answered.
+  std::function<void(const std::string& device_id,
+                     std::function<void(absl::StatusOr<std::string>)> reply)>
+      on_grant_request;
+};
+
+// What a device adds, so that it finds back when its network keys were retired
+// while it was away: nodes that know it by none of them are asked for its grant
+// (proto GrantRequest).
+struct ClientIdentity {
+  // Not owned; outlives the Network.
+  const crypto::SigningKey* key = nullptr;
+  records::v1::Credential credential;  // kind DEVICE, for `key`
+  // A record that answers the question. Not verified: whoever has one of the
+  // network's keys may have sent it. On the network's thread, must not block.
+  std::function<void(const std::string& record)> on_grant;
 };
 
 struct NodeIdentity {
@@ -87,7 +106,12 @@ struct NetworkOptions {
   WriterResolver resolver;
   Clock* clock = nullptr;  // not owned; must outlive the Network
 
+  // Clients only; may be missing.
+  std::optional<ClientIdentity> client;
+
   // Nodes only.
+  // Keys that are not in force any more; see SetNetworkKeys.
+  std::vector<pairing::v1::NetworkKey> retired_keys;
   std::optional<NodeIdentity> identity;
   // Answers TimeRequests by `clock`; none: they go unanswered.
   std::optional<crypto::SigningKey> time_key;
@@ -129,6 +153,7 @@ struct NetworkStats {
   uint64_t known_nodes = 0;        // in the directory, without this one
   uint64_t admitted_nodes = 0;     // that proved themselves to this node
   uint64_t dropped_datagrams = 0;  // did not open under any network key (T47)
+  uint64_t retired_datagrams = 0;  // opened under a retired key and ignored
   uint64_t filtered_packets = 0;   // opened, but not for this role or malformed
   uint64_t refused_records = 0;    // did not verify, or the hook refused them
   uint64_t packets_in = 0;         // datagrams received, good or bad
@@ -190,7 +215,16 @@ class Network {
                TimeCallback done);
 
   void SetDirectory(records::v1::NodeDirectory directory);
-  void SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys);
+  // Under `retired` keys a node takes GrantRequests and nothing else, and a
+  // client takes nothing.
+  void SetNetworkKeys(std::vector<pairing::v1::NetworkKey> keys,
+                      std::vector<pairing::v1::NetworkKey> retired = {});
+  // Clients with a ClientIdentity: both are replaced. `key` as there.
+  void SetClientCredential(const crypto::SigningKey* key,
+                           records::v1::Credential credential);
+  // The epoch under which an address of `bootstrap` was heard last; nullopt:
+  // none yet.
+  std::optional<uint32_t> HeardEpoch() const;
   void SetPlaceKey(std::string place_key);
   // Records that listeners got but the old resolver refused are tried again.
   void SetResolver(WriterResolver resolver);

@@ -13,6 +13,14 @@ uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards) {
   return static_cast<uint32_t>(hash * shards >> 32);
 }
 
+std::string PairRequestPlace(std::string_view device_key,
+                             std::string_view fleet_id) {
+  return crypto::Blake2b(
+      device_key,
+      std::string("shoal.pair.request") + std::string(fleet_id.substr(0, 8)),
+      kPlaceSize);
+}
+
 PlaceNamer::PlaceNamer(std::string_view place_key) : key_(place_key) {
   if (place_key.size() != kPlaceKeySize) {
     LogError("broken_invariant", {{"what", "place key has not 32 bytes"}});

@@ -34,6 +34,12 @@ inline constexpr uint32_t kLogWitnessShards = 4;
 // bits of SHA-256(device id), so uniform over the devices.
 uint32_t OutcomeShardOf(std::string_view device_id, uint32_t shards);
 
+// Where a device without a ticket asks to be let in: BLAKE2b-160 keyed with its
+// ed25519 key (32 bytes) over "shoal.pair.request" ‖ the first 8 bytes of the
+// fleet id.
+std::string PairRequestPlace(std::string_view device_key,
+                             std::string_view fleet_id);
+
 // Move only (it holds a secret). Const use is thread-safe.
 class PlaceNamer {
  public:

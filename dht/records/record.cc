@@ -94,6 +94,10 @@ bool PlaceFits(const RecordBody& body, const Writer& writer,
     case RECORD_KIND_PAIR_ANSWER:
       return writer.id.size() == kSubjectIdSize &&
              body.place().compare(0, kSubjectIdSize, writer.id) == 0;
+    case RECORD_KIND_PAIR_REQUEST:
+      return body.place() == PairRequestPlace(writer.public_key, body.fleet());
+    case RECORD_KIND_NODE_KEYS:
+      return places && body.place() == places->Place(body.kind(), "");
     default:
       return true;
   }
@@ -113,6 +117,7 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
     case RECORD_KIND_PAIR_GRANT:
     case RECORD_KIND_LOG_PROOF:
     case RECORD_KIND_LOG_ENTRIES:
+    case RECORD_KIND_NODE_KEYS:
       return writer == WRITER_CLASS_DIRECTOR;
     case RECORD_KIND_DEVICE_REPORT:
     case RECORD_KIND_OUTCOME:
@@ -129,6 +134,8 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
       return writer == WRITER_CLASS_DEVICE || writer == WRITER_CLASS_NODE;
     case RECORD_KIND_PAIR_ANSWER:
       return writer == WRITER_CLASS_CLAIM;
+    case RECORD_KIND_PAIR_REQUEST:
+      return writer == WRITER_CLASS_APPLICANT || writer == WRITER_CLASS_FACTORY;
     default:
       return false;
   }

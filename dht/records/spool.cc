@@ -55,6 +55,9 @@ class Spool::Impl : public std::enable_shared_from_this<Impl> {
 
   absl::Status Add(const std::string& record);
   absl::Status Remove(const std::string& digest);
+  absl::StatusOr<int> Rewrite(
+      const std::function<std::optional<std::string>(const std::string&)>&
+          rewrite);
   void Kick();
   bool Contains(const std::string& digest) const {
     std::lock_guard lock(mutex_);
@@ -182,6 +185,40 @@ absl::Status Spool::Impl::Erase(const std::string& digest) {
 absl::Status Spool::Impl::Remove(const std::string& digest) {
   std::lock_guard lock(mutex_);
   return Erase(digest);
+}
+
+absl::StatusOr<int> Spool::Impl::Rewrite(
+    const std::function<std::optional<std::string>(const std::string&)>&
+        rewrite) {
+  int replaced = 0;
+  {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> waiting;
+    for (const auto& [digest, item] : items_)
+      if (!item.acknowledged) waiting.push_back(digest);
+    for (const std::string& digest : waiting) {
+      SHOAL_ASSIGN_OR_RETURN(
+          const std::string record,
+          options_.files->Read(Path(digest, kWaiting), kMaxRecordSize));
+      const std::optional<std::string> other = rewrite(record);
+      if (!other) continue;
+      const auto expires = ExpiryOf(*other);
+      if (!expires)
+        return InvalidArgument("bad_record", "not a serialised Record");
+      const std::string fresh = RecordDigest(*other);
+      if (!items_.contains(fresh)) {
+        SHOAL_RETURN_IF_ERROR(
+            options_.files->WriteAtomic(Path(fresh, kWaiting), *other, 0600));
+        items_[fresh] = {other->size(),        *expires,        false, false,
+                         absl::ZeroDuration(), options_.backoff};
+        bytes_ += other->size();
+      }
+      SHOAL_RETURN_IF_ERROR(Erase(digest));
+      ++replaced;
+    }
+  }
+  wake_.notify_all();
+  return replaced;
 }
 
 void Spool::Impl::Kick() {
@@ -330,6 +367,11 @@ Spool::~Spool() { impl_->Stop(); }
 absl::Status Spool::Add(std::string record) { return impl_->Add(record); }
 absl::Status Spool::Remove(const std::string& digest) {
   return impl_->Remove(digest);
+}
+absl::StatusOr<int> Spool::Rewrite(
+    const std::function<std::optional<std::string>(const std::string&)>&
+        rewrite) {
+  return impl_->Rewrite(rewrite);
 }
 void Spool::Kick() { impl_->Kick(); }
 bool Spool::Contains(const std::string& digest) const {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -59,6 +60,11 @@ class Spool {
   absl::Status Add(std::string record);
   // Forgets a record (replaced by a newer one). OK when it was not there.
   absl::Status Remove(const std::string& digest);
+  // Puts other bytes in the place of records that no node has acknowledged:
+  // `rewrite` answers them, or nullopt to leave a record as it is. The new one
+  // is on disk before the old one goes. How many were replaced.
+  absl::StatusOr<int> Rewrite(const std::function<std::optional<std::string>(
+                                  const std::string& record)>& rewrite);
   // Tries everything that waits, now: the network came back.
   void Kick();
 

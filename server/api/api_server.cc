@@ -71,6 +71,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(
     const std::string& listen, const PlaneKeys& keys, const ApiParts& parts) {
   auto impl = std::make_unique<Impl>(parts);
   AddFleetServices(impl->edge, impl->services);
+  AddEnrolmentServices(impl->edge, impl->services);
   AddReleaseServices(impl->edge, impl->services);
   AddRolloutServices(impl->edge, impl->services);
 

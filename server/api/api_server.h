@@ -11,6 +11,7 @@
 #include "common/metrics/metrics.h"
 #include "server/auth/access.h"
 #include "server/fleet/devices.h"
+#include "server/fleet/network_keys.h"
 #include "server/fleet/nodes.h"
 #include "server/fleet/pairing.h"
 #include "server/fleet/telemetry.h"
@@ -32,6 +33,8 @@ struct ApiParts {
   Nodes* nodes = nullptr;
   Devices* devices = nullptr;
   Pairing* pairing = nullptr;
+  Enrolment* enrolment = nullptr;
+  NetworkKeys* network_keys = nullptr;
   Releases* releases = nullptr;
   Rollouts* rollouts = nullptr;
   Telemetry* telemetry = nullptr;

@@ -74,6 +74,7 @@ class Edge {
 // The services, by file. Each keeps a reference to `edge`.
 using Services = std::vector<std::unique_ptr<grpc::Service>>;
 void AddFleetServices(const Edge& edge, Services& services);
+void AddEnrolmentServices(const Edge& edge, Services& services);
 void AddReleaseServices(const Edge& edge, Services& services);
 void AddRolloutServices(const Edge& edge, Services& services);
 

@@ -59,6 +59,7 @@ void AddCommands(CLI::App& app, Program& program) {
   AddNodeCommands(app, program);
   AddTrustCommands(app, program);
   AddDeviceCommands(app, program);
+  AddEnrolmentCommands(app, program);
   AddReleaseCommands(app, program);
   AddRolloutCommands(app, program);
   AddPolicyCommands(app, program);

@@ -24,6 +24,8 @@ void AddContextCommands(CLI::App& app, Program& program);
 void AddNodeCommands(CLI::App& app, Program& program);
 void AddTrustCommands(CLI::App& app, Program& program);
 void AddDeviceCommands(CLI::App& app, Program& program);
+// More of the group "device", after AddDeviceCommands, and the group "network".
+void AddEnrolmentCommands(CLI::App& app, Program& program);
 void AddReleaseCommands(CLI::App& app, Program& program);
 void AddRolloutCommands(CLI::App& app, Program& program);
 void AddPolicyCommands(CLI::App& app, Program& program);

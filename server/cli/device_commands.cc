@@ -1,6 +1,8 @@
 // shoal device.
 #include <fmt/format.h>
 
+#include <cctype>
+
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/status.h"
@@ -17,10 +19,12 @@ struct TicketOptions {
   std::string lifetime = "24h";
   std::string out;
   bool no_qr = false;
+  bool hold = false;
 };
 struct FilterOptions {
   std::string device_type;
   std::vector<std::string> labels;
+  std::vector<std::string> states;
 };
 struct DeviceOptions {
   std::string device;
@@ -62,6 +66,14 @@ std::string Describe(const fleet::v1::Device& device) {
     text += fmt::format("LOG ALARM        {}: {}\n", device.log_alarm(),
                         device.log_alarm_text());
   }
+  const auto line = [&](const char* name, const std::string& value) {
+    if (!value.empty()) text += fmt::format("{:<16} {}\n", name, value);
+  };
+  line("fingerprint", device.fingerprint());
+  line("came by", device.origin());
+  line("manufacturer", device.manufacturer());
+  line("serial number", device.serial_number());
+  line("turned away", device.reason());
   const std::map<std::string, std::string> inventory(device.inventory().begin(),
                                                      device.inventory().end());
   for (const auto& [name, value] : inventory) {
@@ -74,6 +86,22 @@ void PrintDevice(Program& program, const fleet::v1::Device& device) {
   program.Print(device, [&] { return Describe(device); });
 }
 
+absl::StatusOr<fleet::v1::EnrolmentState> ParseEnrolmentState(
+    const std::string& text) {
+  std::string name = "ENROLMENT_STATE_";
+  for (const char c : text) {
+    name += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  fleet::v1::EnrolmentState state;
+  if (fleet::v1::EnrolmentState_Parse(name, &state) &&
+      state != fleet::v1::ENROLMENT_STATE_UNSPECIFIED) {
+    return state;
+  }
+  return InvalidArgument("bad_state",
+                         "--state is pending, preauthorized, accepted, "
+                         "rejected or decommissioned");
+}
+
 absl::Status Ticket(Program& program, const TicketOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const Labels labels, ParseLabels(options.labels));
   SHOAL_ASSIGN_OR_RETURN(const absl::Duration lifetime,
@@ -82,6 +110,7 @@ absl::Status Ticket(Program& program, const TicketOptions& options) {
   request.set_device_type(options.device_type);
   request.mutable_labels()->insert(labels.begin(), labels.end());
   request.set_lifetime_seconds(absl::ToInt64Seconds(lifetime));
+  request.set_hold(options.hold);
   request.set_request_id(HexEncode(crypto::RandomBytes(16)));
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   SHOAL_ASSIGN_OR_RETURN(const auto ticket, plane->CreateClaimTicket(request));
@@ -109,6 +138,10 @@ absl::Status List(Program& program, const FilterOptions& options) {
   request.set_page_size(1000);
   request.set_device_type(options.device_type);
   request.mutable_labels()->insert(labels.begin(), labels.end());
+  for (const std::string& text : options.states) {
+    SHOAL_ASSIGN_OR_RETURN(const auto state, ParseEnrolmentState(text));
+    request.add_states(state);
+  }
   fleet::v1::ListDevicesResponse all;
   do {
     SHOAL_ASSIGN_OR_RETURN(auto page, plane->ListDevices(request));
@@ -203,17 +236,24 @@ void AddDeviceCommands(CLI::App& app, Program& program) {
                       "How long it may be used, at most 30d [24h]");
   command->add_option("--out", ticket->out, "Write the ticket to a file too");
   command->add_flag("--no-qr", ticket->no_qr, "Only the text");
+  command->add_flag("--hold", ticket->hold,
+                    "The device waits until 'shoal device accept'");
   OnRun(command, program, ticket, Ticket);
 
   auto filter = std::make_shared<FilterOptions>();
   command = AddCommand(*group, "list", "All devices, or some",
                        "device list\n"
+                       "device list --state pending\n"
                        "device list --type gateway --label site=lab --output "
                        "json");
   command->add_option("--type", filter->device_type, "Of this device type");
   command
       ->add_option("--label", filter->labels,
                    "With this label key=value; may be repeated")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--state", filter->states,
+                   "In this state, such as pending; may be repeated")
       ->allow_extra_args(false);
   OnRun(command, program, filter, List);
 

@@ -10,6 +10,7 @@
 #include "common/status.h"
 #include "server/cli/grpc_status.h"
 #include "shoal/fleet/v1/device_service.grpc.pb.h"
+#include "shoal/fleet/v1/enrolment_service.grpc.pb.h"
 #include "shoal/fleet/v1/node_service.grpc.pb.h"
 #include "shoal/policy/v1/policy_service.grpc.pb.h"
 #include "shoal/release/v1/release_service.grpc.pb.h"
@@ -38,6 +39,7 @@ struct PlaneClient::Impl {
   PlaneOptions options;
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<fleet::v1::Devices::Stub> devices;
+  std::unique_ptr<fleet::v1::Enrolments::Stub> enrolments;
   std::unique_ptr<fleet::v1::Nodes::Stub> nodes;
   std::unique_ptr<trust::v1::Trust::Stub> trust;
   std::unique_ptr<policy::v1::Policies::Stub> policies;
@@ -127,6 +129,7 @@ absl::StatusOr<std::unique_ptr<PlaneClient>> PlaneClient::Open(
   crypto::Wipe(options.client_key_pem);
   crypto::Wipe(tls.pem_private_key);
   impl->devices = fleet::v1::Devices::NewStub(impl->channel);
+  impl->enrolments = fleet::v1::Enrolments::NewStub(impl->channel);
   impl->nodes = fleet::v1::Nodes::NewStub(impl->channel);
   impl->trust = trust::v1::Trust::NewStub(impl->channel);
   impl->policies = policy::v1::Policies::NewStub(impl->channel);
@@ -150,6 +153,13 @@ SHOAL_UNARY(fleet::v1, Devices, devices, CreateClaimTicket,
             CreateClaimTicketResponse)
 SHOAL_UNARY(fleet::v1, Devices, devices, UpdateDeviceLabels, Device)
 SHOAL_UNARY(fleet::v1, Devices, devices, DecommissionDevice, Device)
+SHOAL_UNARY(fleet::v1, Enrolments, enrolments, AcceptDevice, Device)
+SHOAL_UNARY(fleet::v1, Enrolments, enrolments, RejectDevice, Device)
+SHOAL_UNARY(fleet::v1, Enrolments, enrolments, PreauthorizeDevice, Device)
+SHOAL_UNARY(fleet::v1, Enrolments, enrolments, CreateBootstrapFile,
+            CreateBootstrapFileResponse)
+SHOAL_UNARY(fleet::v1, Enrolments, enrolments, RotateNetworkKey,
+            RotateNetworkKeyResponse)
 SHOAL_UNARY(fleet::v1, Nodes, nodes, EnrollNode, EnrollNodeResponse)
 SHOAL_UNARY(policy::v1, Policies, policies, TestPolicy, TestPolicyResponse)
 SHOAL_UNARY(release::v1, Releases, releases, GetRelease, Release)

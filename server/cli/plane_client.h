@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/crypto/secret.h"
 #include "shoal/fleet/v1/device_service.pb.h"
+#include "shoal/fleet/v1/enrolment_service.pb.h"
 #include "shoal/fleet/v1/node_service.pb.h"
 #include "shoal/policy/v1/policy_service.pb.h"
 #include "shoal/release/v1/release_service.pb.h"
@@ -53,6 +54,17 @@ class PlaneClient {
       const fleet::v1::UpdateDeviceLabelsRequest& request);
   absl::StatusOr<fleet::v1::Device> DecommissionDevice(
       const fleet::v1::DecommissionDeviceRequest& request);
+
+  absl::StatusOr<fleet::v1::Device> AcceptDevice(
+      const fleet::v1::AcceptDeviceRequest& request);
+  absl::StatusOr<fleet::v1::Device> RejectDevice(
+      const fleet::v1::RejectDeviceRequest& request);
+  absl::StatusOr<fleet::v1::Device> PreauthorizeDevice(
+      const fleet::v1::PreauthorizeDeviceRequest& request);
+  absl::StatusOr<fleet::v1::CreateBootstrapFileResponse> CreateBootstrapFile(
+      const fleet::v1::CreateBootstrapFileRequest& request);
+  absl::StatusOr<fleet::v1::RotateNetworkKeyResponse> RotateNetworkKey(
+      const fleet::v1::RotateNetworkKeyRequest& request);
 
   absl::StatusOr<fleet::v1::EnrollNodeResponse> EnrollNode(
       const fleet::v1::EnrollNodeRequest& request);

@@ -5,6 +5,7 @@
 #include "common/bytes.h"
 #include "common/crypto/box.h"
 #include "common/log.h"
+#include "server/fleet/network_keys.h"
 #include "server/fleet/nodes.h"
 #include "server/trust/release_log.h"
 #include "shoal/pairing/v1/pairing.pb.h"
@@ -18,8 +19,31 @@ namespace {
 // beyond that until the device has taken it.
 constexpr absl::Duration kOfferLifetime = absl::Hours(24 * 90);
 constexpr size_t kDevicesPerChange = 256;
+// What every device and node has had since it came, before any rotation.
+constexpr uint32_t kFirstEpoch = 1;
 
 }  // namespace
+
+absl::StatusOr<records::v1::Credential> IssueDeviceCredential(
+    Transaction& tx, const PlaneKeys& keys, const std::string& fleet_id,
+    const std::string& public_key, const std::string& device_id,
+    absl::Time now) {
+  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
+  plane.set_credential_serial(plane.credential_serial() + 1);
+  tx.Put(kMeta, "identity", plane);
+  records::v1::CredentialBody body;
+  body.set_public_key(public_key);
+  body.set_subject_id(device_id);
+  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
+  body.set_not_after(absl::ToUnixSeconds(now + kDeviceCredentialLifetime));
+  body.set_serial(plane.credential_serial());
+  SHOAL_ASSIGN_OR_RETURN(
+      records::v1::Credential credential,
+      signing::IssueCredential(keys.device_ca, fleet_id, body));
+  SHOAL_RETURN_IF_ERROR(LogCredential(tx, "device", body.subject_id(),
+                                      body.serial(), credential));
+  return credential;
+}
 
 bool Credentials::IsDue(const store::DeviceRow& row, absl::Time now) const {
   const auto body = signing::VerifyCredential(row.credential(),
@@ -31,11 +55,13 @@ bool Credentials::IsDue(const store::DeviceRow& row, absl::Time now) const {
 
 absl::StatusOr<int> Credentials::RenewDue() {
   const absl::Time now = store_.clock().WallNow();
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t epoch, NewestEpoch(store_));
   std::vector<std::string> due;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeviceRow>(
       kDevices, "", "", [&](std::string_view key, const store::DeviceRow& row) {
         if (row.device().state() == fleet::v1::ENROLMENT_STATE_ACCEPTED &&
-            IsDue(row, now)) {
+            (IsDue(row, now) ||
+             (epoch > kFirstEpoch && row.network_epoch() < epoch))) {
           due.emplace_back(key);
         }
         return true;
@@ -44,7 +70,7 @@ absl::StatusOr<int> Credentials::RenewDue() {
     Transaction tx(store_);
     const size_t end = std::min(from + kDevicesPerChange, due.size());
     for (size_t i = from; i < end; ++i) {
-      SHOAL_RETURN_IF_ERROR(Renew(tx, due[i], now));
+      SHOAL_RETURN_IF_ERROR(Renew(tx, due[i], now, epoch));
     }
     SHOAL_RETURN_IF_ERROR(tx.Commit());
   }
@@ -53,29 +79,32 @@ absl::StatusOr<int> Credentials::RenewDue() {
 }
 
 absl::Status Credentials::Renew(Transaction& tx, const std::string& key,
-                                absl::Time now) {
+                                absl::Time now, uint32_t epoch) {
   SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
+  // Somebody may have taken it out of the fleet since the list was made.
+  if (row.device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED) {
+    return absl::OkStatus();
+  }
   SHOAL_ASSIGN_OR_RETURN(const std::string public_key,
                          HexDecode(row.device().public_key()));
   SHOAL_ASSIGN_OR_RETURN(const std::string box_key,
                          HexDecode(row.device().box_key()));
-  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
-  plane.set_credential_serial(plane.credential_serial() + 1);
-  tx.Put(kMeta, "identity", plane);
-  records::v1::CredentialBody body;
-  body.set_public_key(public_key);
-  body.set_subject_id(row.assignment().device_id());
-  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
-  body.set_not_after(absl::ToUnixSeconds(now + kDeviceCredentialLifetime));
-  body.set_serial(plane.credential_serial());
-  SHOAL_ASSIGN_OR_RETURN(
-      *row.mutable_credential(),
-      signing::IssueCredential(keys_.device_ca, writer_.fleet_id(), body));
-  SHOAL_RETURN_IF_ERROR(LogCredential(tx, "device", body.subject_id(),
-                                      body.serial(), row.credential()));
+  const bool anew = IsDue(row, now);
+  if (anew) {
+    SHOAL_ASSIGN_OR_RETURN(
+        *row.mutable_credential(),
+        IssueDeviceCredential(tx, keys_, writer_.fleet_id(), public_key,
+                              row.assignment().device_id(), now));
+  }
   pairing::v1::Grant grant;
   grant.set_device_id(row.assignment().device_id());
   *grant.mutable_credential() = row.credential();
+  if (epoch > kFirstEpoch) {
+    SHOAL_ASSIGN_OR_RETURN(*grant.mutable_network(),
+                           MemberAccess(store_, keys_));
+    grant.mutable_network()->clear_place_key();  // it has that, for good
+    row.set_network_epoch(epoch);
+  }
   const auto sealed = crypto::SealTo(box_key, grant.SerializeAsString());
   if (!sealed.ok()) {
     // One device with a key that is none must not keep the others waiting.
@@ -86,6 +115,7 @@ absl::Status Credentials::Renew(Transaction& tx, const std::string& key,
   tx.Put(kDevices, key, row);
   SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_PAIR_GRANT,
                                         key, *sealed, kOfferLifetime, true));
+  if (!anew) return absl::OkStatus();
   tx.Audit("plane", "device.accept", row.device().name(), "ok",
            "credential renewed");
   tx.AfterCommit(
@@ -96,13 +126,21 @@ absl::Status Credentials::Renew(Transaction& tx, const std::string& key,
 absl::Status Credentials::OnReport(Transaction& tx,
                                    const dht::VerifiedRecord& record) {
   const std::string key = HexEncode(record.writer.id);
-  const auto row = tx.Get<store::DeviceRow>(kDevices, key);
+  auto row = tx.Get<store::DeviceRow>(kDevices, key);
   if (!row.ok()) return absl::OkStatus();  // Devices::OnReport says so
+  records::v1::DeviceReport report;
+  if (!report.ParseFromString(record.body.payload())) return absl::OkStatus();
+  if (report.network_epoch() > row->reported_epoch()) {
+    row->set_reported_epoch(report.network_epoch());
+    tx.Put(kDevices, key, *row);
+  }
   const std::string newest = dht::CredentialDigest(row->credential());
   const std::string used = record.body.has_credential()
                                ? dht::CredentialDigest(record.body.credential())
                                : record.body.credential_digest();
-  if (used != newest) return absl::OkStatus();
+  if (used != newest || row->reported_epoch() < row->network_epoch()) {
+    return absl::OkStatus();
+  }
   return writer_.Drop(tx, records::v1::RECORD_KIND_PAIR_GRANT, key);
 }
 

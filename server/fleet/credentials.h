@@ -45,13 +45,20 @@ class Credentials {
 
  private:
   bool IsDue(const store::DeviceRow& row, absl::Time now) const;
-  absl::Status Renew(Transaction& tx, const std::string& key, absl::Time now);
+  absl::Status Renew(Transaction& tx, const std::string& key, absl::Time now,
+                     uint32_t epoch);
 
   Store& store_;
   const PlaneKeys& keys_;
   const RecordWriter& writer_;
   Writers& writers_;
 };
+
+// Signs a device's credential under the next serial number.
+absl::StatusOr<records::v1::Credential> IssueDeviceCredential(
+    Transaction& tx, const PlaneKeys& keys, const std::string& fleet_id,
+    const std::string& public_key, const std::string& device_id,
+    absl::Time now);
 
 }  // namespace shoal::server
 

@@ -1,5 +1,6 @@
 #include "server/fleet/devices.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/bytes.h"
@@ -75,6 +76,11 @@ absl::StatusOr<Devices::Page> Devices::List(
       kDevices, "", page.after,
       [&](std::string_view, const store::DeviceRow& row) {
         const fleet::v1::Device& device = row.device();
+        if (!request.states().empty() &&
+            std::find(request.states().begin(), request.states().end(),
+                      device.state()) == request.states().end()) {
+          return true;
+        }
         if (!request.device_type().empty() &&
             request.device_type() != device.device_type()) {
           return true;
@@ -108,9 +114,19 @@ absl::StatusOr<std::vector<store::DeviceRow>> Devices::Accepted(
   return rows;
 }
 
+absl::StatusOr<int> Devices::CountIn(fleet::v1::EnrolmentState state) const {
+  int count = 0;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeviceRow>(
+      kDevices, "", "", [&](std::string_view, const store::DeviceRow& row) {
+        if (row.device().state() == state) ++count;
+        return true;
+      }));
+  return count;
+}
+
 absl::Status Devices::Accept(Transaction& tx, store::DeviceRow row) const {
   const std::string key = HexEncode(row.assignment().device_id());
-  row.set_revision(1);
+  row.set_revision(row.revision() + 1);
   tx.Put(kDevices, key, row);
   return writer_.Publish(tx, records::v1::RECORD_KIND_ASSIGNMENT, key,
                          row.assignment().SerializeAsString(),
@@ -157,6 +173,13 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
   {
     Transaction tx(store_);
     SHOAL_ASSIGN_OR_RETURN(row, tx.Get<store::DeviceRow>(kDevices, key));
+    const auto state = row.device().state();
+    if (state == fleet::v1::ENROLMENT_STATE_PENDING ||
+        state == fleet::v1::ENROLMENT_STATE_PREAUTHORIZED ||
+        state == fleet::v1::ENROLMENT_STATE_REJECTED) {
+      return FailedPrecondition(
+          "not_accepted", name + " was never in the fleet: reject it instead");
+    }
     if (row.device().state() != fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
       row.mutable_device()->set_state(
           fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
@@ -164,6 +187,8 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
       tx.Put(kDevices, key, row);
       SHOAL_RETURN_IF_ERROR(
           writer_.Drop(tx, records::v1::RECORD_KIND_ASSIGNMENT, key));
+      SHOAL_RETURN_IF_ERROR(
+          writer_.Drop(tx, records::v1::RECORD_KIND_PAIR_GRANT, key));
       tx.Audit(principal, "device.decommission", name, "ok", reason);
       SHOAL_RETURN_IF_ERROR(tx.Commit());
     }

@@ -38,6 +38,8 @@ class Devices {
   absl::StatusOr<std::vector<store::DeviceRow>> Accepted(
       const std::string& device_type) const;
 
+  absl::StatusOr<int> CountIn(fleet::v1::EnrolmentState state) const;
+
   // Signs and queues a new assignment. "stale_etag" when given and not the
   // present one; "bad_label".
   absl::StatusOr<fleet::v1::Device> UpdateLabels(

@@ -8,6 +8,7 @@
 #include "common/crypto/hash.h"
 #include "dht/swarm/endpoint.h"
 #include "fmt/format.h"
+#include "server/fleet/network_keys.h"
 #include "server/trust/release_log.h"
 #include "signing/sign/builder.h"
 
@@ -97,7 +98,8 @@ absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network(
   const auto view = trust_.View();
   fleet::v1::GetNetworkResponse response;
   response.set_fleet_id(writer_.fleet_id());
-  *response.mutable_network() = keys_.Access();
+  SHOAL_ASSIGN_OR_RETURN(*response.mutable_network(),
+                         MemberAccess(store_, keys_));
   SHOAL_ASSIGN_OR_RETURN(*response.mutable_directory(), Directory());
   for (const std::string& root : view->roots) response.add_roots(root);
   for (const auto& [name, bytes] : view->metadata) {
@@ -181,7 +183,7 @@ absl::StatusOr<fleet::v1::NodeBundle> Nodes::Enroll(
   fleet::v1::NodeBundle bundle;
   bundle.set_fleet_id(writer_.fleet_id());
   *bundle.mutable_credential() = row.credential();
-  *bundle.mutable_network() = keys_.Access();
+  SHOAL_ASSIGN_OR_RETURN(*bundle.mutable_network(), NodeAccess(store_, keys_));
   bundle.set_bootstrap_key(std::string(keys_.bootstrap_key.view()));
   *bundle.mutable_directory() = directory;
   for (const std::string& root : view->roots) bundle.add_roots(root);

@@ -7,7 +7,6 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "fmt/format.h"
-#include "server/fleet/credentials.h"
 #include "server/fleet/pairing_crypto.h"
 #include "server/store/requests.h"
 #include "server/trust/release_log.h"
@@ -19,20 +18,16 @@ namespace {
 constexpr int64_t kDefaultLifetime = 24 * 3600;
 constexpr int64_t kMaxLifetime = 30 * 24 * 3600;
 constexpr int kMaxEndpoints = 3;
-// The grant waits for a device that was switched off after its answer.
-constexpr absl::Duration kGrantLifetime = absl::Hours(24 * 30);
 
 }  // namespace
 
 Pairing::Pairing(Store& store, const PlaneKeys& keys,
-                 const RecordWriter& writer, Devices& devices, Nodes& nodes,
-                 Writers& writers)
+                 const RecordWriter& writer, Nodes& nodes, Enrolment& enrolment)
     : store_(store),
       keys_(keys),
       writer_(writer),
-      devices_(devices),
       nodes_(nodes),
-      writers_(writers) {}
+      enrolment_(enrolment) {}
 
 absl::StatusOr<fleet::v1::CreateClaimTicketResponse> Pairing::CreateTicket(
     const fleet::v1::CreateClaimTicketRequest& request,
@@ -71,6 +66,7 @@ absl::StatusOr<fleet::v1::CreateClaimTicketResponse> Pairing::CreateTicket(
   *row.mutable_labels() = request.labels();
   row.set_state(store::TicketRow::STATE_OPEN);
   row.set_created_by(principal);
+  row.set_hold(request.hold());
 
   fleet::v1::CreateClaimTicketResponse response;
   response.set_ticket(TicketText(ticket));
@@ -168,6 +164,22 @@ absl::StatusOr<pairing::v1::Answer> Pairing::CheckAnswer(
   return answer;
 }
 
+absl::Status Pairing::Refuse(Transaction& tx, const std::string& key,
+                             store::TicketRow& row,
+                             const absl::Status& why) const {
+  // Only who holds the ticket can write here at all.
+  if (row.refused_answers() >= kMaxRefusedAnswers) return absl::OkStatus();
+  LogWarn("pairing_answer_refused", {{"ticket", key}, {"error", why}});
+  row.set_refused_answers(row.refused_answers() + 1);
+  if (row.refused_answers() == kMaxRefusedAnswers &&
+      row.state() == store::TicketRow::STATE_OPEN) {
+    row.set_state(store::TicketRow::STATE_EXPIRED);
+    tx.Audit("plane", "device.accept", "tickets/" + key, "too_many_answers");
+  }
+  tx.Put(kTickets, key, row);
+  return absl::OkStatus();
+}
+
 absl::Status Pairing::OnAnswer(Transaction& tx,
                                const dht::VerifiedRecord& record) {
   const std::string key = HexEncode(record.body.place());
@@ -177,11 +189,7 @@ absl::Status Pairing::OnAnswer(Transaction& tx,
   store::TicketRow row = *std::move(found);
   if (row.answer_record() == record.bytes) return absl::OkStatus();
   auto answer = CheckAnswer(row, record);
-  if (!answer.ok()) {
-    LogWarn("pairing_answer_refused",
-            {{"ticket", key}, {"error", answer.status()}});
-    return absl::OkStatus();
-  }
+  if (!answer.ok()) return Refuse(tx, key, row, answer.status());
   if (row.state() == store::TicketRow::STATE_USED) {
     auto device =
         tx.Get<store::DeviceRow>(kDevices, HexEncode(row.device_id()));
@@ -189,13 +197,14 @@ absl::Status Pairing::OnAnswer(Transaction& tx,
         device->device().public_key() == HexEncode(answer->device_key())) {
       return absl::OkStatus();  // the device repeats itself
     }
-    row.set_refused_answers(row.refused_answers() + 1);
-    tx.Put(kTickets, key, row);
-    tx.Audit("claim:" + key, "device.accept", "tickets/" + key, "ticket_used",
-             "another key answered: " + HexEncode(answer->device_key()));
-    LogWarn("pairing_second_answer",
-            {{"ticket", key}, {"key", HexEncode(answer->device_key())}});
-    return absl::OkStatus();
+    if (row.refused_answers() < kMaxRefusedAnswers) {
+      tx.Audit("claim:" + key, "device.accept", "tickets/" + key, "ticket_used",
+               "another key answered: " + HexEncode(answer->device_key()));
+    }
+    return Refuse(
+        tx, key, row,
+        FailedPrecondition("ticket_used", "another key answered: " +
+                                              HexEncode(answer->device_key())));
   }
   const absl::Time now = store_.clock().WallNow();
   if (row.state() != store::TicketRow::STATE_OPEN ||
@@ -204,72 +213,26 @@ absl::Status Pairing::OnAnswer(Transaction& tx,
             {{"ticket", key}, {"reason", "ticket_expired"}});
     return absl::OkStatus();
   }
-
-  const std::string device_id = crypto::RandomBytes(16);
-  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
-  plane.set_credential_serial(plane.credential_serial() + 1);
-  tx.Put(kMeta, "identity", plane);
-  records::v1::CredentialBody body;
-  body.set_public_key(answer->device_key());
-  body.set_subject_id(device_id);
-  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
-  body.set_not_after(absl::ToUnixSeconds(now + kDeviceCredentialLifetime));
-  body.set_serial(plane.credential_serial());
-
-  store::DeviceRow device;
-  SHOAL_ASSIGN_OR_RETURN(
-      *device.mutable_credential(),
-      signing::IssueCredential(keys_.device_ca, writer_.fleet_id(), body));
-  SHOAL_RETURN_IF_ERROR(LogCredential(tx, "device", body.subject_id(),
-                                      body.serial(), device.credential()));
-  device.set_ticket_place(record.body.place());
-  records::v1::Assignment& assignment = *device.mutable_assignment();
-  assignment.set_device_id(device_id);
-  assignment.set_version(1);
-  assignment.set_device_type(row.device_type());
-  *assignment.mutable_labels() = row.labels();
-  fleet::v1::Device& view = *device.mutable_device();
-  view.set_name("devices/" + HexEncode(device_id));
-  view.set_state(fleet::v1::ENROLMENT_STATE_ACCEPTED);
-  view.set_device_type(row.device_type());
-  *view.mutable_labels() = row.labels();
-  view.set_public_key(HexEncode(answer->device_key()));
-  view.set_box_key(HexEncode(answer->box_key()));
-  *view.mutable_inventory() = answer->inventory();
-  view.set_enrolled_at(absl::ToUnixMillis(now));
-
-  pairing::v1::Grant grant;
-  grant.set_answer_digest(record.digest);
-  grant.set_device_id(device_id);
-  *grant.mutable_credential() = device.credential();
-  *grant.mutable_network() = keys_.Access();
-  SHOAL_ASSIGN_OR_RETURN(*grant.mutable_directory(), nodes_.Directory());
-  *grant.mutable_assignment() = assignment;
-  auto sealed = crypto::SealTo(answer->box_key(), grant.SerializeAsString());
-  if (!sealed.ok()) {
-    LogWarn("pairing_answer_refused",
-            {{"ticket", key}, {"error", sealed.status()}});
-    return absl::OkStatus();
+  Arrival arrival;
+  arrival.device_key = answer->device_key();
+  arrival.box_key = answer->box_key();
+  arrival.device_type = row.device_type();
+  arrival.inventory = {answer->inventory().begin(), answer->inventory().end()};
+  arrival.labels = {row.labels().begin(), row.labels().end()};
+  arrival.origin = "ticket";
+  arrival.place = record.body.place();
+  arrival.request_digest = record.digest;
+  arrival.accepted = !row.hold();
+  arrival.principal = row.created_by();
+  auto device_id = enrolment_.Arrive(tx, arrival);
+  if (ReasonOf(device_id.status()) == "bad_key") {
+    return Refuse(tx, key, row, device_id.status());
   }
-  SHOAL_RETURN_IF_ERROR(
-      writer_
-          .PublishAt(tx, records::v1::RECORD_KIND_PAIR_GRANT,
-                     record.body.place(), 1,
-                     PairingSeal(row.ticket().secret(), kGrantDomain,
-                                 writer_.fleet_id(), *sealed),
-                     now + kGrantLifetime)
-          .status());
-  SHOAL_RETURN_IF_ERROR(devices_.Accept(tx, device));
+  SHOAL_RETURN_IF_ERROR(device_id);
   row.set_state(store::TicketRow::STATE_USED);
   row.set_answer_record(record.bytes);
-  row.set_device_id(device_id);
+  row.set_device_id(*device_id);
   tx.Put(kTickets, key, row);
-  tx.Audit(row.created_by(), "device.accept", view.name(), "ok",
-           "paired by ticket " + key);
-  tx.AfterCommit([this, credential = device.credential(), name = view.name()] {
-    writers_.Add(credential);
-    LogInfo("device_paired", {{"device", name}});
-  });
   return absl::OkStatus();
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "dht/records/record.h"
 #include "server/fleet/devices.h"
+#include "server/fleet/enrolment.h"
 #include "server/fleet/nodes.h"
 #include "server/identity/plane_keys.h"
 #include "server/publish/record_writer.h"
@@ -19,11 +20,13 @@
 
 namespace shoal::server {
 
+inline constexpr uint32_t kMaxRefusedAnswers = 16;
+
 // Thread-safe.
 class Pairing {
  public:
   Pairing(Store& store, const PlaneKeys& keys, const RecordWriter& writer,
-          Devices& devices, Nodes& nodes, Writers& writers);
+          Nodes& nodes, Enrolment& enrolment);
 
   // "bad_request", "bad_label", "no_nodes" (a device must find somebody),
   // "request_id_reused". The same request_id again: the same ticket.
@@ -35,22 +38,25 @@ class Pairing {
   absl::StatusOr<std::vector<std::string>> OpenPlaces() const;
 
   // A verified PAIR_ANSWER. The first good one of an open ticket makes the
-  // device; the same again changes nothing; another is counted and reported
-  // (T50). A malformed answer is logged and leaves the ticket open.
+  // device, pending when the ticket says so; the same again changes nothing;
+  // another is counted and reported (T50). A malformed one is logged and leaves
+  // the ticket open. More than kMaxRefusedAnswers end an open ticket; beyond
+  // them nothing is written down any more.
   absl::Status OnAnswer(Transaction& tx, const dht::VerifiedRecord& record);
 
   // Ends tickets whose time has run out.
   absl::Status ExpireTickets();
 
  private:
+  absl::Status Refuse(Transaction& tx, const std::string& key,
+                      store::TicketRow& row, const absl::Status& why) const;
   absl::StatusOr<pairing::v1::Answer> CheckAnswer(
       const store::TicketRow& ticket, const dht::VerifiedRecord& record) const;
   Store& store_;
   const PlaneKeys& keys_;
   const RecordWriter& writer_;
-  Devices& devices_;
   Nodes& nodes_;
-  Writers& writers_;
+  Enrolment& enrolment_;
 };
 
 }  // namespace shoal::server

@@ -110,24 +110,6 @@ absl::Status MakeOnlineKeys(const std::string& dir, const std::string& fleet,
 
 }  // namespace
 
-pairing::v1::NetworkAccess PlaneKeys::Access() const {
-  pairing::v1::NetworkAccess access;
-  pairing::v1::NetworkKey* key = access.add_keys();
-  key->set_epoch(1);
-  key->set_key(std::string(network_key.view()));
-  access.set_place_key(std::string(place_key.view()));
-  return access;
-}
-
-std::vector<pairing::v1::NetworkKey> PlaneKeys::NetworkKeys() const {
-  std::vector<pairing::v1::NetworkKey> keys(2);
-  keys[0].set_epoch(1);
-  keys[0].set_key(std::string(network_key.view()));
-  keys[1].set_epoch(0);
-  keys[1].set_key(std::string(bootstrap_key.view()));
-  return keys;
-}
-
 absl::Status InitPlane(const InitOptions& options, FileSystem& fs,
                        Clock& clock) {
   if (!IsIdentifier(options.fleet)) {

@@ -27,16 +27,11 @@ struct PlaneKeys {
   crypto::SigningKey device_ca;
   crypto::SigningKey node_ca;
   crypto::BoxKey telemetry;
-  crypto::SecretBytes network_key;    // epoch 1
+  crypto::SecretBytes network_key;    // epoch 1; later ones are in the store
   crypto::SecretBytes bootstrap_key;  // epoch 0
   crypto::SecretBytes place_key;
   crypto::SecretBytes tls_key_pem;
   std::string tls_cert_pem;
-
-  // What members of the network get.
-  pairing::v1::NetworkAccess Access() const;
-  // For the network itself: the bootstrap key as epoch 0 too.
-  std::vector<pairing::v1::NetworkKey> NetworkKeys() const;
 };
 
 struct InitOptions {

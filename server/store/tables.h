@@ -14,6 +14,9 @@ namespace shoal::server {
 inline constexpr std::string_view kMeta = "meta";
 inline constexpr std::string_view kDevices = "device";
 inline constexpr std::string_view kTickets = "ticket";
+inline constexpr std::string_view kDeviceKeys = "device_key";
+inline constexpr std::string_view kPending = "pending";  // devices, raw ""
+inline constexpr std::string_view kNetworkKeys = "network_key";
 inline constexpr std::string_view kNodes = "node";
 inline constexpr std::string_view kTuf = "tuf";
 inline constexpr std::string_view kDocuments = "document";

@@ -14,8 +14,8 @@ namespace shoal::signing {
 enum class LogLeafKind : uint8_t {
   kMetadata = 1,  // name: role; number: version; digest of the file
   kTarget = 2,    // name: target path; number: length; digest of its bytes
-  kCredential = 3,  // name: "device/SUBJECT-HEX", "node/…", "claim/…"; number:
-                    // serial; digest of the serialised Credential
+  kCredential = 3,  // name: "device/SUBJECT-HEX", "node/…", "claim/…",
+                    // "door/…"; number: serial; digest of the serialised Credential
 };
 
 struct LogLeaf {

@@ -135,6 +135,12 @@ std::string FormatTargets(const Targets& targets) {
                    {"time", HexList(keys.time)}};
     if (!keys.telemetry.empty())
       object["telemetry"] = HexEncode(keys.telemetry);
+    // Left out when there is none: older files stay what they were.
+    for (const Manufacturer& one : keys.manufacturers) {
+      json entry = {{"name", one.name}, {"key", HexEncode(one.key)}};
+      if (!one.device_types.empty()) entry["device_types"] = one.device_types;
+      object["manufacturers"].push_back(std::move(entry));
+    }
     result["shoal"] = std::move(object);
   }
   return result.dump();

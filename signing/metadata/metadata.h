@@ -145,12 +145,23 @@ struct Delegations {
 
 // Public keys that targets.json names in the unknown field "shoal" of its
 // signed part, since stock clients refuse more roles in root.json:
-//   "shoal":{"device_ca":[HEX…],"node_ca":[HEX…],"telemetry":HEX,"time":[HEX…]}
+//   "shoal":{"device_ca":[HEX…],"node_ca":[HEX…],"telemetry":HEX,"time":[HEX…],
+//            "manufacturers":[{"name":NAME,"key":HEX,"device_types":[TYPE…]}…]}
+// A manufacturer whose factory credentials the fleet takes for a proof of who a
+// device is. Without device types: for any.
+struct Manufacturer {
+  std::string name;  // identifier
+  std::string key;   // ed25519, 32 bytes
+  std::vector<std::string> device_types;
+  bool operator==(const Manufacturer&) const = default;
+};
+
 struct FleetKeys {
   std::vector<std::string> device_ca;  // ed25519, issue device and claim
   std::vector<std::string> node_ca;    // ed25519, issue node
   std::string telemetry;               // X25519, or empty
   std::vector<std::string> time;       // ed25519, answer time requests
+  std::vector<Manufacturer> manufacturers = {};
 };
 
 struct Targets : SignedCommon {

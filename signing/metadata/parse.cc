@@ -57,6 +57,38 @@ absl::StatusOr<std::vector<std::string>> ParseHexKeys(const json& object,
   return result;
 }
 
+constexpr size_t kMaxManufacturers = 64;
+constexpr size_t kMaxTypesOfManufacturer = 64;
+
+absl::StatusOr<std::vector<Manufacturer>> ParseManufacturers(
+    const json& object) {
+  std::vector<Manufacturer> manufacturers;
+  if (!object.contains("manufacturers")) return manufacturers;
+  SHOAL_ASSIGN_OR_RETURN(const json* array, Array(object, "manufacturers"));
+  if (array->size() > kMaxManufacturers) return Bad("too many manufacturers");
+  for (const json& value : *array) {
+    Manufacturer one;
+    if (!value.is_object()) return Bad("a manufacturer is no object");
+    SHOAL_ASSIGN_OR_RETURN(one.name, String(value, "name"));
+    if (!IsIdentifier(one.name))
+      return Bad("a manufacturer's name is unusable");
+    if (!value.contains("key")) return Bad("a manufacturer without a key");
+    SHOAL_ASSIGN_OR_RETURN(one.key, Hex(value["key"], 32, "key"));
+    if (value.contains("device_types")) {
+      SHOAL_ASSIGN_OR_RETURN(const json* types, Array(value, "device_types"));
+      if (types->size() > kMaxTypesOfManufacturer)
+        return Bad("too many device types of one manufacturer");
+      for (const json& type : *types) {
+        if (!type.is_string() || !IsIdentifier(type.get<std::string>()))
+          return Bad("a manufacturer's device type is unusable");
+        one.device_types.push_back(type.get<std::string>());
+      }
+    }
+    manufacturers.push_back(std::move(one));
+  }
+  return manufacturers;
+}
+
 absl::StatusOr<FleetKeys> ParseFleetKeys(const json& object) {
   FleetKeys keys;
   SHOAL_ASSIGN_OR_RETURN(keys.device_ca, ParseHexKeys(object, "device_ca"));
@@ -66,6 +98,7 @@ absl::StatusOr<FleetKeys> ParseFleetKeys(const json& object) {
     SHOAL_ASSIGN_OR_RETURN(keys.telemetry,
                            Hex(object["telemetry"], 32, "telemetry"));
   }
+  SHOAL_ASSIGN_OR_RETURN(keys.manufacturers, ParseManufacturers(object));
   return keys;
 }
 

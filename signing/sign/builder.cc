@@ -135,14 +135,15 @@ absl::StatusOr<records::v1::Credential> IssueCredential(
     const records::v1::CredentialBody& body) {
   const bool kind_ok = body.kind() == records::v1::WRITER_CLASS_DEVICE ||
                        body.kind() == records::v1::WRITER_CLASS_NODE ||
-                       body.kind() == records::v1::WRITER_CLASS_CLAIM;
+                       body.kind() == records::v1::WRITER_CLASS_CLAIM ||
+                       body.kind() == records::v1::WRITER_CLASS_DOOR;
   if (!kind_ok || body.public_key().size() != crypto::kEd25519PublicKeySize ||
       body.subject_id().size() != 16 || body.not_after() <= 0 ||
       fleet_id.size() != crypto::kSha256Size)
-    return InvalidArgument(
-        "bad_credential",
-        "a credential is of a device, node or claim, with a key of 32 bytes, "
-        "a subject of 16 and an expiry");
+    return InvalidArgument("bad_credential",
+                           "a credential is of a device, node, claim or door, "
+                           "with a key of 32 bytes, "
+                           "a subject of 16 and an expiry");
   records::v1::Credential credential;
   credential.set_body(body.SerializeAsString());
   credential.set_signature(ca.Sign(

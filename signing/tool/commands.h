@@ -48,6 +48,30 @@ absl::Status RunImageAdd(const Options& options, const ImageOptions& image);
 
 absl::Status RunPolicySet(const Options& options, const std::string& file);
 
+// A manufacturer whose factory credentials the fleet takes. `key`: a .pub file,
+// a name under REPO/keys, or hex.
+struct ManufacturerOptions {
+  std::string name;
+  std::string key;
+  std::vector<std::string> device_types;
+};
+absl::Status RunManufacturerAdd(const Options& options,
+                                const ManufacturerOptions& manufacturer);
+absl::Status RunManufacturerRemove(const Options& options,
+                                   const std::string& name);
+
+// In the factory: needs --keys and no repository.
+struct FactoryOptions {
+  std::string signer;      // name of the manufacturer's key in --keys
+  std::string device_key;  // hex, or FILE of `shoal-agent fingerprint` (JSON)
+  std::string serial_number;
+  std::string device_type;
+  int valid_days = 0;  // 0: without end
+  std::string out;
+};
+absl::Status RunFactoryIssue(const Options& options,
+                             const FactoryOptions& factory);
+
 // Other keys for a role, or for what targets.json names beside its roles
 // (device_ca, node_ca, telemetry, time), or "online": all of the plane's.
 struct RotateOptions {

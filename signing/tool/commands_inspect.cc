@@ -56,6 +56,11 @@ void PrintTargets(const Targets& targets) {
     for (const auto& key : targets.fleet_keys->node_ca) print("node_ca", key);
     for (const auto& key : targets.fleet_keys->time) print("time", key);
     print("telemetry", targets.fleet_keys->telemetry);
+    for (const Manufacturer& one : targets.fleet_keys->manufacturers) {
+      fmt::print("  manufacturer {} {}", one.name, HexEncode(one.key));
+      for (const std::string& type : one.device_types) fmt::print(" {}", type);
+      fmt::print("\n");
+    }
   }
   if (targets.delegations)
     for (const DelegatedRole& role : targets.delegations->roles) {

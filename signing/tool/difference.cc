@@ -13,6 +13,15 @@
 namespace shoal::signing {
 namespace {
 
+std::string ManufacturerLine(char sign, const Manufacturer& one) {
+  std::string types;
+  for (const std::string& type : one.device_types)
+    types += (types.empty() ? "" : ",") + type;
+  return fmt::format("{} manufacturer {} {} for {}", sign, one.name,
+                     HexEncode(one.key),
+                     types.empty() ? "any device type" : types);
+}
+
 // Lines in the making.
 class Report {
  public:
@@ -202,6 +211,14 @@ absl::StatusOr<std::string> Difference(const Tree& tree,
   report.KeyList("device_ca", was.device_ca, is.device_ca);
   report.KeyList("node_ca", was.node_ca, is.node_ca);
   report.KeyList("time", was.time, is.time);
+  for (const Manufacturer& one : was.manufacturers)
+    if (std::find(is.manufacturers.begin(), is.manufacturers.end(), one) ==
+        is.manufacturers.end())
+      report.Line(ManufacturerLine('-', one));
+  for (const Manufacturer& one : is.manufacturers)
+    if (std::find(was.manufacturers.begin(), was.manufacturers.end(), one) ==
+        was.manufacturers.end())
+      report.Line(ManufacturerLine('+', one));
   if (was.telemetry != is.telemetry) {
     if (!was.telemetry.empty())
       report.KeyList("telemetry", {was.telemetry}, {});

@@ -141,6 +141,61 @@ int Main(int argc, char** argv) {
   command->callback(
       [&] { run = [&] { return RunPolicySet(options, policy_file); }; });
 
+  ManufacturerOptions manufacturer;
+  group = app.add_subcommand("manufacturer",
+                             "Whose factory credentials the fleet takes");
+  group->require_subcommand(1);
+  command = group->add_subcommand("add", "Names a manufacturer and its key");
+  AddRepository(command, options);
+  command->add_option("name", manufacturer.name)->required();
+  command
+      ->add_option("--key", manufacturer.key,
+                   "Its public key: a .pub file, a name under REPO/keys, or "
+                   "hex")
+      ->required();
+  command->add_option("--type", manufacturer.device_types,
+                      "Only for this device type; may be repeated");
+  command->footer(
+      "Example:\n  shoal-sign manufacturer add acme --key acme.pub --type "
+      "gateway --repo R --keys K");
+  command->callback(
+      [&] { run = [&] { return RunManufacturerAdd(options, manufacturer); }; });
+  command = group->add_subcommand(
+      "remove", "Its devices that are not paired yet are strangers again");
+  AddRepository(command, options);
+  command->add_option("name", manufacturer.name)->required();
+  command->callback([&] {
+    run = [&] { return RunManufacturerRemove(options, manufacturer.name); };
+  });
+
+  FactoryOptions factory;
+  group = app.add_subcommand("factory", "What a manufacturer does");
+  group->require_subcommand(1);
+  command = group->add_subcommand("issue",
+                                  "Signs the factory credential of one device");
+  AddKeys(command, options);
+  command
+      ->add_option("--signer", factory.signer,
+                   "Name of the manufacturer's key (shoal-sign key create)")
+      ->required();
+  command
+      ->add_option("--device-key", factory.device_key,
+                   "The device's public key in hex, or the file that "
+                   "'shoal-agent fingerprint --output json' wrote")
+      ->required();
+  command->add_option("--serial", factory.serial_number)->required();
+  command->add_option("--type", factory.device_type, "Device type")->required();
+  command->add_option("--valid-days", factory.valid_days,
+                      "How long it may be used to pair; without it: for ever");
+  command->add_option("--out", factory.out, "File; without it: printed");
+  command->footer(
+      "Example:\n  shoal-agent fingerprint --data /var/lib/shoal --output json "
+      "> device.json\n  shoal-sign factory issue --keys STICK --signer acme "
+      "--device-key device.json --serial SN-0001 --type gateway --out "
+      "credential");
+  command->callback(
+      [&] { run = [&] { return RunFactoryIssue(options, factory); }; });
+
   PublishOptions publish;
   command = app.add_subcommand(
       "publish", "Signs snapshot and timestamp (a fleet without a plane)");

@@ -5,6 +5,7 @@
 #include "common/crypto/ed25519.h"
 #include "common/crypto/hash.h"
 #include "common/status.h"
+#include "signing/verify/entry_credential.h"
 
 namespace shoal::signing {
 namespace {
@@ -60,8 +61,16 @@ absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
   switch (body.kind()) {
     case records::v1::WRITER_CLASS_DEVICE:
     case records::v1::WRITER_CLASS_CLAIM:
+    case records::v1::WRITER_CLASS_DOOR:
       ca = &trust.device_ca_keys;
       break;
+    case records::v1::WRITER_CLASS_APPLICANT:
+      return VerifyApplicant(credential, trust, now);
+    case records::v1::WRITER_CLASS_FACTORY: {
+      SHOAL_ASSIGN_OR_RETURN(FactoryProof proof,
+                             VerifyFactory(credential, trust, now));
+      return std::move(proof.body);
+    }
     case records::v1::WRITER_CLASS_NODE:
       ca = &trust.node_ca_keys;
       break;

@@ -27,9 +27,10 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
     const std::vector<std::string>& ca_keys, std::string_view fleet_id,
     absl::Time now);
 
-// Picks the CA by the kind: device and claim by the device CA, node by the
-// node CA, anything else "wrong_credential_kind" (kPermissionDenied): a stolen
-// online CA can't make an operator. Keys and CAs that the policy
+// Picks the CA by the kind: device, claim and door by the device CA, node by
+// the node CA, applicant by the door that it carries, factory by the
+// manufacturers; anything else "wrong_credential_kind" (kPermissionDenied): a
+// stolen online CA can't make an operator. Keys and CAs that the policy
 // revokes, and devices that the director took out of the fleet: "revoked"
 // (kPermissionDenied).
 absl::StatusOr<records::v1::CredentialBody> VerifyCredential(

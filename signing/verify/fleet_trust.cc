@@ -63,6 +63,7 @@ absl::StatusOr<FleetTrust> BuildFleetTrust(Updater& updater, Fetcher* source) {
     trust.node_ca_keys = keys.node_ca;
     trust.time_keys = keys.time;
     trust.telemetry_key = keys.telemetry;
+    trust.manufacturers = keys.manufacturers;
   }
   trust.timestamp_version = updater.timestamp().version;
   trust.root_version = updater.root().version;

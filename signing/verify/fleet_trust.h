@@ -24,6 +24,7 @@ struct FleetTrust {
   std::vector<std::string> device_ca_keys;
   std::vector<std::string> node_ca_keys;
   std::vector<std::string> time_keys;
+  std::vector<Manufacturer> manufacturers;
   std::string telemetry_key;               // X25519; empty: none
   std::vector<std::string> director_keys;  // of the delegation "director"
   // The access policy's bytes (proto3 JSON of shoal.policy.v1.AccessPolicy);

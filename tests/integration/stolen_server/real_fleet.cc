@@ -37,6 +37,21 @@ absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
   return fleet;
 }
 
+absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::StartEmpty(
+    const TempDir& dir, const std::string& plane_settings) {
+  auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir));
+  SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
+  const std::string path = fleet->Path("plane/shoald.toml");
+  SHOAL_ASSIGN_OR_RETURN(const std::string config,
+                         RealFileSystem().Read(path, 65536));
+  SHOAL_RETURN_IF_ERROR(
+      RealFileSystem().WriteAtomic(path, config + plane_settings));
+  SHOAL_RETURN_IF_ERROR(fleet->StartPlane());
+  SHOAL_RETURN_IF_ERROR(fleet->Connect("first"));
+  SHOAL_RETURN_IF_ERROR(fleet->StartNodes());
+  return fleet;
+}
+
 absl::Status RealFleet::Sign(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), BinPath("shoal-sign"));
   for (const std::string& more :
@@ -141,6 +156,12 @@ absl::Status RealFleet::RestartNode(const std::string& name) {
     process->Kill(SIGKILL);
   SHOAL_RETURN_IF_ERROR(process->Start());
   return process->WaitForLog("event=ready");
+}
+
+void RealFleet::AddNodeSettings(const std::string& name,
+                                const std::string& toml) {
+  const std::string path = Path(name + "/node.toml");
+  WriteText(path, ReadText(path) + toml);
 }
 
 absl::Status RealFleet::StartNodes() {

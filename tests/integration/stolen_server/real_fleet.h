@@ -37,11 +37,19 @@ class RealFleet {
   static absl::StatusOr<std::unique_ptr<RealFleet>> Start(
       const TempDir& dir, const RealFleetOptions& options = {});
 
+  // The same trust, plane and storage nodes, without releases and devices.
+  // `plane_settings`: lines for shoald.toml.
+  static absl::StatusOr<std::unique_ptr<RealFleet>> StartEmpty(
+      const TempDir& dir, const std::string& plane_settings = "");
+
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
   absl::Status StartPlane() { return StartPlaneFrom("plane"); }
   // A plane over this data directory of the test's.
   absl::Status StartPlaneFrom(const std::string& directory);
+  HarnessProcess& node(const std::string& name) { return *nodes_.at(name); }
+  // Lines for its node.toml, from its next start on.
+  void AddNodeSettings(const std::string& name, const std::string& toml);
   // As by a power cut, as RestartNode() does first.
   void StopNode(const std::string& name) { nodes_.at(name)->Kill(SIGKILL); }
   // From its next start on (process_harness.h).

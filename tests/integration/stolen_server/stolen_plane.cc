@@ -116,7 +116,12 @@ absl::Status StolenPlane::ReadStore(const std::string& plane) {
 dht::NetworkOptions StolenPlane::Options() const {
   dht::NetworkOptions options;
   options.fleet_id = fleet_id_;
-  options.keys = keys_->NetworkKeys();
+  for (const auto& [epoch, key] :
+       {std::pair(1u, keys_->network_key.view()),
+        std::pair(0u, keys_->bootstrap_key.view())}) {
+    options.keys.emplace_back().set_epoch(epoch);
+    options.keys.back().set_key(std::string(key));
+  }
   options.place_key = std::string(keys_->place_key.view());
   options.directory = honest_nodes_;
   options.resolver = Anybody;

@@ -2,6 +2,7 @@
 // tickets, who wrote a record.
 #include "agent/link/commands.h"
 #include "agent/link/fleet_link.h"
+#include "agent/link/member_keys.h"
 #include "agent/link/pairing.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -173,6 +174,52 @@ TEST(CountOutcomes, T29_EachDevicesLatestAndOnlyThisPhase) {
   EXPECT_EQ(count.succeeded, 1u);
   EXPECT_EQ(count.failed, 0u);
   EXPECT_EQ(CountOutcomes(d, 1, {OutcomeRecord(a, 2, true)}).total(), 0u);
+}
+
+google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> Keys(
+    std::initializer_list<std::pair<uint32_t, char>> list) {
+  google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> keys;
+  for (const auto& [epoch, fill] : list) {
+    auto* key = keys.Add();
+    key->set_epoch(epoch);
+    key->set_key(std::string(32, fill));
+  }
+  return keys;
+}
+std::string Text(const std::vector<pairing::v1::NetworkKey>& keys) {
+  std::string text;
+  for (const auto& key : keys)
+    text += std::to_string(key.epoch()) + key.key().substr(0, 1) + " ";
+  return text;
+}
+
+TEST(MemberKeys, T20_ADirectorAddsKeysAndTakesNoneAway) {
+  const auto held = Keys({{1, 'a'}, {5, 'b'}});
+  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{9, 'c'}}), 5, false)),
+            "1a 5b 9c ");
+  // Other bytes for the epoch that an honest node answers under.
+  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{5, 'x'}}), 5, false)), "1a 5b ");
+  // As many made-up epochs as it likes.
+  google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> flood;
+  for (uint32_t epoch = 1000; epoch < 1100; ++epoch) {
+    auto* key = flood.Add();
+    key->set_epoch(epoch);
+    key->set_key(std::string(32, 'x'));
+  }
+  const auto flooded = MergeNetworkKeys(held, flood, 5, false);
+  EXPECT_EQ(flooded.size(), kMaxMemberKeys);
+  EXPECT_EQ(flooded.front().epoch(), 5u);
+  EXPECT_EQ(flooded.front().key(), std::string(32, 'b'));
+  EXPECT_EQ(flooded.back().epoch(), 1099u);
+}
+
+TEST(MemberKeys, T20_WhatAThiefGaveGoesWithIt) {
+  const auto held = Keys({{1, 'a'}, {5, 'b'}, {4000000000u, 'x'}});
+  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{7, 'n'}}), 5, true)), "5b 7n ");
+  // Nothing usable in the offer.
+  auto bad = Keys({{0, 'z'}, {8, 'z'}});
+  bad.Mutable(1)->set_key("short");
+  EXPECT_EQ(Text(MergeNetworkKeys(held, bad, 5, false)), "1a 5b 4000000000x ");
 }
 
 TEST(Ticket, IsReadAsPeopleCopyIt) {

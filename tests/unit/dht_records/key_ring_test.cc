@@ -57,6 +57,35 @@ TEST(KeyRing, T47_AStrangersKeyOpensNothing) {
   EXPECT_FALSE(ours.Open(theirs.Seal(1, Channel::kOpenDht, "hi")));
 }
 
+TEST(KeyRing, T52_ARetiredKeyOpensAndIsKnownAsRetired) {
+  KeyRing node;
+  ASSERT_OK(node.SetKeys({Key(0, 'b'), Key(7, 'n')}));
+  node.SetRetired({Key(3, 'o'), Key(7, 'x')});
+  KeyRing away;
+  ASSERT_OK(away.SetKeys({Key(3, 'o')}));
+  const auto opened = node.Open(away.Seal(3, Channel::kShoal, "hello"));
+  ASSERT_TRUE(opened);
+  EXPECT_TRUE(opened->retired);
+  EXPECT_EQ(opened->payload, "hello");
+  EXPECT_FALSE(node.Open(node.Seal(7, Channel::kShoal, ""))->retired)
+      << "an epoch in force is not replaced by a retired one";
+  EXPECT_TRUE(away.Open(node.Seal(3, Channel::kShoal, "answer")));
+  EXPECT_EQ(node.newest(), 7u);
+  // Put into force again.
+  ASSERT_OK(node.SetKeys({Key(3, 'o'), Key(7, 'n')}));
+  EXPECT_FALSE(node.Open(away.Seal(3, Channel::kShoal, ""))->retired);
+}
+
+TEST(KeyRing, StepsThroughTheEpochsInForce) {
+  KeyRing ring;
+  ASSERT_OK(ring.SetKeys({Key(0, 'b'), Key(3, 'c'), Key(9, 'd')}));
+  EXPECT_EQ(ring.Older(0), 9u);
+  EXPECT_EQ(ring.Older(1), 3u);
+  EXPECT_EQ(ring.Older(2), 9u) << "never to the bootstrap key";
+  ASSERT_OK(ring.SetKeys({Key(0, 'b')}));
+  EXPECT_EQ(ring.Older(5), 0u);
+}
+
 TEST(KeyRing, RefusesBadKeysAndKeepsTheOld) {
   KeyRing ring;
   ASSERT_OK(ring.SetKeys({Key(1, 'a')}));

@@ -154,5 +154,33 @@ TEST_F(SpoolTest, T61_DamagedFilesAreSetAside) {
   EXPECT_FALSE(files.Exists(name));
 }
 
+TEST_F(SpoolTest, RewritesWhatWaitsAndSurvivesARestart) {
+  const std::string first = Head(1);
+  const std::string second = Head(2);
+  const std::string other = Head(7);
+  {
+    auto network = Client();  // no nodes: nothing is acknowledged
+    ASSERT_OK_AND_ASSIGN(auto spool, Spool::Open(Options(network.get())));
+    ASSERT_OK(spool->Add(first));
+    ASSERT_OK(spool->Add(second));
+    ASSERT_OK_AND_ASSIGN(
+        const int replaced,
+        spool->Rewrite(
+            [&](const std::string& record) -> std::optional<std::string> {
+              if (record == first) return other;
+              return std::nullopt;
+            }));
+    EXPECT_EQ(replaced, 1);
+    EXPECT_FALSE(spool->Contains(RecordDigest(first)));
+    EXPECT_TRUE(spool->Contains(RecordDigest(other)));
+    EXPECT_EQ(spool->bytes(), second.size() + other.size());
+  }
+  auto network = Client();
+  ASSERT_OK_AND_ASSIGN(auto spool, Spool::Open(Options(network.get())));
+  EXPECT_EQ(spool->pending(), 2u);
+  EXPECT_TRUE(spool->Contains(RecordDigest(other)));
+  EXPECT_TRUE(spool->Contains(RecordDigest(second)));
+}
+
 }  // namespace
 }  // namespace shoal::dht

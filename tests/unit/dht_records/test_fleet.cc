@@ -165,6 +165,15 @@ absl::Status TestNode::Open() {
       reply(Unavailable("disk_failed", "no receipts today"));
     }
   };
+  options.hooks.on_grant_request = [this](const std::string& device_id,
+                                          auto reply) {
+    const auto it = grants.find(device_id);
+    if (it == grants.end()) {
+      reply(NotFound("no_grant", "none"));
+    } else {
+      reply(it->second);
+    }
+  };
   SHOAL_ASSIGN_OR_RETURN(network_, Network::Open(std::move(options)));
   address_ = network_->bound_address();
   return absl::OkStatus();

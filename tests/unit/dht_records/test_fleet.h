@@ -74,6 +74,7 @@ class TestNode {
   std::optional<crypto::SigningKey> time_key;
   Clock* clock = &SystemClock();
   std::function<bool(const VerifiedRecord&)> quota;
+  std::map<std::string, std::string> grants;  // device id → record
 
  private:
   TestFleet& fleet_;

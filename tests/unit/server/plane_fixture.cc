@@ -134,8 +134,11 @@ void PlaneTest::SetUp() {
   nodes_ = std::make_unique<Nodes>(*store_, *keys_, *writer_, *trust_,
                                    *writers_, std::string(32, 't'));
   devices_ = std::make_unique<Devices>(*store_, *writer_, *writers_);
-  pairing_ = std::make_unique<Pairing>(*store_, *keys_, *writer_, *devices_,
-                                       *nodes_, *writers_);
+  enrolment_ = std::make_unique<Enrolment>(*store_, *keys_, *writer_, *trust_,
+                                           *devices_, *nodes_, *writers_,
+                                           EnrolmentOptions{.max_pending = 3});
+  pairing_ = std::make_unique<Pairing>(*store_, *keys_, *writer_, *nodes_,
+                                       *enrolment_);
   publisher_ = std::make_unique<Publisher>(
       *store_, *writer_, *trust_, [](std::string, dht::Network::PutCallback) {},
       [] { return 1; });
@@ -150,6 +153,10 @@ void PlaneTest::SetUp() {
   intake_->Handle(records::v1::RECORD_KIND_PAIR_ANSWER,
                   [this](Transaction& tx, const dht::VerifiedRecord& record) {
                     return pairing_->OnAnswer(tx, record);
+                  });
+  intake_->Handle(records::v1::RECORD_KIND_PAIR_REQUEST,
+                  [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                    return enrolment_->OnRequest(tx, record);
                   });
   intake_->Handle(records::v1::RECORD_KIND_OUTCOME,
                   [this](Transaction& tx, const dht::VerifiedRecord& record) {
@@ -197,8 +204,9 @@ void PlaneTest::EnrollNode(const std::string& name) {
   ASSERT_OK(nodes_->Enroll(request, "operator:ann"));
 }
 
-pairing::v1::ClaimTicket PlaneTest::MakeTicket() {
+pairing::v1::ClaimTicket PlaneTest::MakeTicket(bool hold) {
   fleet::v1::CreateClaimTicketRequest request;
+  request.set_hold(hold);
   request.set_device_type("gateway");
   (*request.mutable_labels())["site"] = "north";
   auto response = pairing_->CreateTicket(request, "operator:ann");

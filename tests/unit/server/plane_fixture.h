@@ -53,7 +53,7 @@ class PlaneTest : public ::testing::Test {
   store::ReleaseRow MakeRelease(const std::string& version,
                                 const std::string& bytes);
   void EnrollNode(const std::string& name);
-  pairing::v1::ClaimTicket MakeTicket();
+  pairing::v1::ClaimTicket MakeTicket(bool hold = false);
   // A device's answer record to the ticket's offer.
   std::string Answer(const pairing::v1::ClaimTicket& ticket,
                      const TestDevice& device);
@@ -90,6 +90,7 @@ class PlaneTest : public ::testing::Test {
   std::unique_ptr<Writers> writers_;
   std::unique_ptr<Nodes> nodes_;
   std::unique_ptr<Devices> devices_;
+  std::unique_ptr<Enrolment> enrolment_;
   std::unique_ptr<Pairing> pairing_;
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<Releases> releases_;

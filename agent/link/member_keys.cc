@@ -1,0 +1,39 @@
+#include "agent/link/member_keys.h"
+
+#include <map>
+#include <string>
+
+#include "common/crypto/box.h"
+#include "dht/records/key_ring.h"
+
+namespace shoal::agent {
+
+std::vector<pairing::v1::NetworkKey> MergeNetworkKeys(
+    const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey>& held,
+    const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey>& offered,
+    uint32_t heard, bool new_director) {
+  std::map<uint32_t, std::string> keys;
+  for (const auto& key : held)
+    if (!new_director || key.epoch() == heard) keys[key.epoch()] = key.key();
+  const bool keep = keys.contains(heard);
+  for (const auto& key : offered) {
+    if (key.epoch() == dht::kBootstrapEpoch ||
+        key.key().size() != crypto::kAeadKeySize ||
+        (keep && key.epoch() == heard))
+      continue;
+    keys[key.epoch()] = key.key();
+  }
+  while (keys.size() > kMaxMemberKeys) {
+    auto lowest = keys.begin();
+    if (keep && lowest->first == heard) ++lowest;
+    keys.erase(lowest);
+  }
+  std::vector<pairing::v1::NetworkKey> merged;
+  for (const auto& [epoch, key] : keys) {
+    merged.emplace_back().set_epoch(epoch);
+    merged.back().set_key(key);
+  }
+  return merged;
+}
+
+}  // namespace shoal::agent

@@ -1,0 +1,140 @@
+// How a device finds back whose network keys were all retired while it was away
+// (docs/records.md): it asks every node it knows, under every key it has, for
+// the grant that waits for it.
+#include <algorithm>
+
+#include "common/crypto/ed25519.h"
+#include "common/crypto/hash.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "dht/records/core.h"
+#include "shoal/records/v1/datagram.pb.h"
+
+namespace shoal::dht {
+namespace {
+
+constexpr std::string_view kDomain = "shoal.grant.request.v1";
+constexpr size_t kNonceSize = 16;
+// A reply is never longer than the request: nothing is amplified.
+constexpr size_t kRequestSize = 1380;
+constexpr size_t kMaxOwnDatagram = 1400;
+constexpr int kMaxPerSecond = 200;
+constexpr absl::Duration kPatience = absl::Seconds(3);
+constexpr absl::Duration kFirstPause = absl::Seconds(5);
+constexpr absl::Duration kLongestPause = absl::Minutes(5);
+
+}  // namespace
+
+std::optional<uint32_t> Network::Core::HeardEpoch() const {
+  const int64_t epoch = counters_.heard_epoch;
+  if (epoch < 0) return std::nullopt;
+  return static_cast<uint32_t>(epoch);
+}
+
+void Network::Core::SetClientCredential(
+    const crypto::SigningKey* key, const records::v1::Credential& credential) {
+  if (!options_.client) return;
+  options_.client->key = key;
+  options_.client->credential = credential;
+}
+
+void Network::Core::OnRetired(const Address& from,
+                              const OpenedDatagram& opened) {
+  records::v1::Datagram datagram;
+  if (!is_node() || opened.channel != Channel::kShoal ||
+      opened.payload.size() > kMaxOwnDatagram ||
+      !datagram.ParseFromString(opened.payload) ||
+      !datagram.has_grant_request()) {
+    ++counters_.retired;
+    return;
+  }
+  OnGrantRequest(from, opened.epoch, opened.payload.size(),
+                 datagram.grant_request());
+}
+
+void Network::Core::OnGrantRequest(const Address& from, uint32_t epoch,
+                                   size_t size,
+                                   const records::v1::GrantRequest& request) {
+  const absl::Duration now = Now();
+  if (now - grant_second_ >= absl::Seconds(1)) {
+    grant_second_ = now;
+    grants_this_second_ = 0;
+  }
+  if (!is_node() || !options_.hooks.on_grant_request || size < kRequestSize ||
+      request.nonce().size() != kNonceSize ||
+      ++grants_this_second_ > kMaxPerSecond) {
+    ++counters_.filtered;
+    return;
+  }
+  RecordBody question;
+  *question.mutable_credential() = request.credential();
+  const auto writer = options_.resolver(question, options_.clock->WallNow());
+  if (!writer.ok() || writer->kind != records::v1::WRITER_CLASS_DEVICE ||
+      !crypto::Ed25519Verify(
+          writer->public_key,
+          crypto::SigningInput(kDomain, options_.fleet_id, request.nonce()),
+          request.signature())) {
+    ++counters_.refused;
+    return;
+  }
+  options_.hooks.on_grant_request(
+      writer->id, [this, mailbox = mailbox_, from, epoch, size,
+                   nonce = request.nonce()](absl::StatusOr<std::string> grant) {
+        if (!grant.ok()) return;
+        mailbox->Post(
+            [this, from, epoch, size, nonce, grant = *std::move(grant)] {
+              records::v1::Datagram datagram;
+              datagram.mutable_grant_reply()->set_nonce(nonce);
+              datagram.mutable_grant_reply()->set_record(grant);
+              const std::string bytes = datagram.SerializeAsString();
+              if (bytes.size() > size) {
+                LogWarn("grant_too_large", {{"bytes", bytes.size()}});
+                return;
+              }
+              (void)SendUnder(epoch, from, Channel::kShoal, bytes);
+            });
+      });
+}
+
+void Network::Core::MaybeAskForGrant() {
+  if (!options_.client || options_.client->key == nullptr) return;
+  const absl::Duration now = Now();
+  if (engine_->good_nodes() > 0) {
+    alone_since_ = absl::InfiniteDuration();
+    return;
+  }
+  if (alone_since_ == absl::InfiniteDuration()) {
+    alone_since_ = now;
+    grant_pause_ = kFirstPause;
+    next_grant_request_ = now + kPatience;
+  }
+  if (now < next_grant_request_) return;
+  next_grant_request_ = now + grant_pause_;
+  grant_pause_ = std::min(grant_pause_ * 2, kLongestPause);
+  if (grant_nonce_.empty()) grant_nonce_ = crypto::RandomBytes(kNonceSize);
+  records::v1::Datagram datagram;
+  records::v1::GrantRequest& request = *datagram.mutable_grant_request();
+  *request.mutable_credential() = options_.client->credential;
+  request.set_nonce(grant_nonce_);
+  request.set_signature(options_.client->key->Sign(
+      crypto::SigningInput(kDomain, options_.fleet_id, grant_nonce_)));
+  // Tag and length of the padding are a few bytes themselves.
+  const size_t short_by = kMaxOwnDatagram - 8 - datagram.ByteSizeLong();
+  request.set_padding(std::string(short_by, '\0'));
+  const std::string bytes = datagram.SerializeAsString();
+  for (const auto& [address, id] : trusted_)
+    for (size_t step = 0; step < kMaxNetworkKeys; ++step) {
+      if (step > 0 && keys_.Older(step) == keys_.newest()) break;
+      (void)SendUnder(keys_.Older(step), address, Channel::kShoal, bytes);
+    }
+}
+
+void Network::Core::OnGrantReply(const records::v1::GrantReply& reply) {
+  if (!options_.client || grant_nonce_.empty() ||
+      reply.nonce() != grant_nonce_ || !options_.client->on_grant)
+    return;
+  // One answer of each node at most does harm to nobody; the nonce stays.
+  options_.client->on_grant(reply.record());
+}
+
+}  // namespace shoal::dht
