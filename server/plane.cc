@@ -55,6 +55,8 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
                          crypto::SpkiSha256(keys->tls_cert_pem));
   nodes =
       std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers, spki);
+  SHOAL_ASSIGN_OR_RETURN(device_changes, DeviceChanges::Open(*store, *writer));
+  groups = std::make_unique<Groups>(*store, *device_changes);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
   credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers);
   pairing = std::make_unique<Pairing>(*store, *keys, *writer, *devices, *nodes,
@@ -156,6 +158,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
   puller->SetDirectory(directory);
   publisher->Start();
+  groups->Start();
   deltas->Start();
   driver->Start();
   pair_listener =
@@ -188,6 +191,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.blobs = blobs.get();
   parts.nodes = nodes.get();
   parts.devices = devices.get();
+  parts.groups = groups.get();
   parts.pairing = pairing.get();
   parts.releases = releases.get();
   parts.rollouts = rollouts.get();
@@ -224,6 +228,7 @@ Plane::~Plane() {
   impl.renewal.reset();
   impl.pair_listener.reset();
   impl.driver.reset();
+  if (impl.groups) impl.groups->Stop();
   if (impl.deltas) impl.deltas->Stop();
   if (impl.puller) impl.puller->Stop();
   if (impl.publisher) impl.publisher->Stop();

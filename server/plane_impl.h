@@ -60,7 +60,9 @@ struct Plane::Impl {
   std::unique_ptr<RecordWriter> writer;
   std::unique_ptr<Writers> writers;
   std::unique_ptr<Nodes> nodes;
+  std::unique_ptr<DeviceChanges> device_changes;
   std::unique_ptr<Devices> devices;
+  std::unique_ptr<Groups> groups;
   std::unique_ptr<Credentials> credentials;
   std::unique_ptr<Revocations> revocations;
   std::unique_ptr<Pairing> pairing;

@@ -13,6 +13,7 @@
 #include "common/status.h"
 #include "fmt/format.h"
 #include "server/api/edge.h"
+#include "server/api/error_status.h"
 
 namespace shoal::server {
 namespace {
@@ -37,8 +38,9 @@ class MalformedRequests final : public grpc::experimental::Interceptor {
       if (metadata && !metadata->contains("shoal-reason")) {
         metadata->emplace("shoal-reason", "malformed_request");
         call->ModifySendStatus(
-            grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                         "the request is no message of this method's type"));
+            ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT,
+                        "the request is no message of this method's type",
+                        "malformed_request", {}));
       }
     }
     call->Proceed();
@@ -69,6 +71,8 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(
     const std::string& listen, const PlaneKeys& keys, const ApiParts& parts) {
   auto impl = std::make_unique<Impl>(parts);
+  AddDeviceServices(impl->edge, impl->services);
+  AddGroupServices(impl->edge, impl->services);
   AddFleetServices(impl->edge, impl->services);
   AddReleaseServices(impl->edge, impl->services);
   AddRolloutServices(impl->edge, impl->services);

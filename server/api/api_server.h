@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "server/auth/access.h"
 #include "server/fleet/devices.h"
+#include "server/fleet/groups.h"
 #include "server/fleet/nodes.h"
 #include "server/fleet/pairing.h"
 #include "server/fleet/telemetry.h"
@@ -30,6 +31,7 @@ struct ApiParts {
   Blobs* blobs = nullptr;
   Nodes* nodes = nullptr;
   Devices* devices = nullptr;
+  Groups* groups = nullptr;
   Pairing* pairing = nullptr;
   Releases* releases = nullptr;
   Rollouts* rollouts = nullptr;

@@ -1,6 +1,7 @@
 // What every call passes before its work: the caller's TLS key, the policy,
-// and on the way back the status with its machine-readable reason in the
-// trailing metadata "shoal-reason". Includes gRPC: for server/api only.
+// and on the way back the status with its machine-readable reason: in the
+// trailing metadata "shoal-reason" and as google.rpc.ErrorInfo among the
+// status's details. Includes gRPC: for server/api only.
 #ifndef SHOAL_SERVER_API_EDGE_H_
 #define SHOAL_SERVER_API_EDGE_H_
 
@@ -64,6 +65,8 @@ class Edge {
 
 // The services, by file. Each keeps a reference to `edge`.
 using Services = std::vector<std::unique_ptr<grpc::Service>>;
+void AddDeviceServices(const Edge& edge, Services& services);
+void AddGroupServices(const Edge& edge, Services& services);
 void AddFleetServices(const Edge& edge, Services& services);
 void AddReleaseServices(const Edge& edge, Services& services);
 void AddRolloutServices(const Edge& edge, Services& services);

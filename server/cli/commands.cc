@@ -49,16 +49,19 @@ void AddCommands(CLI::App& app, Program& program) {
   app.add_option("--context", options.context,
                  "The context to use instead of the current one")
       ->envname("SHOAL_CONTEXT");
-  app.add_option("-o,--output", options.output_name, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
+  app.add_option("-o,--output", options.output_name, "table, json or yaml")
+      ->check(CLI::IsMember({"table", "json", "yaml"}))
       ->each([&options](const std::string& value) {
-        options.output = value == "json" ? Format::kJson : Format::kTable;
+        options.output = value == "json"   ? Format::kJson
+                         : value == "yaml" ? Format::kYaml
+                                           : Format::kTable;
       });
   AddOperatorCommands(app, program);
   AddContextCommands(app, program);
   AddNodeCommands(app, program);
   AddTrustCommands(app, program);
   AddDeviceCommands(app, program);
+  AddGroupCommands(app, program);
   AddReleaseCommands(app, program);
   AddRolloutCommands(app, program);
   AddPolicyCommands(app, program);
