@@ -16,7 +16,7 @@ struct DeviceFacts {
   // document, so that the plane can't relabel a device into more rights.
   std::map<std::string, std::string> labels;
   // Ids of groups, of the signed assignment. Empty for access rules.
-  std::vector<std::string> groups;
+  std::vector<std::string> groups = {};
 };
 
 // Device-local civil time.
