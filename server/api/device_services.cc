@@ -126,13 +126,13 @@ class DevicesService final : public fleet::v1::Devices::Service {
                        [&](const Caller& caller) -> absl::Status {
                          // To let keys in without a ticket is another right
                          // than labels.
-                         DeviceImporter import(*edge_.parts().store,
-                                               caller.audit_name(), nullptr);
+                         DeviceImporter importer(*edge_.parts().store,
+                                                 caller.audit_name(), nullptr);
                          fleet::v1::ImportDevicesRequest request;
                          while (reader->Read(&request)) {
-                           SHOAL_RETURN_IF_ERROR(import.Add(request));
+                           SHOAL_RETURN_IF_ERROR(importer.Add(request));
                          }
-                         SHOAL_ASSIGN_OR_RETURN(*response, import.Finish());
+                         SHOAL_ASSIGN_OR_RETURN(*response, importer.Finish());
                          return absl::OkStatus();
                        });
   }

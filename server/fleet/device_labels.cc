@@ -83,7 +83,6 @@ absl::StatusOr<fleet::v1::Device> Devices::Update(
     const fleet::v1::UpdateDeviceRequest& request,
     const std::string& principal) {
   const std::string& name = request.device().name();
-  SHOAL_ASSIGN_OR_RETURN(const std::string key, DeviceKey(name));
   SHOAL_RETURN_IF_ERROR(CheckLabels(LabelsOf(request.device())));
   {
     Transaction tx(store_);

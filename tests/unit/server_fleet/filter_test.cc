@@ -124,7 +124,7 @@ TEST(Filter, ErrorsNameTheirPlace) {
       {"group != a", 6},
       {"\"text\"", 0},
       {"NOT", 3},
-      {"AND state = accepted", 0},
+      {"AND state = accepted", 4},
   };
   for (const auto& c : kCases) {
     const auto filter = ParseFilter(c.text, kNow);

@@ -1,6 +1,7 @@
 #include "server/fleet/groups.h"
 
 #include <algorithm>
+#include <random>
 #include <thread>
 
 #include "tests/unit/server_fleet/fleet_fixture.h"
