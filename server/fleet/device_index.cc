@@ -124,8 +124,17 @@ absl::StatusOr<std::map<std::string, DeviceSet>> DeviceIndex::Values(
 absl::StatusOr<DeviceSet> DeviceIndex::SelectName(
     const FilterCondition& condition) const {
   DeviceSet set;
+  // What stands before the first star, as far as it is whole bytes.
+  std::string prefix;
+  if (condition.op == FilterCondition::Op::kEqual) {
+    const std::string& literal = condition.pattern.pieces.front();
+    const auto bytes = HexDecode(literal.substr(0, literal.size() / 2 * 2));
+    if (!bytes.ok()) return set;  // no id is like that
+    prefix = *bytes;
+  }
   SHOAL_RETURN_IF_ERROR(view_->ScanRaw(
-      kDeviceNames, "", "", [&](std::string_view id, std::string_view number) {
+      kDeviceNames, prefix, "",
+      [&](std::string_view id, std::string_view number) {
         if (ValueMatches(condition, HexEncode(id))) {
           set.Add(static_cast<uint32_t>(ReadBigEndian(number, 4)));
         }
