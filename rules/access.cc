@@ -120,6 +120,11 @@ absl::Status ValidateRule(const Rule& rule) {
     if (!status.ok())
       return Bad(fmt::format("rules: {}: {}", rule.name(),
                              std::string(status.message())));
+    // Groups come from the plane: with them it could choose who a rule is
+    // about.
+    if (rule.devices().groups_size() > 0)
+      return Bad(fmt::format("rules: {}: access rules can't name groups",
+                             rule.name()));
   }
   for (const auto& window : rule.conditions().windows()) {
     absl::Status status = ValidateWindow(window);

@@ -15,6 +15,8 @@ struct DeviceFacts {
   // For rollouts: of the signed assignment. For access rules: of the policy
   // document, so that the plane can't relabel a device into more rights.
   std::map<std::string, std::string> labels;
+  // Ids of groups, of the signed assignment. Empty for access rules.
+  std::vector<std::string> groups = {};
 };
 
 // Device-local civil time.

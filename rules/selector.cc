@@ -19,7 +19,7 @@ bool Matches(const policy::v1::DeviceSelector& selector,
              const DeviceFacts& device) {
   if (selector.all()) return true;
   if (selector.device_types().empty() && selector.device_ids().empty() &&
-      selector.labels().empty())
+      selector.labels().empty() && selector.groups().empty())
     return false;
   if (!selector.device_types().empty() &&
       std::find(selector.device_types().begin(), selector.device_types().end(),
@@ -28,6 +28,14 @@ bool Matches(const policy::v1::DeviceSelector& selector,
   if (!selector.device_ids().empty() &&
       std::find(selector.device_ids().begin(), selector.device_ids().end(),
                 HexEncode(device.id)) == selector.device_ids().end())
+    return false;
+  if (!selector.groups().empty() &&
+      std::none_of(device.groups.begin(), device.groups.end(),
+                   [&](const std::string& group) {
+                     return std::find(selector.groups().begin(),
+                                      selector.groups().end(),
+                                      group) != selector.groups().end();
+                   }))
     return false;
   for (const auto& [key, value] : selector.labels()) {
     auto label = device.labels.find(key);
@@ -42,16 +50,20 @@ absl::Status ValidateSelector(const policy::v1::DeviceSelector& selector) {
   };
   if (selector.device_types_size() > kMaxEntries ||
       selector.device_ids_size() > kMaxEntries ||
-      selector.labels().size() > kMaxEntries)
+      selector.labels().size() > kMaxEntries ||
+      selector.groups_size() > kMaxEntries)
     return bad(
         fmt::format("a selector has at most {} entries a field", kMaxEntries));
   if (selector.all() &&
       (!selector.device_types().empty() || !selector.device_ids().empty() ||
-       !selector.labels().empty()))
+       !selector.labels().empty() || !selector.groups().empty()))
     return bad("\"all\" selects every device: leave the narrower fields out");
   for (const std::string& type : selector.device_types())
     if (!IsIdentifier(type))
       return bad(fmt::format("\"{}\" is not a device type", type));
+  for (const std::string& group : selector.groups())
+    if (!IsIdentifier(group, 63))
+      return bad(fmt::format("\"{}\" is not a group", group));
   for (const std::string& id : selector.device_ids()) {
     auto bytes = HexDecode(id);
     if (!bytes.ok() || bytes->size() != 16 || HexEncode(*bytes) != id)

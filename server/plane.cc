@@ -58,6 +58,8 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
       std::make_unique<Nodes>(*store, *keys, *writer, *trust, *writers, spki);
   network_keys = std::make_unique<NetworkKeys>(*store, *keys, *writer, *trust,
                                                config.network_keys);
+  SHOAL_ASSIGN_OR_RETURN(device_changes, DeviceChanges::Open(*store, *writer));
+  groups = std::make_unique<Groups>(*store, *device_changes);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
   credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers);
   enrolment =
@@ -182,6 +184,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
   puller->SetDirectory(directory);
   publisher->Start();
+  groups->Start();
   deltas->Start();
   driver->Start();
   pair_listener =
@@ -223,6 +226,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.blobs = blobs.get();
   parts.nodes = nodes.get();
   parts.devices = devices.get();
+  parts.groups = groups.get();
   parts.pairing = pairing.get();
   parts.enrolment = enrolment.get();
   parts.network_keys = network_keys.get();
@@ -266,6 +270,7 @@ Plane::~Plane() {
   impl.renewal.reset();
   impl.pair_listener.reset();
   impl.driver.reset();
+  if (impl.groups) impl.groups->Stop();
   if (impl.deltas) impl.deltas->Stop();
   if (impl.puller) impl.puller->Stop();
   if (impl.publisher) impl.publisher->Stop();

@@ -67,7 +67,9 @@ struct Plane::Impl {
   std::unique_ptr<Writers> writers;
   std::unique_ptr<Nodes> nodes;
   std::unique_ptr<NetworkKeys> network_keys;
+  std::unique_ptr<DeviceChanges> device_changes;
   std::unique_ptr<Devices> devices;
+  std::unique_ptr<Groups> groups;
   std::unique_ptr<Credentials> credentials;
   std::unique_ptr<Revocations> revocations;
   std::unique_ptr<Enrolment> enrolment;

@@ -81,7 +81,7 @@ void Agent::StepPairing() {
     device.clock = &clock_;
     device.config = &config_;
     device.keys = &*keys_;
-    device.inventory = Inventory();
+    device.inventory = Inventory(config_.data_directory, running_.slot);
     auto opened = Pairing::OpenConfigured(std::move(device), fetch_.get());
     if (!opened.ok()) {
       trouble(opened.status());

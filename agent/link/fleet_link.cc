@@ -396,6 +396,7 @@ rules::DeviceFacts FleetLink::AssignedFacts() const {
   facts.id = o_.membership.device_id();
   facts.device_type = o_.config->device_type;
   facts.labels = {assignment().labels().begin(), assignment().labels().end()};
+  facts.groups = {assignment().groups().begin(), assignment().groups().end()};
   return facts;
 }
 

@@ -9,9 +9,22 @@ namespace shoal::agent {
 
 inline constexpr char kAgentVersion[] = "0.1.0";
 
-// "os", "kernel", "arch", "hostname", "memory_kb", "cpus"; what can't be read
-// is left out. Values are printable ASCII of at most 128 characters.
-std::map<std::string, std::string> Inventory();
+// What can't be read is left out; values are printable ASCII of at most 64
+// characters; some 250 bytes in a report.
+//   model         device tree's model, or DMI's vendor and product
+//   os            ID and VERSION_ID of os-release: "debian 12"
+//   kernel, arch  of uname
+//   hostname
+//   memory_kb, cpus
+//   disk_mb       size of the file system of `data_directory`
+//   disk_free_mb  its room, to two digits: so that devices of a kind share
+//                 values and the plane's index stays small
+//   network       of the default route: ethernet, wifi, cellular, tunnel, none
+//   slot          that runs; empty: left out
+// `root`: stands before every path of the system; for tests.
+std::map<std::string, std::string> Inventory(const std::string& data_directory,
+                                             const std::string& slot,
+                                             const std::string& root = "");
 
 }  // namespace shoal::agent
 

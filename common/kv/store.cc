@@ -86,6 +86,26 @@ absl::Status ScanFrom(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* handle,
   return FromRocks(it->status(), "scan");
 }
 
+absl::Status ScanBackwardFrom(rocksdb::DB& db,
+                              rocksdb::ColumnFamilyHandle* handle,
+                              std::string_view before, std::string_view prefix,
+                              const rocksdb::Snapshot* snapshot,
+                              const ScanCallback& callback) {
+  std::string bound = PrefixEnd(prefix);
+  if (!before.empty() && (bound.empty() || before < bound)) bound = before;
+  const rocksdb::Slice lower = ToSlice(prefix);
+  const rocksdb::Slice upper = ToSlice(bound);
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot;
+  if (!prefix.empty()) options.iterate_lower_bound = &lower;
+  if (!bound.empty()) options.iterate_upper_bound = &upper;
+  std::unique_ptr<rocksdb::Iterator> it(db.NewIterator(options, handle));
+  for (it->SeekToLast(); it->Valid(); it->Prev()) {
+    if (!callback(ToView(it->key()), ToView(it->value()))) break;
+  }
+  return FromRocks(it->status(), "scan");
+}
+
 }  // namespace
 
 struct Store::Impl {
@@ -147,6 +167,12 @@ class RocksSnapshot final : public Snapshot {
                     const ScanCallback& callback) const override {
     SHOAL_ASSIGN_OR_RETURN(auto* handle, find_(cf));
     return ScanFrom(db_, handle, from, prefix, snapshot_, callback);
+  }
+  absl::Status ScanBackward(std::string_view cf, std::string_view before,
+                            std::string_view prefix,
+                            const ScanCallback& callback) const override {
+    SHOAL_ASSIGN_OR_RETURN(auto* handle, find_(cf));
+    return ScanBackwardFrom(db_, handle, before, prefix, snapshot_, callback);
   }
 
  private:
@@ -267,19 +293,8 @@ absl::Status Store::ScanBackward(std::string_view cf, std::string_view before,
                                  std::string_view prefix,
                                  const ScanCallback& callback) const {
   SHOAL_ASSIGN_OR_RETURN(auto* handle, impl_->Family(cf));
-  std::string bound = PrefixEnd(prefix);
-  if (!before.empty() && (bound.empty() || before < bound)) bound = before;
-  const rocksdb::Slice lower = ToSlice(prefix);
-  const rocksdb::Slice upper = ToSlice(bound);
-  rocksdb::ReadOptions options;
-  if (!prefix.empty()) options.iterate_lower_bound = &lower;
-  if (!bound.empty()) options.iterate_upper_bound = &upper;
-  std::unique_ptr<rocksdb::Iterator> it(
-      impl_->db->NewIterator(options, handle));
-  for (it->SeekToLast(); it->Valid(); it->Prev()) {
-    if (!callback(ToView(it->key()), ToView(it->value()))) break;
-  }
-  return FromRocks(it->status(), "scan");
+  return ScanBackwardFrom(*impl_->db, handle, before, prefix, nullptr,
+                          callback);
 }
 
 std::unique_ptr<Snapshot> Store::TakeSnapshot() const {

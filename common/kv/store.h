@@ -83,6 +83,10 @@ class Snapshot {
   virtual absl::Status Scan(std::string_view cf, std::string_view from,
                             std::string_view prefix,
                             const ScanCallback& callback) const = 0;
+  virtual absl::Status ScanBackward(std::string_view cf,
+                                    std::string_view before,
+                                    std::string_view prefix,
+                                    const ScanCallback& callback) const = 0;
 };
 
 // Thread-safe.

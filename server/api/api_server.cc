@@ -14,6 +14,7 @@
 #include "fmt/format.h"
 #include "server/api/call_metrics.h"
 #include "server/api/edge.h"
+#include "server/api/error_status.h"
 
 namespace shoal::server {
 namespace {
@@ -38,8 +39,9 @@ class MalformedRequests final : public grpc::experimental::Interceptor {
       if (metadata && !metadata->contains("shoal-reason")) {
         metadata->emplace("shoal-reason", "malformed_request");
         call->ModifySendStatus(
-            grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                         "the request is no message of this method's type"));
+            ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT,
+                        "the request is no message of this method's type",
+                        "malformed_request", {}));
       }
     }
     call->Proceed();
@@ -70,6 +72,8 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(
     const std::string& listen, const PlaneKeys& keys, const ApiParts& parts) {
   auto impl = std::make_unique<Impl>(parts);
+  AddDeviceServices(impl->edge, impl->services);
+  AddGroupServices(impl->edge, impl->services);
   AddFleetServices(impl->edge, impl->services);
   AddEnrolmentServices(impl->edge, impl->services);
   AddReleaseServices(impl->edge, impl->services);

@@ -11,6 +11,7 @@
 #include "common/metrics/metrics.h"
 #include "server/auth/access.h"
 #include "server/fleet/devices.h"
+#include "server/fleet/groups.h"
 #include "server/fleet/network_keys.h"
 #include "server/fleet/nodes.h"
 #include "server/fleet/pairing.h"
@@ -32,6 +33,7 @@ struct ApiParts {
   Blobs* blobs = nullptr;
   Nodes* nodes = nullptr;
   Devices* devices = nullptr;
+  Groups* groups = nullptr;
   Pairing* pairing = nullptr;
   Enrolment* enrolment = nullptr;
   NetworkKeys* network_keys = nullptr;

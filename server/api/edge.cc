@@ -1,5 +1,6 @@
 #include "server/api/edge.h"
 
+#include <map>
 #include <string>
 
 #include "common/bytes.h"
@@ -7,6 +8,8 @@
 #include "common/crypto/x509.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "server/api/error_status.h"
+#include "server/fleet/filter/filter.h"
 
 namespace shoal::server {
 namespace {
@@ -63,8 +66,12 @@ grpc::Status Edge::Answer(grpc::ServerContext& context, std::string_view caller,
     LogInfo("call_refused",
             {{"action", action}, {"caller", caller}, {"error", status}});
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message()));
+  std::map<std::string, std::string> metadata;
+  if (const auto position = FilterErrorPosition(status)) {
+    metadata["position"] = std::to_string(*position);
+  }
+  return ErrorStatus(static_cast<grpc::StatusCode>(status.code()),
+                     std::string(status.message()), ReasonOf(status), metadata);
 }
 
 }  // namespace shoal::server

@@ -1,9 +1,10 @@
 // What every call passes before its work: the caller's TLS key, the policy,
-// and on the way back the status with its machine-readable reason in the
-// trailing metadata "shoal-reason". The call's id, the caller's own in the
-// metadata "shoal-request-id" or one of ours, goes into every log line that the
-// call causes and back in the trailing metadata. Includes gRPC: for server/api
-// only.
+// What every call passes before its work: the caller's TLS key, the policy,
+// and on the way back the status with its machine-readable reason: in the
+// trailing metadata "shoal-reason" and as google.rpc.ErrorInfo among the
+// status's details. The call's id, the caller's own in the metadata
+// "shoal-request-id" or one of ours, goes into every log line that the call
+// causes and back in the trailing metadata. Includes gRPC: for server/api only.
 #ifndef SHOAL_SERVER_API_EDGE_H_
 #define SHOAL_SERVER_API_EDGE_H_
 
@@ -73,6 +74,8 @@ class Edge {
 
 // The services, by file. Each keeps a reference to `edge`.
 using Services = std::vector<std::unique_ptr<grpc::Service>>;
+void AddDeviceServices(const Edge& edge, Services& services);
+void AddGroupServices(const Edge& edge, Services& services);
 void AddFleetServices(const Edge& edge, Services& services);
 void AddEnrolmentServices(const Edge& edge, Services& services);
 void AddReleaseServices(const Edge& edge, Services& services);

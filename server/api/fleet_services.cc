@@ -1,4 +1,4 @@
-// Devices, nodes, policies, trust and telemetry.
+// Nodes, policies, trust and telemetry.
 #include <map>
 #include <string>
 #include <utility>
@@ -6,7 +6,6 @@
 #include "common/bytes.h"
 #include "server/api/edge.h"
 #include "server/store/state.pb.h"
-#include "shoal/fleet/v1/device_service.grpc.pb.h"
 #include "shoal/fleet/v1/node_service.grpc.pb.h"
 #include "shoal/policy/v1/policy_service.grpc.pb.h"
 #include "shoal/telemetry/v1/telemetry_service.grpc.pb.h"
@@ -20,111 +19,6 @@ using grpc::ServerWriter;
 
 constexpr absl::Duration kWatchTick = absl::Milliseconds(500);
 constexpr size_t kMaxPublishBytes = 5'000'000;
-
-class DevicesService final : public fleet::v1::Devices::Service {
- public:
-  explicit DevicesService(const Edge& edge) : edge_(edge) {}
-
-  grpc::Status GetDevice(ServerContext* context,
-                         const fleet::v1::GetDeviceRequest* request,
-                         fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.read", [&](const Caller&) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response,
-                                 edge_.parts().devices->Get(request->name()));
-          return absl::OkStatus();
-        });
-  }
-
-  grpc::Status ListDevices(ServerContext* context,
-                           const fleet::v1::ListDevicesRequest* request,
-                           fleet::v1::ListDevicesResponse* response) override {
-    return edge_.Call(context, "device.read",
-                      [&](const Caller&) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            auto page, edge_.parts().devices->List(*request));
-                        for (auto& device : page.devices) {
-                          *response->add_devices() = std::move(device);
-                        }
-                        response->set_next_page_token(page.next_page_token);
-                        return absl::OkStatus();
-                      });
-  }
-
-  grpc::Status WatchDevices(ServerContext* context,
-                            const fleet::v1::WatchDevicesRequest*,
-                            ServerWriter<fleet::v1::Device>* writer) override {
-    return edge_.Watch(
-        context, "device.read", [&](const Caller&) -> absl::Status {
-          const Store& store = *edge_.parts().store;
-          std::map<std::string, uint64_t> sent;
-          while (!context->IsCancelled() && !store.shut_down()) {
-            const uint64_t revision = store.revision();
-            std::vector<fleet::v1::Device> changed;
-            SHOAL_RETURN_IF_ERROR(store.Scan<store::DeviceRow>(
-                kDevices, "", "",
-                [&](std::string_view key, const store::DeviceRow& row) {
-                  uint64_t& last = sent[std::string(key)];
-                  if (last == row.revision()) return true;
-                  last = row.revision();
-                  changed.push_back(row.device());
-                  changed.back().set_etag(std::to_string(row.revision()));
-                  return true;
-                }));
-            for (const auto& device : changed) {
-              if (!writer->Write(device)) return absl::OkStatus();
-            }
-            store.WaitForChange(revision, kWatchTick);
-          }
-          return absl::OkStatus();
-        });
-  }
-
-  grpc::Status CreateClaimTicket(
-      ServerContext* context,
-      const fleet::v1::CreateClaimTicketRequest* request,
-      fleet::v1::CreateClaimTicketResponse* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().pairing->CreateTicket(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
-  }
-
-  grpc::Status UpdateDeviceLabels(
-      ServerContext* context,
-      const fleet::v1::UpdateDeviceLabelsRequest* request,
-      fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.label", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(
-              *response,
-              edge_.parts().devices->UpdateLabels(
-                  request->name(),
-                  {request->labels().begin(), request->labels().end()},
-                  request->etag(), caller.audit_name()));
-          return absl::OkStatus();
-        });
-  }
-
-  grpc::Status DecommissionDevice(
-      ServerContext* context,
-      const fleet::v1::DecommissionDeviceRequest* request,
-      fleet::v1::Device* response) override {
-    return edge_.Call(context, "device.decommission",
-                      [&](const Caller& caller) -> absl::Status {
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response, edge_.parts().devices->Decommission(
-                                           request->name(), request->reason(),
-                                           caller.audit_name()));
-                        return absl::OkStatus();
-                      });
-  }
-
- private:
-  const Edge& edge_;
-};
 
 class NodesService final : public fleet::v1::Nodes::Service {
  public:
@@ -361,7 +255,6 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
 }  // namespace
 
 void AddFleetServices(const Edge& edge, Services& services) {
-  services.push_back(std::make_unique<DevicesService>(edge));
   services.push_back(std::make_unique<NodesService>(edge));
   services.push_back(std::make_unique<PoliciesService>(edge));
   services.push_back(std::make_unique<TrustService>(edge));

@@ -57,7 +57,7 @@ absl::Status RunCommandOn(Program& program, const RunOptions& options) {
           }));
   const bool terminal = program.streams().out_is_terminal;
   if (program.json()) {
-    program.PrintText(ResultJson(result) + "\n");
+    program.PrintJson(ResultJson(result));
   } else {
     program.PrintText(terminal ? Printable(result.output(), /*keep_lines=*/true)
                                : result.output());

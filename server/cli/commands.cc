@@ -49,10 +49,12 @@ void AddCommands(CLI::App& app, Program& program) {
   app.add_option("--context", options.context,
                  "The context to use instead of the current one")
       ->envname("SHOAL_CONTEXT");
-  app.add_option("-o,--output", options.output_name, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
+  app.add_option("-o,--output", options.output_name, "table, json or yaml")
+      ->check(CLI::IsMember({"table", "json", "yaml"}))
       ->each([&options](const std::string& value) {
-        options.output = value == "json" ? Format::kJson : Format::kTable;
+        options.output = value == "json"   ? Format::kJson
+                         : value == "yaml" ? Format::kYaml
+                                           : Format::kTable;
       });
   AddOperatorCommands(app, program);
   AddContextCommands(app, program);
@@ -60,6 +62,7 @@ void AddCommands(CLI::App& app, Program& program) {
   AddTrustCommands(app, program);
   AddDeviceCommands(app, program);
   AddEnrolmentCommands(app, program);
+  AddGroupCommands(app, program);
   AddReleaseCommands(app, program);
   AddRolloutCommands(app, program);
   AddPolicyCommands(app, program);

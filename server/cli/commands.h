@@ -24,6 +24,10 @@ void AddContextCommands(CLI::App& app, Program& program);
 void AddNodeCommands(CLI::App& app, Program& program);
 void AddTrustCommands(CLI::App& app, Program& program);
 void AddDeviceCommands(CLI::App& app, Program& program);
+// Into the group "device": lists, transfers and history.
+void AddDeviceListCommands(CLI::App& group, Program& program);
+void AddDeviceTransferCommands(CLI::App& group, Program& program);
+void AddGroupCommands(CLI::App& app, Program& program);
 // More of the group "device", after AddDeviceCommands, and the group "network".
 void AddEnrolmentCommands(CLI::App& app, Program& program);
 void AddReleaseCommands(CLI::App& app, Program& program);

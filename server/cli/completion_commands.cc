@@ -39,6 +39,64 @@ struct ShellOptions {
   const CLI::App* app = nullptr;
 };
 
+// One line for each sub-command and option, behind the condition that the
+// words before are those of `path`.
+void AppendFish(const CLI::App& app, const std::string& path,
+                std::string& out) {
+  const auto quoted = [](std::string text) {
+    std::string safe;
+    for (const char c : text) {
+      if (c == '\'' || c == '\\') safe += '\\';
+      safe += c;
+    }
+    return safe;
+  };
+  for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    out += fmt::format(
+        "complete -c shoal -f -n '__shoal_at \"{}\"' -a {} -d '{}'\n", path,
+        command->get_name(), quoted(command->get_description()));
+    AppendFish(
+        *command,
+        path.empty() ? command->get_name() : path + " " + command->get_name(),
+        out);
+  }
+  for (const CLI::Option* option : app.get_options()) {
+    for (const auto& name : option->get_lnames()) {
+      out += fmt::format(
+          "complete -c shoal -n '__shoal_in \"{}\"' -l {} -d '{}'{}\n", path,
+          name, quoted(option->get_description()),
+          option->get_expected_max() > 0 ? " -r" : "");
+    }
+  }
+}
+
+absl::Status PrintZsh(Program& program, const ShellOptions& options) {
+  // zsh runs bash's completions itself.
+  program.PrintText(
+      "#compdef shoal\nautoload -U +X bashcompinit && "
+      "bashcompinit\n" +
+      BashCompletion(*options.app));
+  return absl::OkStatus();
+}
+
+absl::Status PrintFish(Program& program, const ShellOptions& options) {
+  std::string lines;
+  AppendFish(*options.app, "", lines);
+  program.PrintText(
+      R"(# fish completion for shoal:  shoal completion fish | source
+function __shoal_words
+  commandline -opc | string match -v -- '-*' | tail -n +2 | string join ' '
+end
+function __shoal_at
+  test (__shoal_words) = "$argv"
+end
+function __shoal_in
+  string match -q -- "$argv*" (__shoal_words)
+end
+)" + lines);
+  return absl::OkStatus();
+}
+
 absl::Status Print(Program& program, const ShellOptions& options) {
   program.PrintText(BashCompletion(*options.app));
   return absl::OkStatus();
@@ -75,6 +133,12 @@ void AddCompletionCommands(CLI::App& app, Program& program) {
   OnRun(AddCommand(*group, "bash", "A script for bash",
                    "completion bash > /etc/bash_completion.d/shoal"),
         program, options, Print);
+  OnRun(AddCommand(*group, "zsh", "A script for zsh",
+                   "completion zsh > ~/.zfunc/_shoal"),
+        program, options, PrintZsh);
+  OnRun(AddCommand(*group, "fish", "A script for fish",
+                   "completion fish > ~/.config/fish/completions/shoal.fish"),
+        program, options, PrintFish);
 }
 
 }  // namespace shoal::cli

@@ -89,13 +89,12 @@ absl::Status Add(Program& program, const AddOptions& options) {
   if (!store.Current().ok()) SHOAL_RETURN_IF_ERROR(store.Use(options.name));
   const std::string fleet = HexEncode(context.fleet_id);
   if (program.json()) {
-    program.PrintText(JsonObject()
+    program.PrintJson(JsonObject()
                           .Text("name", context.name)
                           .Text("server", context.server)
                           .Text("fleet", fleet)
                           .Number("nodes", network.directory().nodes_size())
-                          .ToString() +
-                      "\n");
+                          .ToString());
   } else {
     program.PrintText(fmt::format(
         "Context {}: {}, fleet {}, {} storage nodes.\n", context.name,
@@ -122,10 +121,12 @@ absl::Status List(Program& program, const NoOptions&) {
                                             .Text("fleet", fleet)
                                             .ToString();
   }
-  program.PrintText(
-      program.json()
-          ? JsonObject().Raw("contexts", "[" + list + "]").ToString() + "\n"
-          : table.Render());
+  if (program.json()) {
+    program.PrintJson(
+        JsonObject().Raw("contexts", "[" + list + "]").ToString());
+  } else {
+    program.PrintText(table.Render(program.width()));
+  }
   return absl::OkStatus();
 }
 
@@ -150,7 +151,7 @@ absl::Status Show(Program& program, const NameOptions& options) {
   }
   const std::string fleet = HexEncode(context.fleet_id);
   if (program.json()) {
-    program.PrintText(
+    program.PrintJson(
         JsonObject()
             .Text("name", context.name)
             .Text("directory", context.directory)
@@ -162,8 +163,7 @@ absl::Status Show(Program& program, const NameOptions& options) {
             .Number("root_version", stored.trust.root_version)
             .Number("timestamp_version", stored.trust.timestamp_version)
             .Boolean("expired", stored.expired)
-            .ToString() +
-        "\n");
+            .ToString());
     return absl::OkStatus();
   }
   program.PrintText(fmt::format(

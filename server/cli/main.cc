@@ -1,4 +1,5 @@
 // shoal: the fleet tool. docs/cli.md is its manual.
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -12,6 +13,17 @@
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
 
+namespace {
+
+// Columns of the terminal on standard output; 0: it is none.
+size_t TerminalWidth() {
+  struct winsize size {};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
+  return size.ws_col;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   // `shoal telemetry tail | head` ends quietly.
   std::signal(SIGPIPE, SIG_DFL);
@@ -22,7 +34,8 @@ int main(int argc, char** argv) {
     shoal::cli::Program program(
         shoal::RealFileSystem(), shoal::SystemClock(),
         {std::cout, std::cerr, isatty(STDOUT_FILENO) == 1,
-         isatty(STDERR_FILENO) == 1});
+         isatty(STDERR_FILENO) == 1, TerminalWidth(),
+         isatty(STDIN_FILENO) == 1 ? &std::cin : nullptr});
     return shoal::cli::RunTool(argc, argv, program);
   } catch (const std::exception& error) {
     std::cerr << "shoal: " << error.what() << "\n";

@@ -39,13 +39,12 @@ absl::Status Enroll(Program& program, const EnrollOptions& options) {
   SHOAL_RETURN_IF_ERROR(program.fs().WriteAtomic(
       options.out, response.bundle().SerializeAsString(), 0600));
   if (program.json()) {
-    program.PrintText(
+    program.PrintJson(
         JsonObject()
             .Text("node", request.node_id())
             .Text("bundle", options.out)
             .Number("nodes", response.bundle().directory().nodes_size())
-            .ToString() +
-        "\n");
+            .ToString());
   } else {
     program.PrintText(fmt::format(
         "Node {} is enrolled. Its bundle is {} (secret: it holds the "
@@ -75,7 +74,7 @@ absl::Status List(Program& program, const NoOptions&) {
                     node.grpc_address(), node.http_address(),
                     node.swarm_address()});
     }
-    return table.Render();
+    return table.Render(program.width());
   });
   return absl::OkStatus();
 }
@@ -126,10 +125,11 @@ absl::Status Status(Program& program, const NoOptions&) {
     }
     list += (list.empty() ? "" : ",") + object.ToString();
   }
-  program.PrintText(
-      program.json()
-          ? JsonObject().Raw("nodes", "[" + list + "]").ToString() + "\n"
-          : table.Render());
+  if (program.json()) {
+    program.PrintJson(JsonObject().Raw("nodes", "[" + list + "]").ToString());
+  } else {
+    program.PrintText(table.Render(program.width()));
+  }
   if (unreachable == 0) return absl::OkStatus();
   return Unavailable("nodes_down",
                      fmt::format("{} of {} storage nodes did not answer",

@@ -118,10 +118,96 @@ std::string Dump(const Json& json, bool pretty) {
   return json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
 }
 
+// May this stand in YAML without quotes and be read as the same text? Words
+// that some readers take for something else are quoted.
+bool IsPlainYaml(const std::string& text) {
+  if (text.empty()) return false;
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  if (!letter(text.front())) return false;
+  for (const char c : text) {
+    if (!letter(c) && !(c >= '0' && c <= '9') && c != '_' && c != '/' &&
+        c != '.' && c != '-') {
+      return false;
+    }
+  }
+  std::string lower = text;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  for (const char* word :
+       {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) {
+    if (lower == word) return false;
+  }
+  return true;
+}
+
+std::string YamlScalar(const Json& json) {
+  if (json.is_string() && IsPlainYaml(json.get<std::string>())) {
+    return json.get<std::string>();
+  }
+  return Dump(json, false);  // JSON's scalars are YAML's
+}
+
+void AppendYaml(const Json& json, size_t indent, std::string& out) {
+  const std::string blanks(indent, ' ');
+  const auto value = [&](const Json& inner, size_t deeper, bool in_list) {
+    if (inner.is_structured() && !inner.empty()) {
+      if (in_list) {
+        // The first line goes on behind the dash.
+        std::string block;
+        AppendYaml(inner, deeper, block);
+        out += block.substr(deeper);
+      } else {
+        out += "\n";
+        AppendYaml(inner, deeper, out);
+      }
+      return;
+    }
+    if (!in_list) out += " ";
+    out += inner.is_array()    ? "[]"
+           : inner.is_object() ? "{}"
+                               : YamlScalar(inner);
+    out += "\n";
+  };
+  if (json.is_object()) {
+    for (const auto& [key, inner] : json.items()) {
+      out += blanks + YamlScalar(Json(key)) + ":";
+      value(inner, indent + 2, false);
+    }
+  } else {
+    for (const auto& inner : json) {
+      out += blanks + "- ";
+      value(inner, indent + 2, true);
+    }
+  }
+}
+
+std::string ToYaml(const Json& json) {
+  if (!json.is_structured() || json.empty()) {
+    return (json.is_array()    ? "[]"
+            : json.is_object() ? "{}"
+                               : YamlScalar(json)) +
+           std::string("\n");
+  }
+  std::string out;
+  AppendYaml(json, 0, out);
+  return out;
+}
+
 }  // namespace
 
 std::string MessageToJson(const Message& message, bool pretty) {
   return Dump(ToJson(message), pretty);
+}
+
+std::string MessageToYaml(const Message& message) {
+  return ToYaml(ToJson(message));
+}
+
+std::string JsonToYaml(std::string_view json) {
+  return ToYaml(Json::parse(json, nullptr, /*allow_exceptions=*/false));
 }
 
 std::string JsonText(std::string_view text) {
@@ -170,26 +256,57 @@ void Table::AddRow(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::Render() const {
-  // Code points, not bytes: a label may hold letters beyond ASCII.
-  const auto width = [](const std::string& text) {
-    return static_cast<size_t>(std::count_if(
-        text.begin(), text.end(),
-        [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-  };
+namespace {
+
+// Code points, not bytes: a label may hold letters beyond ASCII.
+size_t Width(const std::string& text) {
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(),
+      [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+// The first `width` code points, the last of them "…" if more were there.
+std::string Cut(const std::string& text, size_t width) {
+  if (Width(text) <= width) return text;
+  size_t end = 0;
+  for (size_t points = 0; end < text.size(); ++end) {
+    if ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) continue;
+    if (++points == width) break;
+  }
+  return text.substr(0, end) + "\u2026";
+}
+
+// Takes from the widest columns until all fit; a column keeps 4.
+void Fit(std::vector<size_t>& widths, size_t width) {
+  constexpr size_t kLeast = 4;
+  size_t total = 2 * (widths.size() - 1);
+  for (const size_t w : widths) total += w;
+  while (total > width && widths.size() > 1) {
+    const auto widest = std::max_element(widths.begin() + 1, widths.end());
+    if (*widest <= kLeast) return;
+    --*widest;
+    --total;
+  }
+}
+
+}  // namespace
+
+std::string Table::Render(size_t width) const {
   std::vector<size_t> widths;
-  for (const auto& cell : header_) widths.push_back(width(cell));
+  for (const auto& cell : header_) widths.push_back(Width(cell));
   for (const auto& row : rows_) {
     for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], width(row[i]));
+      widths[i] = std::max(widths[i], Width(row[i]));
     }
   }
+  if (width > 0) Fit(widths, width);
   std::string out;
   const auto line = [&](const std::vector<std::string>& row) {
     std::string text;
     for (size_t i = 0; i < row.size(); ++i) {
-      text += row[i];
-      if (i + 1 < row.size()) text.append(widths[i] - width(row[i]) + 2, ' ');
+      const std::string cell = Cut(row[i], widths[i]);
+      text += cell;
+      if (i + 1 < row.size()) text.append(widths[i] - Width(cell) + 2, ' ');
     }
     out += text + "\n";
   };

@@ -23,11 +23,16 @@ class Message;
 
 namespace shoal::cli {
 
-enum class Format { kTable, kJson };
+enum class Format { kTable, kJson, kYaml };
 
 // `pretty`: two blanks of indentation; else one line. No line end at the end.
 std::string MessageToJson(const google::protobuf::Message& message,
                           bool pretty);
+
+// The same as YAML 1.2, block style, a line end at its end. `json`: JSON text,
+// as the functions of this file make it.
+std::string MessageToYaml(const google::protobuf::Message& message);
+std::string JsonToYaml(std::string_view json);
 
 // {"name": "text", …} in the given order, for answers that no message holds.
 class JsonObject {
@@ -58,7 +63,9 @@ class Table {
   explicit Table(std::vector<std::string> header)
       : header_(std::move(header)) {}
   void AddRow(std::vector<std::string> cells);
-  std::string Render() const;
+  // `width`: of the terminal; 0: unbounded. What is wider is cut, the widest
+  // columns first, never the first column; "…" shows where.
+  std::string Render(size_t width = 0) const;
 
  private:
   std::vector<std::string> header_;

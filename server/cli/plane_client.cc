@@ -11,6 +11,7 @@
 #include "server/cli/grpc_status.h"
 #include "shoal/fleet/v1/device_service.grpc.pb.h"
 #include "shoal/fleet/v1/enrolment_service.grpc.pb.h"
+#include "shoal/fleet/v1/group_service.grpc.pb.h"
 #include "shoal/fleet/v1/node_service.grpc.pb.h"
 #include "shoal/policy/v1/policy_service.grpc.pb.h"
 #include "shoal/release/v1/release_service.grpc.pb.h"
@@ -40,6 +41,7 @@ struct PlaneClient::Impl {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<fleet::v1::Devices::Stub> devices;
   std::unique_ptr<fleet::v1::Enrolments::Stub> enrolments;
+  std::unique_ptr<fleet::v1::Groups::Stub> groups;
   std::unique_ptr<fleet::v1::Nodes::Stub> nodes;
   std::unique_ptr<trust::v1::Trust::Stub> trust;
   std::unique_ptr<policy::v1::Policies::Stub> policies;
@@ -130,6 +132,7 @@ absl::StatusOr<std::unique_ptr<PlaneClient>> PlaneClient::Open(
   crypto::Wipe(tls.pem_private_key);
   impl->devices = fleet::v1::Devices::NewStub(impl->channel);
   impl->enrolments = fleet::v1::Enrolments::NewStub(impl->channel);
+  impl->groups = fleet::v1::Groups::NewStub(impl->channel);
   impl->nodes = fleet::v1::Nodes::NewStub(impl->channel);
   impl->trust = trust::v1::Trust::NewStub(impl->channel);
   impl->policies = policy::v1::Policies::NewStub(impl->channel);
@@ -160,6 +163,19 @@ SHOAL_UNARY(fleet::v1, Enrolments, enrolments, CreateBootstrapFile,
             CreateBootstrapFileResponse)
 SHOAL_UNARY(fleet::v1, Enrolments, enrolments, RotateNetworkKey,
             RotateNetworkKeyResponse)
+SHOAL_UNARY(fleet::v1, Devices, devices, BatchUpdateDeviceLabels,
+            BatchUpdateDeviceLabelsResponse)
+SHOAL_UNARY(fleet::v1, Devices, devices, ListDeviceEvents,
+            ListDeviceEventsResponse)
+SHOAL_UNARY(fleet::v1, Groups, groups, CreateGroup, Group)
+SHOAL_UNARY(fleet::v1, Groups, groups, GetGroup, Group)
+SHOAL_UNARY(fleet::v1, Groups, groups, ListGroups, ListGroupsResponse)
+SHOAL_UNARY(fleet::v1, Groups, groups, UpdateGroup, Group)
+SHOAL_UNARY(fleet::v1, Groups, groups, DeleteGroup, Group)
+SHOAL_UNARY(fleet::v1, Groups, groups, ListGroupMembers,
+            ListGroupMembersResponse)
+SHOAL_UNARY(fleet::v1, Groups, groups, AddGroupMembers, Group)
+SHOAL_UNARY(fleet::v1, Groups, groups, RemoveGroupMembers, Group)
 SHOAL_UNARY(fleet::v1, Nodes, nodes, EnrollNode, EnrollNodeResponse)
 SHOAL_UNARY(policy::v1, Policies, policies, TestPolicy, TestPolicyResponse)
 SHOAL_UNARY(release::v1, Releases, releases, GetRelease, Release)
@@ -232,8 +248,42 @@ absl::StatusOr<release::v1::Release> PlaneClient::CreateRelease(
   return response;
 }
 
-absl::Status PlaneClient::WatchDevices(const Each<fleet::v1::Device>& each) {
-  const fleet::v1::WatchDevicesRequest request;
+absl::StatusOr<fleet::v1::ImportDevicesResponse> PlaneClient::ImportDevices(
+    const fleet::v1::ImportOptions& options,
+    const std::function<const fleet::v1::DeviceImport*()>& next) {
+  // No deadline: as an upload.
+  grpc::ClientContext context;
+  fleet::v1::ImportDevicesResponse response;
+  auto writer = impl_->devices->ImportDevices(&context, &response);
+  fleet::v1::ImportDevicesRequest request;
+  *request.mutable_options() = options;
+  bool open = writer->Write(request);
+  request.clear_options();
+  while (open) {
+    const fleet::v1::DeviceImport* device = next();
+    if (device == nullptr) break;
+    *request.mutable_device() = *device;
+    open = writer->Write(request);
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  SHOAL_RETURN_IF_ERROR(impl_->Convert(status, context));
+  return response;
+}
+
+absl::Status PlaneClient::ExportDevices(
+    const fleet::v1::ExportDevicesRequest& request,
+    const Each<fleet::v1::Device>& each) {
+  return impl_->Stream<fleet::v1::Device>(
+      [&](grpc::ClientContext* context) {
+        return impl_->devices->ExportDevices(context, request);
+      },
+      absl::InfiniteFuture(), each);
+}
+
+absl::Status PlaneClient::WatchDevices(
+    const fleet::v1::WatchDevicesRequest& request,
+    const Each<fleet::v1::Device>& each) {
   return impl_->Stream<fleet::v1::Device>(
       [&](grpc::ClientContext* context) {
         return impl_->devices->WatchDevices(context, request);

@@ -15,6 +15,7 @@
 #include "common/crypto/secret.h"
 #include "shoal/fleet/v1/device_service.pb.h"
 #include "shoal/fleet/v1/enrolment_service.pb.h"
+#include "shoal/fleet/v1/group_service.pb.h"
 #include "shoal/fleet/v1/node_service.pb.h"
 #include "shoal/policy/v1/policy_service.pb.h"
 #include "shoal/release/v1/release_service.pb.h"
@@ -65,6 +66,32 @@ class PlaneClient {
       const fleet::v1::CreateBootstrapFileRequest& request);
   absl::StatusOr<fleet::v1::RotateNetworkKeyResponse> RotateNetworkKey(
       const fleet::v1::RotateNetworkKeyRequest& request);
+  absl::StatusOr<fleet::v1::BatchUpdateDeviceLabelsResponse>
+  BatchUpdateDeviceLabels(
+      const fleet::v1::BatchUpdateDeviceLabelsRequest& request);
+  absl::StatusOr<fleet::v1::ListDeviceEventsResponse> ListDeviceEvents(
+      const fleet::v1::ListDeviceEventsRequest& request);
+  // `next` gives the devices, null at the end; each lives until the next call.
+  absl::StatusOr<fleet::v1::ImportDevicesResponse> ImportDevices(
+      const fleet::v1::ImportOptions& options,
+      const std::function<const fleet::v1::DeviceImport*()>& next);
+
+  absl::StatusOr<fleet::v1::Group> CreateGroup(
+      const fleet::v1::CreateGroupRequest& request);
+  absl::StatusOr<fleet::v1::Group> GetGroup(
+      const fleet::v1::GetGroupRequest& request);
+  absl::StatusOr<fleet::v1::ListGroupsResponse> ListGroups(
+      const fleet::v1::ListGroupsRequest& request);
+  absl::StatusOr<fleet::v1::Group> UpdateGroup(
+      const fleet::v1::UpdateGroupRequest& request);
+  absl::StatusOr<fleet::v1::Group> DeleteGroup(
+      const fleet::v1::DeleteGroupRequest& request);
+  absl::StatusOr<fleet::v1::ListGroupMembersResponse> ListGroupMembers(
+      const fleet::v1::ListGroupMembersRequest& request);
+  absl::StatusOr<fleet::v1::Group> AddGroupMembers(
+      const fleet::v1::AddGroupMembersRequest& request);
+  absl::StatusOr<fleet::v1::Group> RemoveGroupMembers(
+      const fleet::v1::RemoveGroupMembersRequest& request);
 
   absl::StatusOr<fleet::v1::EnrollNodeResponse> EnrollNode(
       const fleet::v1::EnrollNodeRequest& request);
@@ -108,7 +135,10 @@ class PlaneClient {
   // end (the call then is OK). `deadline` infinite: until the plane hangs up.
   template <typename Response>
   using Each = std::function<absl::Status(const Response&)>;
-  absl::Status WatchDevices(const Each<fleet::v1::Device>& each);
+  absl::Status WatchDevices(const fleet::v1::WatchDevicesRequest& request,
+                            const Each<fleet::v1::Device>& each);
+  absl::Status ExportDevices(const fleet::v1::ExportDevicesRequest& request,
+                             const Each<fleet::v1::Device>& each);
   absl::Status WatchRollout(const rollout::v1::WatchRolloutRequest& request,
                             const Each<rollout::v1::Rollout>& each,
                             absl::Time deadline = absl::InfiniteFuture());

@@ -90,7 +90,9 @@ absl::Status Program::RefreshNetwork(const Context& context,
 
 void Program::Print(const google::protobuf::Message& message,
                     const std::function<std::string()>& table) {
-  if (json()) {
+  if (options_.output == Format::kYaml) {
+    streams_.out << MessageToYaml(message);
+  } else if (json()) {
     streams_.out << MessageToJson(message, /*pretty=*/true) << "\n";
   } else {
     streams_.out << table();
@@ -100,7 +102,9 @@ void Program::Print(const google::protobuf::Message& message,
 
 void Program::PrintLine(const google::protobuf::Message& message,
                         const std::function<std::string()>& text) {
-  if (json()) {
+  if (options_.output == Format::kYaml) {
+    streams_.out << "---\n" << MessageToYaml(message);
+  } else if (json()) {
     streams_.out << MessageToJson(message, /*pretty=*/false) << "\n";
   } else {
     streams_.out << text();
@@ -110,6 +114,15 @@ void Program::PrintLine(const google::protobuf::Message& message,
 
 void Program::PrintText(std::string_view text) {
   streams_.out << text << std::flush;
+}
+
+void Program::PrintJson(std::string_view json) {
+  if (options_.output == Format::kYaml) {
+    PrintText(JsonToYaml(json));
+    return;
+  }
+  PrintText(json);
+  PrintText("\n");
 }
 
 void Program::Remark(std::string_view text) {

@@ -4,6 +4,7 @@
 #define SHOAL_SERVER_CLI_PROGRAM_H_
 
 #include <functional>
+#include <istream>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -32,6 +33,10 @@ struct Streams {
   std::ostream& err;
   bool out_is_terminal = false;
   bool err_is_terminal = false;
+  // Columns of the terminal that `out` is; 0: none, or unknown.
+  size_t out_width = 0;
+  // Where answers to questions come from; null: nobody is there to ask.
+  std::istream* in = nullptr;
 };
 
 // One command's run; one thread.
@@ -44,7 +49,9 @@ class Program {
   Clock& clock() { return clock_; }
   Streams& streams() { return streams_; }
   GlobalOptions& options() { return options_; }
-  bool json() const { return options_.output == Format::kJson; }
+  // Output for programs (JSON or YAML), not for people.
+  bool json() const { return options_.output != Format::kTable; }
+  size_t width() const { return streams_.out_width; }
 
   // The command that the command line chose; set while it is parsed.
   void Choose(std::function<absl::Status()> action) {
@@ -67,13 +74,15 @@ class Program {
   // Asks shoald, verifies, stores.
   absl::Status RefreshNetwork(const Context& context, PlaneClient& plane);
 
-  // JSON: the message. Table: `table()`.
+  // JSON and YAML: the message. Table: `table()`.
   void Print(const google::protobuf::Message& message,
              const std::function<std::string()>& table);
-  // One message of a stream: JSON is one line.
+  // One message of a stream: JSON is one line, YAML one document.
   void PrintLine(const google::protobuf::Message& message,
                  const std::function<std::string()>& text);
   void PrintText(std::string_view text);
+  // `json`: one JSON value, for answers that no message holds.
+  void PrintJson(std::string_view json);
   // A remark for people, on standard error.
   void Remark(std::string_view text);
 

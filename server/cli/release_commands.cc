@@ -111,7 +111,7 @@ absl::Status List(Program& program, const ListOptions& options) {
                     std::to_string(release.devices()),
                     FormatMillis(release.created_at())});
     }
-    return table.Render();
+    return table.Render(program.width());
   });
   return absl::OkStatus();
 }
@@ -135,12 +135,11 @@ absl::Status Export(Program& program, const NameOptions& options) {
       }));
   SHOAL_RETURN_IF_ERROR(tree.Finish());
   if (program.json()) {
-    program.PrintText(JsonObject()
+    program.PrintJson(JsonObject()
                           .Text("directory", options.name)
                           .Number("files", tree.files())
                           .Number("bytes", tree.bytes())
-                          .ToString() +
-                      "\n");
+                          .ToString());
   } else {
     program.PrintText(fmt::format("{} files, {} in {}\n", tree.files(),
                                   HumanBytes(tree.bytes()), options.name));

@@ -76,7 +76,7 @@ absl::Status List(Program& program, const NoOptions&) {
                     std::to_string(failed),
                     FormatMillis(rollout.created_at())});
     }
-    return table.Render();
+    return table.Render(program.width());
   });
   return absl::OkStatus();
 }

@@ -91,7 +91,7 @@ absl::Status Halt(Program& program, const HaltOptions& options) {
   const bool plane_down =
       !told.ok() && ExitCodeOf(told.status()) == kExitUnreachable;
   if (program.json()) {
-    program.PrintText(
+    program.PrintJson(
         JsonObject()
             .Text("rollout", ShortName(name))
             .Text("device_type", device_type)
@@ -101,8 +101,7 @@ absl::Status Halt(Program& program, const HaltOptions& options) {
             .Number("receipts_wanted",
                     put.ok() ? static_cast<uint64_t>(put->wanted) : 0)
             .Boolean("plane_told", told.ok())
-            .ToString() +
-        "\n");
+            .ToString());
   } else {
     program.PrintText(
         put.ok() ? fmt::format("{}: halt signed; {} of {} storage nodes have "

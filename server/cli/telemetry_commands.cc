@@ -67,7 +67,7 @@ absl::Status Status(Program& program, const NoOptions&) {
                     std::to_string(stream.missing()),
                     std::to_string(stream.duplicates())});
     }
-    return table.Render();
+    return table.Render(program.width());
   });
   return absl::OkStatus();
 }

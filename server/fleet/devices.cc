@@ -1,24 +1,19 @@
 #include "server/fleet/devices.h"
 
-#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "fmt/format.h"
-#include "server/store/paging.h"
+#include "server/fleet/device_index.h"
+#include "server/fleet/device_list.h"
 
 namespace shoal::server {
 namespace {
 
-constexpr absl::Duration kAssignmentLifetime = absl::Hours(24 * 90);
-
-fleet::v1::Device View(const store::DeviceRow& row) {
-  fleet::v1::Device device = row.device();
-  device.set_etag(fmt::format("{}", row.revision()));
-  return device;
-}
+constexpr size_t kMaxReason = 512;
 
 }  // namespace
 
@@ -40,6 +35,8 @@ rules::DeviceFacts FactsOf(const store::DeviceRow& row) {
   facts.device_type = row.device().device_type();
   facts.labels = {row.assignment().labels().begin(),
                   row.assignment().labels().end()};
+  facts.groups = {row.assignment().groups().begin(),
+                  row.assignment().groups().end()};
   return facts;
 }
 
@@ -64,40 +61,18 @@ Devices::Devices(Store& store, const RecordWriter& writer, Writers& writers)
 absl::StatusOr<fleet::v1::Device> Devices::Get(const std::string& name) const {
   SHOAL_ASSIGN_OR_RETURN(std::string key, DeviceKey(name));
   SHOAL_ASSIGN_OR_RETURN(auto row, store_.Get<store::DeviceRow>(kDevices, key));
-  return View(row);
+  return DeviceView(row);
 }
 
 absl::StatusOr<Devices::Page> Devices::List(
     const fleet::v1::ListDevicesRequest& request) const {
-  SHOAL_ASSIGN_OR_RETURN(PageRequest page,
-                         ParsePage(request.page_size(), request.page_token()));
-  Page result;
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeviceRow>(
-      kDevices, "", page.after,
-      [&](std::string_view, const store::DeviceRow& row) {
-        const fleet::v1::Device& device = row.device();
-        if (!request.states().empty() &&
-            std::find(request.states().begin(), request.states().end(),
-                      device.state()) == request.states().end()) {
-          return true;
-        }
-        if (!request.device_type().empty() &&
-            request.device_type() != device.device_type()) {
-          return true;
-        }
-        for (const auto& [key, value] : request.labels()) {
-          const auto it = device.labels().find(key);
-          if (it == device.labels().end() || it->second != value) return true;
-        }
-        if (result.devices.size() == page.size) {
-          result.next_page_token =
-              PageToken(result.devices.back().name().substr(8));
-          return false;
-        }
-        result.devices.push_back(View(row));
-        return true;
-      }));
-  return result;
+  SHOAL_ASSIGN_OR_RETURN(auto list, ListDevices(store_, request));
+  Page page;
+  page.devices.assign(std::make_move_iterator(list.mutable_devices()->begin()),
+                      std::make_move_iterator(list.mutable_devices()->end()));
+  page.next_page_token = list.next_page_token();
+  page.total_size = list.total_size();
+  return page;
 }
 
 absl::StatusOr<std::vector<store::DeviceRow>> Devices::Accepted(
@@ -115,60 +90,57 @@ absl::StatusOr<std::vector<store::DeviceRow>> Devices::Accepted(
 }
 
 absl::StatusOr<int> Devices::CountIn(fleet::v1::EnrolmentState state) const {
-  int count = 0;
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeviceRow>(
-      kDevices, "", "", [&](std::string_view, const store::DeviceRow& row) {
-        if (row.device().state() == state) ++count;
-        return true;
-      }));
-  return count;
+  SHOAL_ASSIGN_OR_RETURN(const DeviceSet devices,
+                         DeviceIndex(store_).Find(StateTerm(state)));
+  return static_cast<int>(devices.Count());
+}
+
+absl::StatusOr<std::set<std::string>> Devices::RunningImages(
+    const std::string& device_type) const {
+  const DeviceIndex index(store_);
+  SHOAL_ASSIGN_OR_RETURN(
+      DeviceSet accepted,
+      index.Find(StateTerm(fleet::v1::ENROLMENT_STATE_ACCEPTED)));
+  SHOAL_ASSIGN_OR_RETURN(const DeviceSet of_type,
+                         index.Find(TypeTerm(device_type)));
+  accepted &= of_type;
+  SHOAL_ASSIGN_OR_RETURN(auto images, index.Values(ImageTerm("").prefix));
+  std::set<std::string> running;
+  for (auto& [sha256, devices] : images) {
+    devices &= accepted;
+    if (!devices.empty()) running.insert(sha256);
+  }
+  return running;
 }
 
 absl::Status Devices::Accept(Transaction& tx, store::DeviceRow row) const {
   const std::string key = HexEncode(row.assignment().device_id());
   row.set_revision(row.revision() + 1);
   tx.Put(kDevices, key, row);
-  return writer_.Publish(tx, records::v1::RECORD_KIND_ASSIGNMENT, key,
-                         row.assignment().SerializeAsString(),
-                         kAssignmentLifetime, true);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<fleet::v1::Device> Devices::UpdateLabels(
     const std::string& name, const std::map<std::string, std::string>& labels,
     const std::string& etag, const std::string& principal) {
-  SHOAL_ASSIGN_OR_RETURN(std::string key, DeviceKey(name));
-  SHOAL_RETURN_IF_ERROR(CheckLabels(labels));
-  Transaction tx(store_);
-  SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
-  if (!etag.empty() && etag != View(row).etag()) {
-    return MakeError(absl::StatusCode::kAborted, "stale_etag",
-                     name + " was changed meanwhile: read it again");
-  }
-  if (row.device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED) {
-    return FailedPrecondition("not_accepted", name + " is not in the fleet");
-  }
-  auto* assignment = row.mutable_assignment();
-  assignment->clear_labels();
-  row.mutable_device()->clear_labels();
-  for (const auto& [label, value] : labels) {
-    (*assignment->mutable_labels())[label] = value;
-    (*row.mutable_device()->mutable_labels())[label] = value;
-  }
-  assignment->set_version(assignment->version() + 1);
-  row.set_revision(row.revision() + 1);
-  tx.Put(kDevices, key, row);
-  SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_ASSIGNMENT,
-                                        key, assignment->SerializeAsString(),
-                                        kAssignmentLifetime, true));
-  tx.Audit(principal, "device.label", name, "ok");
-  SHOAL_RETURN_IF_ERROR(tx.Commit());
-  return View(row);
+  fleet::v1::UpdateDeviceRequest request;
+  request.mutable_device()->set_name(name);
+  request.mutable_device()->mutable_labels()->insert(labels.begin(),
+                                                     labels.end());
+  request.mutable_device()->set_etag(etag);
+  request.mutable_update_mask()->add_paths("labels");
+  return Update(request, principal);
 }
 
 absl::StatusOr<fleet::v1::Device> Devices::Decommission(
     const std::string& name, const std::string& reason,
-    const std::string& principal) {
+    const std::string& principal, const std::string& etag, bool validate_only) {
   SHOAL_ASSIGN_OR_RETURN(std::string key, DeviceKey(name));
+  if (reason.size() > kMaxReason) {
+    return InvalidArgument(
+        "bad_request",
+        fmt::format("the reason is longer than {} bytes", kMaxReason));
+  }
   store::DeviceRow row;
   {
     Transaction tx(store_);
@@ -179,6 +151,14 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
         state == fleet::v1::ENROLMENT_STATE_REJECTED) {
       return FailedPrecondition(
           "not_accepted", name + " was never in the fleet: reject it instead");
+    if (!etag.empty() && etag != DeviceView(row).etag()) {
+      return MakeError(absl::StatusCode::kAborted, "stale_etag",
+                       name + " was changed meanwhile: read it again");
+    }
+    if (validate_only) {
+      row.mutable_device()->set_state(
+          fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
+      return DeviceView(row);
     }
     if (row.device().state() != fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
       row.mutable_device()->set_state(
@@ -197,7 +177,7 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
     writers_.Refuse(*public_key);
   }
   if (on_decommissioned_) SHOAL_RETURN_IF_ERROR(on_decommissioned_());
-  return View(row);
+  return DeviceView(row);
 }
 
 absl::Status Devices::OnReport(Transaction& tx,

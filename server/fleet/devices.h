@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,8 +32,9 @@ class Devices {
   struct Page {
     std::vector<fleet::v1::Device> devices;
     std::string next_page_token;
+    int32_t total_size = 0;
   };
-  // By id. "bad_page_token", "bad_page_size".
+  // As ListDevices() of server/fleet/device_list.h.
   absl::StatusOr<Page> List(const fleet::v1::ListDevicesRequest& request) const;
   // Every device that is part of the fleet (accepted).
   absl::StatusOr<std::vector<store::DeviceRow>> Accepted(
@@ -40,23 +42,43 @@ class Devices {
 
   absl::StatusOr<int> CountIn(fleet::v1::EnrolmentState state) const;
 
-  // Signs and queues a new assignment. "stale_etag" when given and not the
+  // Digests (hex) of the images that accepted devices of the type run.
+  absl::StatusOr<std::set<std::string>> RunningImages(
+      const std::string& device_type) const;
+
+  // What update_mask names. "bad_update_mask", "bad_label", "stale_etag",
+  // "not_accepted". A new assignment is signed and queued.
+  absl::StatusOr<fleet::v1::Device> Update(
+      const fleet::v1::UpdateDeviceRequest& request,
+      const std::string& principal);
+  // All devices or none. Also "bad_request", "bad_request_id",
+  // "request_id_reused".
+  absl::StatusOr<fleet::v1::BatchUpdateDeviceLabelsResponse> BatchUpdateLabels(
+      const fleet::v1::BatchUpdateDeviceLabelsRequest& request,
+      const std::string& principal);
+
+  // All labels at once. "stale_etag" when given and not the
   // present one; "bad_label".
   absl::StatusOr<fleet::v1::Device> UpdateLabels(
       const std::string& name, const std::map<std::string, std::string>& labels,
       const std::string& etag, const std::string& principal);
   // Final. Its key is refused here at once, and by the rest of the fleet after
   // `on_decommissioned`; when only that fails, a repeated call tries it again.
+  // "stale_etag" when `etag` is given and not the present one. With
+  // `validate_only`: what would be.
   absl::StatusOr<fleet::v1::Device> Decommission(const std::string& name,
                                                  const std::string& reason,
-                                                 const std::string& principal);
+                                                 const std::string& principal,
+                                                 const std::string& etag = "",
+                                                 bool validate_only = false);
 
   // Before the first Decommission().
   void OnDecommissioned(std::function<absl::Status()> on_decommissioned) {
     on_decommissioned_ = std::move(on_decommissioned);
   }
 
-  // Stores a device that has paired, with its first assignment.
+  // Stores a device that has paired; its assignment is queued with it
+  // (server/fleet/device_changes.h).
   absl::Status Accept(Transaction& tx, store::DeviceRow row) const;
 
   // Takes over a verified DEVICE_REPORT; older ones change nothing.

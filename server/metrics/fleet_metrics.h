@@ -15,7 +15,7 @@
 
 namespace shoal::server {
 
-// Thread-safe. A look goes over all devices at most every 30 seconds, whatever
+// Thread-safe. Devices are counted at most every 30 seconds, whatever
 // the scraper asks for; in between it answers what it knows.
 class FleetMetrics {
  public:
@@ -31,6 +31,7 @@ class FleetMetrics {
     uint64_t seen_lately = 0;
   };
   void CountDevices();
+  absl::Status CountByIndex();
   void CollectDevices(metrics::Samples& out) const;
   void CollectRollouts(metrics::Samples& out) const;
   void CollectOutbox(metrics::Samples& out) const;

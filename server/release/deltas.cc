@@ -45,11 +45,8 @@ void Deltas::Stop() {
 absl::StatusOr<std::vector<Deltas::Pair>> Deltas::Wanted(
     const store::ReleaseRow& release) const {
   const std::string& type = release.release().device_type();
-  SHOAL_ASSIGN_OR_RETURN(auto rows, devices_.Accepted(type));
-  std::set<std::string> running;
-  for (const store::DeviceRow& row : rows) {
-    running.insert(row.device().running_sha256());
-  }
+  SHOAL_ASSIGN_OR_RETURN(std::set<std::string> running,
+                         devices_.RunningImages(type));
   running.erase(release.release().sha256());
   std::vector<Pair> pairs;
   SHOAL_ASSIGN_OR_RETURN(auto all, releases_.All());

@@ -6,6 +6,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "fmt/format.h"
+#include "server/fleet/device_index.h"
 #include "server/store/paging.h"
 #include "server/trust/file_names.h"
 #include "signing/verify/fetcher.h"
@@ -121,16 +122,17 @@ absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
 
 release::v1::Release Releases::View(const store::ReleaseRow& row) const {
   release::v1::Release release = row.release();
-  uint32_t devices = 0;
-  const absl::Status status = store_.Scan<store::DeviceRow>(
-      kDevices, "", "", [&](std::string_view, const store::DeviceRow& device) {
-        devices +=
-            device.device().state() == fleet::v1::ENROLMENT_STATE_ACCEPTED &&
-            device.device().running_sha256() == release.sha256();
-        return true;
-      });
-  if (!status.ok()) LogError("count_devices_failed", {{"error", status}});
-  release.set_devices(devices);
+  const DeviceIndex index(store_);
+  auto devices = index.Find(ImageTerm(release.sha256()));
+  const auto accepted =
+      index.Find(StateTerm(fleet::v1::ENROLMENT_STATE_ACCEPTED));
+  if (!devices.ok() || !accepted.ok()) {
+    LogError("count_devices_failed",
+             {{"error", devices.ok() ? accepted.status() : devices.status()}});
+    return release;
+  }
+  *devices &= *accepted;
+  release.set_devices(static_cast<uint32_t>(devices->Count()));
   return release;
 }
 

@@ -39,12 +39,13 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(
   const std::string key = FullKey(kMeta, kSchemaKey);
   SHOAL_ASSIGN_OR_RETURN(std::optional<std::string> schema,
                          kv->Get(kFamily, key));
-  if (!schema) {
+  const bool known = schema && schema->size() == 8 &&
+                     ReadBigEndian(*schema, 8) <= uint64_t{kSchemaVersion};
+  if (!schema || (known && *schema != SequenceKey(kSchemaVersion))) {
     kv::WriteBatch batch;
     batch.Put(kFamily, key, SequenceKey(kSchemaVersion));
     SHOAL_RETURN_IF_ERROR(kv->Write(batch, /*sync=*/true));
-  } else if (schema->size() != 8 ||
-             ReadBigEndian(*schema, 8) > uint64_t{kSchemaVersion}) {
+  } else if (!known) {
     return FailedPrecondition(
         "schema_too_new",
         fmt::format("the store was written by a later shoald (this one knows "
@@ -92,6 +93,54 @@ absl::Status Store::ScanRaw(
                    });
 }
 
+std::unique_ptr<StoreView> Store::View() const {
+  return std::unique_ptr<StoreView>(new StoreView(kv_->TakeSnapshot()));
+}
+
+StoreView::StoreView(std::unique_ptr<kv::Snapshot> snapshot)
+    : snapshot_(std::move(snapshot)) {}
+StoreView::~StoreView() = default;
+
+absl::StatusOr<std::optional<std::string>> StoreView::GetRaw(
+    std::string_view table, std::string_view key) const {
+  return snapshot_->Get(kFamily, FullKey(table, key));
+}
+
+absl::Status StoreView::GetMessage(std::string_view table, std::string_view key,
+                                   google::protobuf::MessageLite& row) const {
+  SHOAL_ASSIGN_OR_RETURN(const auto value, GetRaw(table, key));
+  if (!value) return NoSuchRow(table, key);
+  return Store::Parse(table, key, *value, row);
+}
+
+absl::Status StoreView::ScanRaw(std::string_view table, std::string_view prefix,
+                                std::string_view after,
+                                const Visit& visit) const {
+  const std::string table_prefix = FullKey(table, "");
+  std::string from;
+  if (!after.empty()) {
+    from = FullKey(table, after);
+    from.push_back('\0');
+  }
+  return snapshot_->Scan(kFamily, from, table_prefix + std::string(prefix),
+                         [&](std::string_view key, std::string_view value) {
+                           return visit(key.substr(table_prefix.size()), value);
+                         });
+}
+
+absl::Status StoreView::ScanBackwardRaw(std::string_view table,
+                                        std::string_view prefix,
+                                        std::string_view before,
+                                        const Visit& visit) const {
+  const std::string table_prefix = FullKey(table, "");
+  return snapshot_->ScanBackward(
+      kFamily, before.empty() ? "" : FullKey(table, before),
+      table_prefix + std::string(prefix),
+      [&](std::string_view key, std::string_view value) {
+        return visit(key.substr(table_prefix.size()), value);
+      });
+}
+
 absl::StatusOr<uint64_t> Store::LastSequence(std::string_view table) const {
   const std::string prefix = FullKey(table, "");
   uint64_t last = 0;
@@ -128,6 +177,10 @@ bool Store::shut_down() const {
   return shut_down_;
 }
 
+void Store::BeforeCommit(std::string_view table, RowHook hook) {
+  hooks_[std::string(table)] = std::move(hook);
+}
+
 Transaction::Transaction(Store& store) : store_(store), lock_(store.writer_) {}
 Transaction::~Transaction() = default;
 
@@ -144,6 +197,14 @@ bool Transaction::Has(std::string_view table, std::string_view key) const {
   const auto it = writes_.find(FullKey(table, key));
   if (it == writes_.end()) return store_.Has(table, key);
   return it->second.has_value();
+}
+
+absl::StatusOr<std::optional<std::string>> Transaction::GetRaw(
+    std::string_view table, std::string_view key) const {
+  const std::string full = FullKey(table, key);
+  const auto it = writes_.find(full);
+  if (it != writes_.end()) return it->second;
+  return store_.kv_->Get(kFamily, full);
 }
 
 void Transaction::Put(std::string_view table, std::string_view key,
@@ -186,6 +247,7 @@ absl::StatusOr<uint64_t> Transaction::NextSequence(std::string_view table) {
 void Transaction::Audit(std::string_view principal, std::string_view action,
                         std::string_view resource, std::string_view result,
                         std::string_view detail) {
+  actor_ = std::string(principal);
   auto sequence = NextSequence(kAudit);
   if (!sequence.ok()) {
     failure_ = sequence.status();  // a change without its audit row: refused
@@ -205,9 +267,28 @@ void Transaction::AfterCommit(std::function<void()> callback) {
   after_commit_.push_back(std::move(callback));
 }
 
+absl::Status Transaction::RunHooks() {
+  for (const auto& [table, hook] : store_.hooks_) {
+    const std::string prefix = FullKey(table, "");
+    // Hooks write too: first who is to be called, then the calls.
+    std::vector<std::string> keys;
+    for (auto it = writes_.lower_bound(prefix);
+         it != writes_.end() &&
+         it->first.compare(0, prefix.size(), prefix) == 0;
+         ++it) {
+      keys.push_back(it->first.substr(prefix.size()));
+    }
+    for (const std::string& key : keys) {
+      SHOAL_RETURN_IF_ERROR(hook(*this, key));
+    }
+  }
+  return failure_;
+}
+
 absl::Status Transaction::Commit() {
   SHOAL_RETURN_IF_ERROR(failure_);
   if (writes_.empty()) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(RunHooks());
   kv::WriteBatch batch;
   for (const auto& [key, value] : writes_) {
     if (value) {

@@ -35,13 +35,52 @@ class MessageLite;
 
 namespace shoal::server {
 
-inline constexpr int kSchemaVersion = 1;
+// 2: devices have an index beside them (server/fleet/device_index.h).
+inline constexpr int kSchemaVersion = 2;
+
+class Transaction;
+// Completes a change of one row before it is written: what is derived from it.
+using RowHook =
+    std::function<absl::Status(Transaction& tx, const std::string& key)>;
+
+// The store as it was at one moment, for reads that must fit together. Ends
+// before its Store. Thread-safe.
+class StoreView {
+ public:
+  ~StoreView();
+  using Visit =
+      std::function<bool(std::string_view key, std::string_view value)>;
+
+  // As Store's.
+  template <typename T>
+  absl::StatusOr<T> Get(std::string_view table, std::string_view key) const {
+    T row;
+    SHOAL_RETURN_IF_ERROR(GetMessage(table, key, row));
+    return row;
+  }
+  absl::StatusOr<std::optional<std::string>> GetRaw(std::string_view table,
+                                                    std::string_view key) const;
+  absl::Status ScanRaw(std::string_view table, std::string_view prefix,
+                       std::string_view after, const Visit& visit) const;
+  // From the last key below `before` (empty: the last of all) downwards.
+  absl::Status ScanBackwardRaw(std::string_view table, std::string_view prefix,
+                               std::string_view before,
+                               const Visit& visit) const;
+
+ private:
+  friend class Store;
+  explicit StoreView(std::unique_ptr<kv::Snapshot> snapshot);
+  absl::Status GetMessage(std::string_view table, std::string_view key,
+                          google::protobuf::MessageLite& row) const;
+  std::unique_ptr<kv::Snapshot> snapshot_;
+};
 
 // Thread-safe. Reads see committed changes only.
 class Store {
  public:
   // Takes over the key-value store. kFailedPrecondition "schema_too_new" when
-  // a later shoald wrote it.
+  // a later shoald wrote it. An older one's is brought to this schema by those
+  // who derive tables from others, when they are opened.
   static absl::StatusOr<std::unique_ptr<Store>> Open(
       std::unique_ptr<kv::Store> kv, Clock& clock);
   ~Store();
@@ -77,6 +116,7 @@ class Store {
       std::string_view table, std::string_view prefix, std::string_view after,
       std::function<bool(std::string_view key, std::string_view value)> visit)
       const;
+  std::unique_ptr<StoreView> View() const;
   // The highest key of a table with SequenceKey()s; 0 when it is empty.
   absl::StatusOr<uint64_t> LastSequence(std::string_view table) const;
 
@@ -88,10 +128,16 @@ class Store {
   void Shutdown();
   bool shut_down() const;
 
+  // From now on `hook` is called in Commit() for each row of `table` that the
+  // change writes or deletes, so that nobody who writes the table can forget
+  // what hangs on it. One hook a table; before other threads write.
+  void BeforeCommit(std::string_view table, RowHook hook);
+
   Clock& clock() const { return clock_; }
 
  private:
   friend class Transaction;
+  friend class StoreView;
   Store(std::unique_ptr<kv::Store> kv, Clock& clock);
   absl::Status GetMessage(std::string_view table, std::string_view key,
                           google::protobuf::MessageLite& row) const;
@@ -106,6 +152,7 @@ class Store {
   mutable std::condition_variable changed_;
   uint64_t revision_ = 1;
   bool shut_down_ = false;
+  std::map<std::string, RowHook, std::less<>> hooks_;
 };
 
 // One change. Holds the store's only writer lock from construction to the end
@@ -125,6 +172,9 @@ class Transaction {
     return row;
   }
   bool Has(std::string_view table, std::string_view key) const;
+  // nullopt: no such row.
+  absl::StatusOr<std::optional<std::string>> GetRaw(std::string_view table,
+                                                    std::string_view key) const;
   void Put(std::string_view table, std::string_view key,
            const google::protobuf::MessageLite& row);
   void PutRaw(std::string_view table, std::string_view key,
@@ -140,6 +190,11 @@ class Transaction {
              std::string_view resource, std::string_view result,
              std::string_view detail = "");
 
+  // Who does it, for what is derived: of SetActor() or the last Audit();
+  // "device" when neither was called.
+  const std::string& actor() const { return actor_; }
+  void SetActor(std::string_view actor) { actor_ = std::string(actor); }
+
   // Runs once the change is on disk, after the writer lock is given back.
   void AfterCommit(std::function<void()> callback);
 
@@ -154,7 +209,9 @@ class Transaction {
   Store& store_;
   std::unique_lock<std::mutex> lock_;
   std::map<std::string, std::optional<std::string>, std::less<>> writes_;
+  absl::Status RunHooks();
   std::vector<std::function<void()>> after_commit_;
+  std::string actor_ = "device";
   absl::Status failure_;
 };
 

@@ -13,6 +13,17 @@ namespace shoal::server {
 
 inline constexpr std::string_view kMeta = "meta";
 inline constexpr std::string_view kDevices = "device";
+// Derived from kDevices, in the same change (server/fleet/device_index.h):
+// conditions → devices, number → device, device → number, by time of report.
+inline constexpr std::string_view kDeviceTerms = "device_term";
+inline constexpr std::string_view kDeviceNumbers = "device_number";
+inline constexpr std::string_view kDeviceNames = "device_name";
+inline constexpr std::string_view kDevicesSeen = "device_seen";
+// Change number → device, each device once, at its newest change.
+inline constexpr std::string_view kDeviceChanges = "device_change";
+// Device id in hex, event number: what happened to it.
+inline constexpr std::string_view kDeviceEvents = "device_event";
+inline constexpr std::string_view kGroups = "group";
 inline constexpr std::string_view kTickets = "ticket";
 inline constexpr std::string_view kDeviceKeys = "device_key";
 inline constexpr std::string_view kPending = "pending";  // devices, raw ""

@@ -2,7 +2,8 @@
 // certificate, nothing of Shoal but proto/.
 //
 //   node fleet.mjs --server HOST:PORT --ca server.crt --cert tls.crt
-//       --key tls.key --protos proto  devices | watch ID
+//       --key tls.key --protos proto
+//       devices [FILTER] | group ID FILTER | watch ID
 //
 // Prints one JSON object a line. Ends with 1 when a call fails.
 import fs from 'node:fs';
@@ -24,7 +25,8 @@ function parse(argv) {
 
 const {options, words} = parse(process.argv.slice(2));
 const definition = protoLoader.loadSync(
-    ['shoal/fleet/v1/device_service.proto', 'shoal/rollout/v1/rollout_service.proto'],
+    ['shoal/fleet/v1/device_service.proto', 'shoal/fleet/v1/group_service.proto',
+     'shoal/rollout/v1/rollout_service.proto'],
     {includeDirs: [options.protos], keepCase: true, longs: Number, enums: String,
      defaults: true});
 const {shoal} = grpc.loadPackageDefinition(definition);
@@ -38,17 +40,39 @@ const print = (message) => process.stdout.write(JSON.stringify(message) + '\n');
 
 function fail(error) {
   const reason = error.metadata?.get('shoal-reason')[0] ?? '';
-  print({error: error.details ?? error.message, code: error.code, reason});
+  // google.rpc.Status as bytes; that the ErrorInfo is in it can be seen.
+  const details = error.metadata?.get('grpc-status-details-bin')[0];
+  print({error: error.details ?? error.message, code: error.code, reason,
+         info: details?.toString('latin1').includes('google.rpc.ErrorInfo') ?? false});
   process.exitCode = 1;
 }
 
 if (words[0] === 'devices') {
   const client = new shoal.fleet.v1.Devices(options.server, credentials, channel);
-  client.ListDevices({page_size: 1000}, {deadline: deadline()}, (error, response) => {
+  client.ListDevices({page_size: 1000, filter: words[1] ?? ''}, {deadline: deadline()}, (error, response) => {
     if (error) fail(error);
     else print(response);
     client.close();
   });
+} else if (words[0] === 'group' && words[2]) {
+  // Makes a group, waits until its members are settled, lists and deletes it.
+  const client = new shoal.fleet.v1.Groups(options.server, credentials, channel);
+  const call = (method, request) => new Promise((resolve, reject) =>
+      client[method](request, {deadline: deadline()},
+                     (error, response) => error ? reject(error) : resolve(response)));
+  try {
+    const request = {group_id: words[1], group: {filter: words[2]}, request_id: 'js-1'};
+    const made = await call('CreateGroup', request);
+    const again = await call('CreateGroup', request);
+    let group = made;
+    while (group.reconciling) group = await call('GetGroup', {name: made.name});
+    const members = await call('ListGroupMembers', {parent: made.name});
+    const deleted = await call('DeleteGroup', {name: made.name, etag: group.etag});
+    print({made: made.name, again: again.etag === made.etag, members, deleting: deleted.deleting});
+  } catch (error) {
+    fail(error);
+  }
+  client.close();
 } else if (words[0] === 'watch' && words[1]) {
   const client = new shoal.rollout.v1.Rollouts(options.server, credentials, channel);
   const stream = client.WatchRollout({name: `rollouts/${words[1]}`}, {deadline: deadline()});
@@ -62,6 +86,6 @@ if (words[0] === 'devices') {
   });
   stream.on('end', () => client.close());
 } else {
-  print({error: 'say: devices, or: watch ID [STATE]'});
+  print({error: 'say: devices [FILTER], group ID FILTER, or: watch ID [STATE]'});
   process.exitCode = 2;
 }

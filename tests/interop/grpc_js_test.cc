@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <tuple>
 
 #include "common/files.h"
 #include "tests/support/process_harness.h"
@@ -128,6 +129,22 @@ TEST_F(GrpcJsTest, T55_ListsDevicesAndWatchesARolloutOverMutualTls) {
   ASSERT_TRUE(listed);
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_TRUE(devices[0].at("devices").empty());
+  std::tie(devices, listed) =
+      Node("alice", {"devices", "labels.site = lab AND last_seen > -1h"});
+  EXPECT_TRUE(listed);
+  std::tie(devices, listed) = Node("alice", {"devices", "colour = red"});
+  EXPECT_FALSE(listed);
+  ASSERT_EQ(devices.size(), 1u);
+  EXPECT_EQ(devices[0].at("code"), 3);
+  EXPECT_EQ(devices[0].at("reason"), "bad_filter");
+  EXPECT_TRUE(devices[0].at("info"));
+  auto [groups, grouped] = Node("alice", {"group", "lab", "labels.site = lab"});
+  ASSERT_TRUE(grouped);
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].at("made"), "groups/lab");
+  EXPECT_TRUE(groups[0].at("again"));
+  EXPECT_TRUE(groups[0].at("deleting"));
+  EXPECT_EQ(groups[0].at("members").at("total_size"), 0);
 
   Shoal({"release", "create", "--repo", Path("repo"), "--type", "gateway",
          "--version", "1.0.0"});

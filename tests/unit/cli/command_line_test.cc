@@ -122,6 +122,12 @@ TEST(CommandLine, OperatorCreateMakesKeysOnce) {
 }
 
 TEST(CommandLine, CompletionKnowsTheCommands) {
+  const Answer zsh = Tool({"completion", "zsh"});
+  EXPECT_EQ(zsh.out.rfind("#compdef shoal\n", 0), 0u);
+  const Answer fish = Tool({"completion", "fish"});
+  EXPECT_NE(fish.out.find("complete -c shoal -f -n '__shoal_at \"group\"' -a "
+                          "members"),
+            std::string::npos);
   const Answer answer = Tool({"completion", "bash"});
   EXPECT_EQ(answer.code, kExitOk);
   EXPECT_NE(answer.out.find("'rollout') words='create list get watch approve "

@@ -197,20 +197,21 @@ TEST_F(PlaneClientTest, SaysWhenNobodyListens) {
 TEST_F(PlaneClientTest, StreamsEndAsTheReaderWants) {
   const auto client = Connect(server_cert_.cert_pem);
   int seen = 0;
-  EXPECT_OK(client->WatchDevices([&](const fleet::v1::Device&) {
+  EXPECT_OK(client->WatchDevices({}, [&](const fleet::v1::Device&) {
     ++seen;
     return absl::OkStatus();
   }));
   EXPECT_EQ(seen, 3);
   seen = 0;
-  EXPECT_OK(client->WatchDevices([&](const fleet::v1::Device&) {
+  EXPECT_OK(client->WatchDevices({}, [&](const fleet::v1::Device&) {
     ++seen;
     return StopStream();
   }));
   EXPECT_EQ(seen, 1);
-  EXPECT_THAT(client->WatchDevices([&](const fleet::v1::Device&) {
-    return DataLoss("broken", "here");
-  }),
+  EXPECT_THAT(client->WatchDevices({},
+                                   [&](const fleet::v1::Device&) {
+                                     return DataLoss("broken", "here");
+                                   }),
               FailsBecause("broken"));
 }
 

@@ -141,6 +141,11 @@ TEST(Policy, RefusesWhatIsNotAPolicy) {
   EXPECT_THAT(ParsePolicy(R"({"version":1,"operators":[{"name":"a",
       "public_key":"12"}]})"),
               FailsBecause("bad_policy"));
+  // The plane makes groups.
+  EXPECT_THAT(ParsePolicy(R"({"version":1,"rules":[{"name":"r",
+      "principals":["director"],"actions":["update.install"],
+      "devices":{"groups":["lab"]}}]})"),
+              FailsBecause("bad_policy"));
 }
 
 }  // namespace

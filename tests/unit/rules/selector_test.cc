@@ -41,6 +41,24 @@ TEST(Selector, EverythingGivenMustHold) {
   EXPECT_FALSE(Matches(selector, Device()));
 }
 
+TEST(Selector, OneOfTheGroupsIsEnough) {
+  DeviceFacts device = Device();
+  DeviceSelector selector;
+  selector.add_groups("lab");
+  selector.add_groups("pilots");
+  EXPECT_FALSE(Matches(selector, device));
+  device.groups = {"pilots"};
+  EXPECT_TRUE(Matches(selector, device));
+  (*selector.mutable_labels())["site"] = "south";
+  EXPECT_FALSE(Matches(selector, device));
+  EXPECT_THAT(ValidateSelector(selector), IsOk());
+  selector.add_groups("a/b");
+  EXPECT_THAT(ValidateSelector(selector), FailsBecause("bad_selector"));
+  selector.mutable_groups()->RemoveLast();
+  selector.set_all(true);
+  EXPECT_THAT(ValidateSelector(selector), FailsBecause("bad_selector"));
+}
+
 TEST(Selector, RefusesWhatCanNotBeMeant) {
   DeviceSelector selector;
   selector.set_all(true);

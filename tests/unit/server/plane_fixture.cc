@@ -133,6 +133,8 @@ void PlaneTest::SetUp() {
   ASSERT_OK_AND_ASSIGN(writers_, Writers::Open(*store_, *trust_));
   nodes_ = std::make_unique<Nodes>(*store_, *keys_, *writer_, *trust_,
                                    *writers_, std::string(32, 't'));
+  ASSERT_OK_AND_ASSIGN(changes_, DeviceChanges::Open(*store_, *writer_));
+  groups_ = std::make_unique<Groups>(*store_, *changes_);
   devices_ = std::make_unique<Devices>(*store_, *writer_, *writers_);
   enrolment_ = std::make_unique<Enrolment>(*store_, *keys_, *writer_, *trust_,
                                            *devices_, *nodes_, *writers_,

@@ -12,7 +12,9 @@
 #include "common/crypto/ed25519.h"
 #include "common/kv/store.h"
 #include "dht/records/record.h"
+#include "server/fleet/device_changes.h"
 #include "server/fleet/devices.h"
+#include "server/fleet/groups.h"
 #include "server/fleet/nodes.h"
 #include "server/fleet/pairing.h"
 #include "server/fleet/telemetry.h"
@@ -89,6 +91,8 @@ class PlaneTest : public ::testing::Test {
   std::unique_ptr<RecordWriter> writer_;
   std::unique_ptr<Writers> writers_;
   std::unique_ptr<Nodes> nodes_;
+  std::unique_ptr<DeviceChanges> changes_;
+  std::unique_ptr<Groups> groups_;
   std::unique_ptr<Devices> devices_;
   std::unique_ptr<Enrolment> enrolment_;
   std::unique_ptr<Pairing> pairing_;

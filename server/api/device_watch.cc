@@ -1,0 +1,92 @@
+#include "server/api/device_watch.h"
+
+#include <utility>
+
+#include "common/bytes.h"
+#include "server/fleet/device_list.h"
+#include "server/fleet/device_terms.h"
+
+namespace shoal::server {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(500);
+constexpr size_t kAtOnce = 256;
+
+}  // namespace
+
+absl::StatusOr<DeviceWatch> DeviceWatch::Start(
+    const Store& store, const fleet::v1::WatchDevicesRequest& request) {
+  SHOAL_ASSIGN_OR_RETURN(
+      FilterNode filter,
+      ParseFilter(request.filter(), store.clock().WallNow()));
+  SHOAL_RETURN_IF_ERROR(CheckWatchFilter(filter));
+  DeviceWatch watch(store, std::move(filter), "watch " + request.filter());
+  SHOAL_ASSIGN_OR_RETURN(
+      watch.after_, ParseListToken(watch.question_, request.resume_token()));
+  if (watch.after_.empty()) return watch;
+  watch.tell_all_ = true;
+  std::string last;
+  SHOAL_RETURN_IF_ERROR(store.View()->ScanBackwardRaw(
+      kDeviceChanges, "", "", [&](std::string_view key, std::string_view) {
+        last = std::string(key);
+        return false;
+      }));
+  if (watch.after_.size() != 8 || watch.after_ > last) {
+    return MakeError(absl::StatusCode::kOutOfRange, "resume_token_expired",
+                     "the plane does not know this place of its history: "
+                     "watch from the start");
+  }
+  return watch;
+}
+
+absl::StatusOr<std::vector<store::DeviceRow>> DeviceWatch::Next() const {
+  const auto view = store_.View();
+  std::vector<std::string> ids;
+  SHOAL_RETURN_IF_ERROR(view->ScanRaw(
+      kDeviceChanges, "", after_, [&](std::string_view, std::string_view id) {
+        ids.push_back(HexEncode(id));
+        return ids.size() < kAtOnce;
+      }));
+  std::vector<store::DeviceRow> rows;
+  for (const std::string& id : ids) {
+    SHOAL_ASSIGN_OR_RETURN(auto row, view->Get<store::DeviceRow>(kDevices, id));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+bool DeviceWatch::Send(
+    const store::DeviceRow& row,
+    const std::function<bool(const fleet::v1::Device&)>& send) {
+  const bool matches = shoal::server::Matches(filter_, FilterSubject(row));
+  const bool was_sent = sent_.Contains(row.ordinal());
+  if (!matches && !was_sent && !tell_all_) return true;
+  DeviceSet one;
+  one.Add(row.ordinal());
+  if (matches) {
+    sent_ |= one;
+  } else {
+    sent_ -= one;
+  }
+  fleet::v1::Device device = DeviceView(row);
+  device.set_left_filter(!matches);
+  device.set_resume_token(ListToken(question_, SequenceKey(row.change())));
+  return send(device);
+}
+
+absl::Status DeviceWatch::Run(
+    const std::function<bool()>& cancelled,
+    const std::function<bool(const fleet::v1::Device&)>& send) {
+  while (!cancelled() && !store_.shut_down()) {
+    const uint64_t revision = store_.revision();
+    SHOAL_ASSIGN_OR_RETURN(const auto rows, Next());
+    for (const store::DeviceRow& row : rows) {
+      if (!Send(row, send)) return absl::OkStatus();
+      after_ = SequenceKey(row.change());
+    }
+    if (rows.empty()) store_.WaitForChange(revision, kTick);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace shoal::server
