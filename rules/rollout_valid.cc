@@ -143,8 +143,8 @@ absl::Status ValidateRollout(const RolloutDocument& document) {
       document.calendar(),
       document.windows_size() > 0 || document.activation().windows_size() > 0));
   if (document.bandwidth().max_bytes_per_second() > 0 &&
-      document.bandwidth().max_bytes_per_second() < 1024)
-    return Bad("max_bytes_per_second is 0 or at least 1,024");
+      document.bandwidth().max_bytes_per_second() < 4096)
+    return Bad("max_bytes_per_second is 0 or at least 4,096");
   if (document.has_parallel())
     SHOAL_RETURN_IF_ERROR(ValidateParallel(document.parallel()));
   if (document.opened_at() < 0 || document.opened_at() > kYear9999Ms)

@@ -78,6 +78,7 @@ class Agent {
   std::unique_ptr<Pairing> pairing_;
   bool pairing_over_ = false;
   std::string last_trouble_;
+  std::atomic<bool> may_activate_{false};  // the decider's, for the engine
 
   std::unique_ptr<Engine> engine_;
   std::thread engine_thread_;

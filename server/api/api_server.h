@@ -17,6 +17,7 @@
 #include "server/publish/publisher.h"
 #include "server/pull/intake.h"
 #include "server/release/releases.h"
+#include "server/rollout/explain.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -33,6 +34,8 @@ struct ApiParts {
   Pairing* pairing = nullptr;
   Releases* releases = nullptr;
   Rollouts* rollouts = nullptr;
+  const Deltas* deltas = nullptr;
+  const Explainer* explainer = nullptr;
   Telemetry* telemetry = nullptr;
   Intake* intake = nullptr;
 };

@@ -22,7 +22,8 @@ int main(int argc, char** argv) {
     shoal::cli::Program program(
         shoal::RealFileSystem(), shoal::SystemClock(),
         {std::cout, std::cerr, isatty(STDOUT_FILENO) == 1,
-         isatty(STDERR_FILENO) == 1});
+         isatty(STDERR_FILENO) == 1,
+         isatty(STDIN_FILENO) == 1 ? &std::cin : nullptr});
     return shoal::cli::RunTool(argc, argv, program);
   } catch (const std::exception& error) {
     std::cerr << "shoal: " << error.what() << "\n";

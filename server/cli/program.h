@@ -4,6 +4,7 @@
 #define SHOAL_SERVER_CLI_PROGRAM_H_
 
 #include <functional>
+#include <istream>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -32,6 +33,7 @@ struct Streams {
   std::ostream& err;
   bool out_is_terminal = false;
   bool err_is_terminal = false;
+  std::istream* in = nullptr;  // null: nobody is there to answer
 };
 
 // One command's run; one thread.

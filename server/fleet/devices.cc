@@ -39,6 +39,8 @@ rules::DeviceFacts FactsOf(const store::DeviceRow& row) {
   facts.device_type = row.device().device_type();
   facts.labels = {row.assignment().labels().begin(),
                   row.assignment().labels().end()};
+  facts.groups = {row.assignment().groups().begin(),
+                  row.assignment().groups().end()};
   return facts;
 }
 

@@ -14,6 +14,15 @@ std::string OutcomeKey(std::string_view rollout, std::string_view device_hex) {
   return fmt::format("{}/{}", rollout, device_hex);
 }
 
+// How wrong a device's clock may be before it is shown.
+constexpr int64_t kClockSlackMs = 5 * 60 * 1000;
+
+rules::OutcomeVerdict VerdictOf(const rollout::v1::DeviceOutcome& outcome) {
+  if (outcome.success()) return rules::OutcomeVerdict::kSucceeded;
+  return outcome.refused() ? rules::OutcomeVerdict::kRefused
+                           : rules::OutcomeVerdict::kFailed;
+}
+
 static_assert(rules::kMaxOutcomeShards == dht::kMaxOutcomeShards);
 
 // T42: at the writer's place of one of the phases. Which phase the device
@@ -41,13 +50,22 @@ absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
       [&](std::string_view, const store::OutcomeRow& outcome) {
         const rollout::v1::DeviceOutcome& view = outcome.outcome();
         tally.Add(view.device(), outcome.counter(),
-                  static_cast<int>(view.phase()),
-                  view.success()   ? rules::OutcomeVerdict::kSucceeded
-                  : view.refused() ? rules::OutcomeVerdict::kRefused
-                                   : rules::OutcomeVerdict::kFailed);
+                  static_cast<int>(view.phase()), VerdictOf(view));
         return true;
       }));
   return tally.ByPhase();
+}
+
+absl::StatusOr<std::set<std::string>> Rollouts::Answered(
+    const store::RolloutRow& row) const {
+  std::set<std::string> devices;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, row.rollout().document().id() + "/", "",
+      [&](std::string_view key, const store::OutcomeRow&) {
+        devices.emplace(key.substr(key.find('/') + 1));
+        return true;
+      }));
+  return devices;
 }
 
 absl::Status Rollouts::OnHalt(Transaction& tx,
@@ -78,7 +96,8 @@ absl::Status Rollouts::OnHalt(Transaction& tx,
   }
   row.add_halt_records(record.bytes);
   if (row.rollout().state() != rollout::v1::ROLLOUT_STATE_FINISHED &&
-      row.rollout().state() != rollout::v1::ROLLOUT_STATE_FAILED) {
+      row.rollout().state() != rollout::v1::ROLLOUT_STATE_FAILED &&
+      row.rollout().state() != rollout::v1::ROLLOUT_STATE_ABORTED) {
     row.mutable_rollout()->set_state(rollout::v1::ROLLOUT_STATE_HALTED);
     row.mutable_rollout()->set_message(
         fmt::format("halted by {}: {}", op->name(), halt.reason()));
@@ -122,10 +141,6 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     return absl::OkStatus();
   }
   const std::string key = OutcomeKey(outcome.rollout_id(), device);
-  auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
-  if (existing.ok() && existing->counter() >= outcome.counter()) {
-    return absl::OkStatus();
-  }
   store::OutcomeRow stored;
   stored.set_counter(outcome.counter());
   rollout::v1::DeviceOutcome& view = *stored.mutable_outcome();
@@ -133,6 +148,17 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   const rules::OutcomeVerdict verdict =
       rules::JudgeOutcome(document, outcome.result(), outcome.running_sha256());
   const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
+  auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
+  if (outcome.counter() == 0 ||
+      (existing.ok() &&
+       !rules::SaysMore(outcome.counter(), verdict, existing->counter(),
+                        VerdictOf(existing->outcome())))) {
+    row->mutable_rollout()->set_stale_outcomes(row->rollout().stale_outcomes() +
+                                               1);
+    row->set_revision(row->revision() + 1);
+    tx.Put(kRollouts, outcome.rollout_id(), *row);
+    return absl::OkStatus();
+  }
   view.set_device("devices/" + device);
   view.set_success(success);
   view.set_refused(verdict == rules::OutcomeVerdict::kRefused);
@@ -146,6 +172,13 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   view.set_used_delta(outcome.used_delta());
   view.set_phase(static_cast<uint32_t>(phase));
   view.set_finished_at(outcome.finished());
+  const int64_t now = absl::ToUnixMillis(store_.clock().WallNow());
+  view.set_received_at(now);
+  view.set_late(row->rollout().state() != rollout::v1::ROLLOUT_STATE_HALTED &&
+                IsFinal(row->rollout().state()));
+  view.set_wrong_clock(outcome.finished() > now + kClockSlackMs ||
+                       outcome.finished() <
+                           row->rollout().created_at() - kClockSlackMs);
   tx.Put(kOutcomes, key, stored);
   row->set_revision(row->revision() + 1);
   tx.Put(kRollouts, outcome.rollout_id(), *row);

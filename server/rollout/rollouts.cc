@@ -1,10 +1,12 @@
 #include "server/rollout/rollouts.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "fmt/format.h"
+#include "rules/access.h"
 #include "server/fleet/nodes.h"
 #include "server/rollout/plan.h"
 #include "server/store/paging.h"
@@ -13,6 +15,44 @@
 namespace shoal::server {
 
 using rollout::v1::RolloutState;
+
+namespace {
+
+// By what came in since the phase opened; stays the same between outcomes.
+int64_t PhaseEta(const store::RolloutRow& row,
+                 const rollout::v1::Rollout& view) {
+  const int open = static_cast<int>(view.document().open_phase());
+  if (!row.document_signed() || IsFinal(view.state()) ||
+      open >= row.phase_opened_at_size() || open >= view.phases_size()) {
+    return 0;
+  }
+  const auto& phase = view.phases(open);
+  const uint32_t answered =
+      phase.succeeded() + phase.failed() + phase.refused();
+  if (answered == 0 || answered >= phase.expected()) return 0;
+  const int64_t opened = row.phase_opened_at(open);
+  int64_t last = opened;
+  for (const auto& outcome : view.outcomes()) {
+    if (outcome.phase() == static_cast<uint32_t>(open))
+      last = std::max(last, outcome.received_at());
+  }
+  return opened + static_cast<int64_t>(static_cast<double>(last - opened) *
+                                       phase.expected() / answered);
+}
+
+}  // namespace
+
+int Rank(const store::RolloutRow& row) {
+  const auto priority = row.rollout().document().priority();
+  return priority == rollout::v1::ROLLOUT_PRIORITY_UNSPECIFIED
+             ? rollout::v1::ROLLOUT_PRIORITY_NORMAL
+             : priority;
+}
+
+absl::Duration LostAfter(const store::RolloutRow& row) {
+  const uint32_t seconds = row.rollout().document().lost_after_seconds();
+  return seconds == 0 ? absl::Hours(24) : absl::Seconds(seconds);
+}
 
 absl::StatusOr<std::string> RolloutKey(const std::string& name) {
   constexpr std::string_view kPrefix = "rollouts/";
@@ -27,6 +67,7 @@ absl::StatusOr<std::string> RolloutKey(const std::string& name) {
 
 bool IsFinal(RolloutState state) {
   return state == rollout::v1::ROLLOUT_STATE_HALTED ||
+         state == rollout::v1::ROLLOUT_STATE_ABORTED ||
          state == rollout::v1::ROLLOUT_STATE_FINISHED ||
          state == rollout::v1::ROLLOUT_STATE_FAILED;
 }
@@ -41,57 +82,102 @@ Rollouts::Rollouts(Store& store, const RecordWriter& writer,
       deltas_(deltas),
       devices_(devices) {}
 
-absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
-    rollout::v1::CreateRolloutRequest request, const std::string& principal) {
-  const rollout::v1::CreateRolloutRequest original = request;
+absl::StatusOr<Rollouts::Draft> Rollouts::MakeDraft(
+    rollout::v1::CreateRolloutRequest request) const {
   if (request.rollout_id().empty()) {
     request.set_rollout_id("r-" + HexEncode(crypto::RandomBytes(6)));
   }
-  SHOAL_ASSIGN_OR_RETURN(auto release, releases_.Row(request.release()));
+  Draft draft;
+  SHOAL_ASSIGN_OR_RETURN(draft.release, releases_.Row(request.release()));
   if (request.device_type().empty()) {
-    request.set_device_type(release.release().device_type());
+    request.set_device_type(draft.release.release().device_type());
   }
-  SHOAL_ASSIGN_OR_RETURN(auto rows, devices_.Accepted(request.device_type()));
+  SHOAL_RETURN_IF_ERROR(CheckApprovers(request));
+  SHOAL_ASSIGN_OR_RETURN(draft.devices,
+                         devices_.Accepted(request.device_type()));
+  const std::string only = HexEncode(request.only_running_sha256());
+  std::erase_if(draft.devices, [&](const store::DeviceRow& row) {
+    return !only.empty() && row.device().running_sha256() != only;
+  });
   std::vector<rules::DeviceFacts> facts;
-  for (const store::DeviceRow& row : rows) facts.push_back(FactsOf(row));
-  const absl::Time now = store_.clock().WallNow();
-  SHOAL_ASSIGN_OR_RETURN(
-      auto document,
-      PlanRollout(request, release, writer_.fleet_id(), facts, now));
+  for (const store::DeviceRow& row : draft.devices) {
+    facts.push_back(FactsOf(row));
+  }
+  SHOAL_ASSIGN_OR_RETURN(draft.document,
+                         PlanRollout(request, draft.release, writer_.fleet_id(),
+                                     facts, store_.clock().WallNow()));
+  draft.device_seconds = DeviceSeconds(request.device_seconds());
+  return draft;
+}
 
+absl::Status Rollouts::CheckApprovers(
+    const rollout::v1::CreateRolloutRequest& request) const {
+  const auto view = trust_.View();
+  for (const auto& phase : request.phases()) {
+    for (const std::string& name : phase.gate().approvers()) {
+      const auto& known = view->policy.operators();
+      const auto op =
+          std::find_if(known.begin(), known.end(),
+                       [&](const auto& one) { return one.name() == name; });
+      if (op == known.end() ||
+          !rules::Evaluate(view->policy, rules::PrincipalOf(*op),
+                           "rollout.approve", nullptr, {})
+               .allowed) {
+        return InvalidArgument(
+            "unknown_approver",
+            fmt::format("the policy has no operator '{}' who may approve "
+                        "rollouts",
+                        name));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<store::RolloutRow> Rollouts::Insert(
+    Transaction& tx, const Draft& draft, const std::string& principal) {
   store::RolloutRow row;
   row.set_created_by(principal);
   row.set_revision(1);
+  row.set_device_seconds(draft.device_seconds);
   rollout::v1::Rollout& rollout = *row.mutable_rollout();
-  rollout.set_name("rollouts/" + document.id());
+  rollout.set_name("rollouts/" + draft.document.id());
   rollout.set_state(rollout::v1::ROLLOUT_STATE_PREPARING);
   rollout.set_message("making deltas");
-  rollout.set_created_at(absl::ToUnixMillis(now));
-  *rollout.mutable_document() = document;
+  rollout.set_created_at(absl::ToUnixMillis(store_.clock().WallNow()));
+  *rollout.mutable_document() = draft.document;
+  if (tx.Has(kRollouts, draft.document.id())) {
+    return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
+                     rollout.name() + " exists");
+  }
+  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
+  plane.set_rollout_order(plane.rollout_order() + 1);
+  rollout.mutable_document()->set_order(plane.rollout_order());
+  tx.Put(kMeta, "identity", plane);
+  tx.Put(kRollouts, draft.document.id(), row);
+  tx.Audit(principal, "rollout.create", rollout.name(), "ok",
+           draft.document.release().version());
+  return row;
+}
 
-  std::string name = rollout.name();
+absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
+    const rollout::v1::CreateRolloutRequest& request,
+    const std::string& principal) {
+  SHOAL_ASSIGN_OR_RETURN(const Draft draft, MakeDraft(request));
+  std::string name;
   {
     Transaction tx(store_);
     rollout::v1::Rollout first;
     SHOAL_ASSIGN_OR_RETURN(bool again,
                            FindRequest(tx, "CreateRollout", principal,
-                                       request.request_id(), original, first));
+                                       request.request_id(), request, first));
     if (!again) {
-      if (tx.Has(kRollouts, document.id())) {
-        return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
-                         name + " exists");
-      }
-      SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
-      plane.set_rollout_order(plane.rollout_order() + 1);
-      rollout.mutable_document()->set_order(plane.rollout_order());
+      SHOAL_ASSIGN_OR_RETURN(const auto row, Insert(tx, draft, principal));
       if (request.validate_only()) return View(row);
-      tx.Put(kMeta, "identity", plane);
-      tx.Put(kRollouts, document.id(), row);
       RememberRequest(tx, "CreateRollout", principal, request.request_id(),
-                      original, rollout);
-      tx.Audit(principal, "rollout.create", name, "ok",
-               document.release().version());
+                      request, row.rollout());
       SHOAL_RETURN_IF_ERROR(tx.Commit());
+      name = row.rollout().name();
     } else {
       name = first.name();
     }
@@ -111,6 +197,7 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
         return true;
       }));
   SHOAL_ASSIGN_OR_RETURN(auto counts, Counts(row));
+  const absl::Time now = store_.clock().WallNow();
   rollout.clear_phases();
   for (int i = 0; i < document.phases_size(); ++i) {
     auto* phase = rollout.add_phases();
@@ -121,7 +208,15 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
     phase->set_refused(counts[static_cast<size_t>(i)].refused);
     phase->set_open(row.document_signed() &&
                     static_cast<uint32_t>(i) <= document.open_phase());
+    if (IsFinal(row.rollout().state())) continue;
+    const uint32_t answered =
+        phase->succeeded() + phase->failed() + phase->refused();
+    if (phase->open() && i < row.phase_opened_at_size() &&
+        now - absl::FromUnixMillis(row.phase_opened_at(i)) >= LostAfter(row))
+      phase->set_lost(phase->expected() -
+                      std::min(phase->expected(), answered));
   }
+  rollout.set_phase_eta(PhaseEta(row, rollout));
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING &&
       !row.document_signed()) {
     const std::string release = fmt::format(
@@ -135,11 +230,29 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
   return rollout;
 }
 
+absl::StatusOr<store::RolloutRow> Rollouts::Row(const std::string& name) const {
+  SHOAL_ASSIGN_OR_RETURN(std::string key, RolloutKey(name));
+  return store_.Get<store::RolloutRow>(kRollouts, key);
+}
+
+absl::StatusOr<std::vector<store::RolloutRow>> Rollouts::OfType(
+    const std::string& device_type) const {
+  std::vector<store::RolloutRow> rows;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::RolloutRow>(
+      kRollouts, "", "", [&](std::string_view, const store::RolloutRow& row) {
+        if (row.rollout().document().device_type() == device_type)
+          rows.push_back(row);
+        return true;
+      }));
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return a.rollout().document().order() > b.rollout().document().order();
+  });
+  return rows;
+}
+
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Get(
     const std::string& name) const {
-  SHOAL_ASSIGN_OR_RETURN(std::string key, RolloutKey(name));
-  SHOAL_ASSIGN_OR_RETURN(auto row,
-                         store_.Get<store::RolloutRow>(kRollouts, key));
+  SHOAL_ASSIGN_OR_RETURN(const auto row, Row(name));
   return View(row);
 }
 
@@ -171,8 +284,9 @@ absl::StatusOr<std::vector<store::RolloutRow>> Rollouts::Live() const {
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::RolloutRow>(
       kRollouts, "", "", [&](std::string_view, const store::RolloutRow& row) {
         const RolloutState state = row.rollout().state();
-        const bool behind = IsFinal(state) && row.document_signed() &&
-                            row.rollout().document().state() != state;
+        const bool behind =
+            IsFinal(state) && row.document_signed() &&
+            (row.resign() || row.rollout().document().state() != state);
         if (!IsFinal(state) || behind) rows.push_back(row);
         return true;
       }));
