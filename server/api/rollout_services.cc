@@ -122,15 +122,11 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
                              rollout::v1::Rollout* response) override {
     return edge_.Call(
         context, "rollout.create", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(const auto row,
-                                 edge_.parts().rollouts->Row(request->name()));
-          // Lifting a halt takes the right to halt.
-          if (row.rollout().state() == rollout::v1::ROLLOUT_STATE_HALTED) {
-            SHOAL_RETURN_IF_ERROR(
-                edge_.parts().access->Check(caller, "rollout.halt"));
-          }
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Resume(
-                                                *request, caller.audit_name()));
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 edge_.parts().rollouts->Resume(
+                                     *request, caller.audit_name(),
+                                     edge_.parts().access->Allows(
+                                         caller, "rollout.halt", nullptr)));
           return absl::OkStatus();
         });
   }

@@ -152,7 +152,7 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Pause(
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
     const rollout::v1::ResumeRolloutRequest& request,
-    const std::string& principal) {
+    const std::string& principal, bool may_lift_halts) {
   return ChangeRow(
       request.name(), request.etag(),
       [&](Transaction& tx, store::RolloutRow& row) -> absl::Status {
@@ -161,6 +161,12 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
             rollout->state() != rollout::v1::ROLLOUT_STATE_HALTED) {
           return FailedPrecondition(
               "not_stopped", request.name() + " is neither paused nor halted");
+        }
+        if (rollout->state() == rollout::v1::ROLLOUT_STATE_HALTED &&
+            !may_lift_halts) {
+          return PermissionDenied(
+              "permission_denied",
+              "lifting a halt takes the right to halt (rollout.halt)");
         }
         SHOAL_ASSIGN_OR_RETURN(const auto counts, Counts(row));
         for (int i = 0; i < rollout->document().phases_size(); ++i) {

@@ -36,6 +36,8 @@ absl::StatusOr<std::string> Rollouts::SupersededBy(
         if ((newer.state() == rollout::v1::ROLLOUT_STATE_ACTIVE ||
              newer.state() == rollout::v1::ROLLOUT_STATE_FINISHED) &&
             newer.published_at() > 0 &&
+            // One that leads back is not for everybody whom it selects.
+            newer.document().only_running_sha256().empty() &&
             newer.document().device_type() == document.device_type() &&
             newer.document().order() > highest &&
             Covers(newer.document().selector(), document.selector())) {

@@ -68,7 +68,7 @@ class Rollouts {
       const std::string& principal);
   absl::StatusOr<rollout::v1::Rollout> Resume(
       const rollout::v1::ResumeRolloutRequest& request,
-      const std::string& principal);
+      const std::string& principal, bool may_lift_halts);
   absl::StatusOr<rollout::v1::Rollout> Abort(
       const rollout::v1::AbortRolloutRequest& request,
       const std::string& principal);

@@ -87,12 +87,12 @@ TEST_F(RolloutOrdersTest, APauseIsSignedAndResumedOnce) {
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().document().version(), 2u) << "nothing more is signed";
   auto resume = For<rollout::v1::ResumeRolloutRequest>("r1");
-  ASSERT_OK(rollouts_->Resume(resume, "operator:ann"));
+  ASSERT_OK(rollouts_->Resume(resume, "operator:ann", true));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
   EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
   EXPECT_EQ(Now().document().version(), 3u);
-  EXPECT_THAT(rollouts_->Resume(resume, "operator:ann"),
+  EXPECT_THAT(rollouts_->Resume(resume, "operator:ann", true),
               FailsBecause("not_stopped"));
   pause.set_reason(std::string(513, 'x'));
   EXPECT_THAT(rollouts_->Pause(pause, "operator:ann"),
@@ -111,7 +111,7 @@ TEST_F(RolloutOrdersTest, T28_ResumingNamesTheHaltsThatItLifts) {
   ASSERT_OK(driver_->Step());
   ASSERT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_HALTED);
   ASSERT_OK(rollouts_->Resume(For<rollout::v1::ResumeRolloutRequest>("r1"),
-                              "operator:ann"));
+                              "operator:ann", true));
   ASSERT_OK(driver_->Step());
   ASSERT_EQ(Now().document().lifted_halts_size(), 1);
   EXPECT_EQ(Now().document().lifted_halts(0), dht::RecordDigest(halt));
@@ -131,10 +131,10 @@ TEST_F(RolloutOrdersTest, FailuresMustBeAcceptedToGoOn) {
   ASSERT_OK(driver_->Step());
   ASSERT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
   auto resume = For<rollout::v1::ResumeRolloutRequest>("r1");
-  EXPECT_THAT(rollouts_->Resume(resume, "operator:ann"),
+  EXPECT_THAT(rollouts_->Resume(resume, "operator:ann", true),
               FailsBecause("error_threshold"));
   resume.set_accept_failures(true);
-  ASSERT_OK(rollouts_->Resume(resume, "operator:ann"));
+  ASSERT_OK(rollouts_->Resume(resume, "operator:ann", true));
   ASSERT_OK(driver_->Step());
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
@@ -191,7 +191,7 @@ TEST_F(RolloutOrdersTest, AnAbortLeadsBackThoseWhoTookIt) {
   EXPECT_THAT(rollouts_->Abort(abort, "operator:ann"),
               FailsBecause("at_its_end"));
   EXPECT_THAT(rollouts_->Resume(For<rollout::v1::ResumeRolloutRequest>("r1"),
-                                "operator:ann"),
+                                "operator:ann", true),
               FailsBecause("not_stopped"));
 }
 
