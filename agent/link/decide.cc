@@ -134,6 +134,8 @@ void Decider::Watch(const UpdateRecord& update, const StateData& state) {
     may_activate_ = true;
     return;
   }
+  // From the restart on it goes its way: the new image may run already.
+  if (!NextState(update.state, Event::kWithdrawn)) return;
   const auto& entries = link_->rollouts();
   const auto own = std::find_if(
       entries.begin(), entries.end(), [&](const RolloutEntry& entry) {
@@ -174,7 +176,6 @@ bool Decider::Decide(const RunningImage& running) {
   const bool noted = NoteAll();
   const StateData state = state_->Get();
   if (state.update) {
-    // From the restart on nothing is withdrawn: the new image may run already.
     Watch(*state.update, state);
     return false;
   }

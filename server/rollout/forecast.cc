@@ -109,7 +109,8 @@ absl::StatusOr<rollout::v1::RolloutPlan> Forecast(const Rollouts::Draft& draft,
   }
   plan.set_total_devices(static_cast<uint32_t>(devices.size()));
   std::sort(devices.begin(), devices.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.phase(), a.device()) < std::tie(b.phase(), b.device());
+    return a.phase() != b.phase() ? a.phase() < b.phase()
+                                  : a.device() < b.device();
   });
   for (size_t i = 0; i < devices.size() && i < kMaxShown; ++i)
     *plan.add_devices() = std::move(devices[i]);
