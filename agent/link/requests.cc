@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
@@ -148,7 +149,7 @@ absl::Time PostponedUntil(FileSystem& fs, const AgentConfig& config,
   if (!fs.Exists(path)) return absl::InfinitePast();
   const auto text = fs.Read(path, 64);
   int64_t ms = 0;
-  if (!text.ok() || !ParseInteger(*text, ms)) {
+  if (!text.ok() || !absl::SimpleAtoi(*text, &ms)) {
     LogWarn("request_unreadable", {{"file", path}});
     return absl::InfinitePast();
   }

@@ -193,6 +193,13 @@ void AddCreate(CLI::App* group, Program& program) {
   OnRun(command, program, options, Create);
 }
 
+// Null when the tool has no "device" commands.
+CLI::App* DeviceGroup(CLI::App& app) {
+  const auto groups = app.get_subcommands(
+      [](const CLI::App* group) { return group->get_name() == "device"; });
+  return groups.empty() ? nullptr : groups.front();
+}
+
 }  // namespace
 
 void AddRolloutCommands(CLI::App& app, Program& program) {
@@ -228,7 +235,7 @@ void AddRolloutCommands(CLI::App& app, Program& program) {
 
   AddHaltCommand(*group, program);
   AddOrderCommands(*group, program);
-  AddExplainCommands(*group, app.get_subcommand_no_throw("device"), program);
+  AddExplainCommands(*group, DeviceGroup(app), program);
 }
 
 }  // namespace shoal::cli

@@ -7,6 +7,7 @@
 #include "common/status.h"
 #include "server/cli/command_line.h"
 #include "server/cli/confirm.h"
+#include "server/cli/exit_code.h"
 #include "server/cli/parse.h"
 #include "server/cli/rollout_view.h"
 
