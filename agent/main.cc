@@ -253,6 +253,7 @@ int Main(int argc, char** argv) {
       "  shoal-agent --config /var/lib/shoal/agent.toml\n"
       "  shoal-agent install --config /var/lib/shoal/agent.toml "
       "/media/usb/repo\n"
+      "  shoal-agent postpone --config /var/lib/shoal/agent.toml --for 4h r-7\n"
       "  shoal-agent status --config /var/lib/shoal/agent.toml --output json");
   std::string config_path, output = "text";
   bool check = false;
@@ -315,6 +316,15 @@ int Main(int argc, char** argv) {
   std::string rollout;
   consent->add_option("--config", config_path, "agent.toml")->required();
   consent->add_option("rollout", rollout, "Rollout")->required();
+  CLI::App* postpone = app.add_subcommand(
+      "postpone",
+      "Put off a rollout that is optional, at most 7 days and not beyond its "
+      "deadline");
+  std::string postpone_for = "24h";
+  postpone->add_option("--config", config_path, "agent.toml")->required();
+  postpone->add_option("--for", postpone_for,
+                       "How long from now, such as 4h; 0s ends it [24h]");
+  postpone->add_option("rollout", rollout, "Rollout")->required();
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   const bool as_json = output == "json";
@@ -368,6 +378,23 @@ int Main(int argc, char** argv) {
   if (*consent) {
     const absl::Status given = GiveConsent(RealFileSystem(), *config, rollout);
     return given.ok() ? 0 : PrintError(given, false);
+  }
+  if (*postpone) {
+    absl::Duration length;
+    if (!absl::ParseDuration(postpone_for, &length) ||
+        length < absl::ZeroDuration()) {
+      std::cerr << "shoal-agent: --for is a time such as 4h or 30m\n";
+      return kExitUsage;
+    }
+    const absl::Time now = SystemClock().WallNow();
+    const absl::Status done =
+        Postpone(RealFileSystem(), *config, rollout, now + length, now);
+    if (!done.ok()) return PrintError(done, false);
+    std::cout << fmt::format("{} is put off until {}, if it is optional.\n",
+                             rollout,
+                             absl::FormatTime("%Y-%m-%d %H:%M", now + length,
+                                              absl::LocalTimeZone()));
+    return 0;
   }
   return Daemon(*config);
 }

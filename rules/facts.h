@@ -4,8 +4,8 @@
 #define SHOAL_RULES_FACTS_H_
 
 #include <map>
+#include <set>
 #include <string>
-#include <vector>
 
 namespace shoal::rules {
 
@@ -15,14 +15,15 @@ struct DeviceFacts {
   // For rollouts: of the signed assignment. For access rules: of the policy
   // document, so that the plane can't relabel a device into more rights.
   std::map<std::string, std::string> labels;
-  // Ids of groups, of the signed assignment. Empty for access rules.
-  std::vector<std::string> groups = {};
+  // Of the signed assignment; for rollouts only.
+  std::set<std::string> groups = {};
 };
 
 // Device-local civil time.
 struct LocalTime {
   int weekday = 1;  // 1 Monday … 7 Sunday
   int minute = 0;   // since midnight, 0 … 1439
+  int date = 0;     // YYYYMMDD; 0: not known
 };
 
 }  // namespace shoal::rules

@@ -13,16 +13,20 @@ OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
              : OutcomeVerdict::kFailed;
 }
 
+bool SaysMore(uint64_t counter, OutcomeVerdict verdict, uint64_t old_counter,
+              OutcomeVerdict old_verdict) {
+  const bool tried = verdict != OutcomeVerdict::kRefused;
+  const bool had_tried = old_verdict != OutcomeVerdict::kRefused;
+  return tried == had_tried ? counter > old_counter : tried;
+}
+
 void OutcomeTally::Add(std::string_view device, uint64_t counter, int phase,
                        OutcomeVerdict verdict) {
   if (phase < 0 || static_cast<size_t>(phase) >= phases_) return;
   if (counter == 0) return;
   Latest& latest = latest_[std::string(device)];
   if (latest.counter != 0) {
-    // What a device tried says more than what it refused before or after.
-    const bool tried = verdict != OutcomeVerdict::kRefused;
-    const bool had_tried = latest.verdict != OutcomeVerdict::kRefused;
-    if (tried == had_tried ? counter <= latest.counter : had_tried) return;
+    if (!SaysMore(counter, verdict, latest.counter, latest.verdict)) return;
   }
   latest = {counter, static_cast<size_t>(phase), verdict};
 }

@@ -24,6 +24,12 @@ OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
                             records::v1::OutcomeResult result,
                             std::string_view running_sha256);
 
+// Does an outcome take the place of the one that is known of the same device?
+// The later one does; but what a device tried says more than what it refused
+// before or after.
+bool SaysMore(uint64_t counter, OutcomeVerdict verdict, uint64_t old_counter,
+              OutcomeVerdict old_verdict);
+
 // Counts each device once, by the latest outcome of a try; by a refusal only
 // when it never tried, so that a refusal does not hide a failure before it.
 class OutcomeTally {

@@ -4,6 +4,7 @@
 #define SHOAL_RULES_ROLLOUT_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,15 +20,22 @@ struct OutcomeCount {
   uint32_t succeeded = 0;
   uint32_t failed = 0;
   uint32_t refused = 0;  // did not try: counts for no gate
+  // Since when they are enough for the gate behind the phase, by the reader's
+  // clock; for gates with settle_ms.
+  absl::Time enough_since = absl::InfiniteFuture();
   uint32_t total() const { return succeeded + failed; }
 };
 
-// kInvalidArgument "bad_rollout". Limits: id and names identifiers; 1 to 32
-// phases with thresholds that never fall, the last one 2^32; soak at most 30
-// days; open_phase one of them; fleet 32 bytes; sha256 32 bytes.
+// RolloutDocument.rules_level that this code understands.
+inline constexpr uint32_t kRulesLevel = 1;
+
+// kInvalidArgument "bad_rollout", "bad_selector", "bad_window", "bad_calendar".
+// Limits: id and names identifiers; 1 to 32 phases with thresholds that never
+// fall, the last one 2^32; open_phase one of them; fleet and sha256 32 bytes;
+// the rest as proto/shoal/rollout/v1/document.proto says.
 absl::Status ValidateRollout(const rollout::v1::RolloutDocument& document);
 
-// The first phase that includes the device: by its labels or by its position.
+// The first phase that includes the device: by its labels, groups or position.
 // -1: the selector does not select it.
 int PhaseOf(const rollout::v1::RolloutDocument& document,
             const DeviceFacts& device);
@@ -37,11 +45,31 @@ int PhaseOf(const rollout::v1::RolloutDocument& document,
 bool TooManyFailures(const rollout::v1::RolloutDocument& document,
                      const OutcomeCount& count);
 
+// What an unattended time gate asks of a sample of phase `phase`: at least
+// min(20, expected) outcomes, one success, failures below the threshold.
+bool GoodSample(const rollout::v1::RolloutDocument& document, int phase,
+                const OutcomeCount& count);
+// What a gate with a plane up asks: how many outcomes, and whether they are
+// enough (number, ratio, threshold).
+uint32_t OutcomesWanted(const rollout::v1::RolloutDocument& document,
+                        int phase);
+bool EnoughOutcomes(const rollout::v1::RolloutDocument& document, int phase,
+                    const OutcomeCount& count);
+// Have enough of those approved whose approval counts? Names of operators.
+bool Approved(const rollout::v1::Gate& gate,
+              const std::set<std::string>& approvers);
+// Tries of one device, and the pause after so many of them.
+uint32_t MaxAttempts(const rollout::v1::RolloutDocument& document);
+absl::Duration PauseAfter(const rollout::v1::RolloutDocument& document,
+                          uint32_t attempts);
+
 // What the plane does about the gate behind phase `phase`.
 enum class GateAnswer { kWait, kOpen, kHalt };
 struct GateDecision {
   GateAnswer answer = GateAnswer::kWait;
-  std::string reason;  // "soaking", "too_few_outcomes", "needs_approval", …
+  // "soaking", "too_few_outcomes", "success_ratio", "settling",
+  // "needs_approval", "error_threshold".
+  std::string reason;
 };
 // `approved`: an operator approved the phase behind a manual gate.
 GateDecision EvaluateGate(const rollout::v1::RolloutDocument& document,
@@ -66,11 +94,13 @@ struct Attempts {
 
 struct StartDecision {
   bool start = false;
-  // "ok", or why not: "rollout_not_active", "halted", "rollout_expired",
-  // "wrong_fleet", "wrong_device_type", "not_selected", "phase_closed",
-  // "outside_window", "attempts_exhausted", "backoff".
+  // "ok", or why not: "agent_too_old", "rollout_not_active", "halted",
+  // "rollout_expired", "wrong_fleet", "wrong_device_type", "not_selected",
+  // "other_image", "phase_closed", "attempts_exhausted", "backoff",
+  // "not_admitted", "outside_window", "metered_link", "needs_consent",
+  // "postponed".
   std::string reason;
-  // For "phase_closed" and "backoff": look again then at the latest.
+  // When it is known: look again then at the latest.
   absl::Time retry_at = absl::InfiniteFuture();
   int phase = -1;
 };
@@ -83,9 +113,23 @@ struct StartInput {
   Attempts attempts;
   bool halted = false;  // a valid halt that the document does not lift
   std::vector<OutcomeCount> samples;
+  std::string running_sha256;  // 32 bytes
+  bool metered = false;        // the owner's word about the link
+  bool consented = false;      // somebody at the device, to this rollout
+  absl::Time postponed_until = absl::InfinitePast();
 };
 StartDecision MayStart(const rollout::v1::RolloutDocument& document,
                        const StartInput& input);
+
+// May the image that a device installed for this rollout be started now? The
+// reasons are those above that can still hold, and "activation_not_yet",
+// "activation_held", "outside_activation_window".
+StartDecision MayActivate(const rollout::v1::RolloutDocument& document,
+                          const StartInput& input);
+
+// The rollout will never start again by itself: what was installed for it and
+// not started is to be dropped.
+bool IsOver(const rollout::v1::RolloutDocument& document, absl::Time now);
 
 }  // namespace shoal::rules
 

@@ -94,6 +94,8 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
   deltas = std::make_unique<Deltas>(*store, *blobs, *releases, *devices);
   rollouts = std::make_unique<Rollouts>(*store, *writer, *trust, *releases,
                                         *deltas, *devices);
+  explainer = std::make_unique<Explainer>(*store, *rollouts, *devices, *trust,
+                                          writer->fleet_id());
   telemetry = std::make_unique<Telemetry>(*store, keys->telemetry);
   intake = std::make_unique<Intake>(*store, writer->fleet_id(),
                                     writer->places(), writers->Resolver());
@@ -169,7 +171,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   puller = std::make_unique<Puller>(*store, *intake, *keys);
   Wire();
   driver = std::make_unique<RolloutDriver>(
-      *store, *rollouts, *releases, *deltas, *trust, *publisher,
+      *store, *rollouts, *releases, *deltas, *devices, *trust, *publisher,
       [this](const std::vector<std::string>& digests) {
         return RolloutDriver::Mirrors{puller->NodesWith(digests),
                                       std::min(2u, puller->node_count())};
@@ -232,6 +234,8 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.network_keys = network_keys.get();
   parts.releases = releases.get();
   parts.rollouts = rollouts.get();
+  parts.deltas = deltas.get();
+  parts.explainer = explainer.get();
   parts.telemetry = telemetry.get();
   parts.intake = intake.get();
   parts.metrics = &metrics;

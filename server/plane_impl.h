@@ -25,6 +25,7 @@
 #include "server/pull/puller.h"
 #include "server/release/seeder.h"
 #include "server/rollout/driver.h"
+#include "server/rollout/explain.h"
 
 namespace shoal::server {
 
@@ -79,6 +80,7 @@ struct Plane::Impl {
   std::unique_ptr<Releases> releases;
   std::unique_ptr<Deltas> deltas;
   std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<Explainer> explainer;
   std::unique_ptr<Telemetry> telemetry;
   std::unique_ptr<Intake> intake;
   std::unique_ptr<Puller> puller;

@@ -74,6 +74,9 @@ void Plane::Impl::Wire() {
       LogError("deltas_failed", {{"error", live.status()}});
       return wanted;
     }
+    std::stable_sort(
+        live->begin(), live->end(),
+        [](const auto& a, const auto& b) { return Rank(a) > Rank(b); });
     for (const store::RolloutRow& row : *live) {
       if (row.document_signed()) continue;
       const auto& document = row.rollout().document();

@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
+#include "rules/seen.h"
 
 namespace shoal::agent {
 namespace {
@@ -107,7 +108,8 @@ UpdateRecord MakeUpdate(const SignedImage& image,
                  .length = image.target.length,
                  .file_root = image.info.file_root,
                  .piece_length = image.info.piece_length,
-                 .local_path = {}};
+                 .local_path = {},
+                 .max_bytes_per_second = 0};
   if (index == nullptr || running.sha256.empty()) return update;
   for (const release::v1::Delta& delta : index->deltas()) {
     if (delta.from_sha256() != running.sha256 ||
@@ -121,7 +123,8 @@ UpdateRecord MakeUpdate(const SignedImage& image,
                                  .length = delta.length(),
                                  .file_root = delta.file_root(),
                                  .piece_length = delta.piece_length(),
-                                 .local_path = {}},
+                                 .local_path = {},
+                                 .max_bytes_per_second = 0},
                     .from_sha256 = delta.from_sha256(),
                     .from_length = delta.from_length(),
                     .memory = delta.memory()};
@@ -133,23 +136,24 @@ UpdateRecord MakeUpdate(const SignedImage& image,
 absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
                          std::string_view digest, RolloutMemory& memory,
                          bool* changed) {
-  if (document.version() < memory.version)
+  rules::SeenVersion seen{memory.version, memory.digest, memory.conflict};
+  const rules::SeenAnswer answer =
+      rules::Note(seen, document.version(), digest);
+  if (answer == rules::SeenAnswer::kOlder)
     return FailedPrecondition(
         "old_rollout",
         fmt::format("rollout {} came as version {}, {} was seen before",
                     document.id(), document.version(), memory.version));
-  if (document.version() == memory.version) {
-    if (memory.digest == digest) return absl::OkStatus();
-    if (!memory.conflict) {
-      memory.conflict = true;
-      *changed = true;
-    }
+  if (answer == rules::SeenAnswer::kConflict) {
+    *changed = *changed || !memory.conflict;
+    memory.conflict = true;
     return DataLoss("conflicting_rollout",
                     fmt::format("two documents are version {} of rollout {}",
                                 document.version(), document.id()));
   }
-  memory.version = document.version();
-  memory.digest = std::string(digest);
+  if (answer == rules::SeenAnswer::kSame) return absl::OkStatus();
+  memory.version = seen.version;
+  memory.digest = seen.digest;
   memory.conflict = false;
   memory.order = document.order();
   *changed = true;

@@ -119,6 +119,36 @@ absl::Status Engine::BeginReport(UpdateRecord record) {
   });
 }
 
+void Engine::Withdraw(const std::string& rollout_id,
+                      const std::string& reason) {
+  std::lock_guard lock(withdraw_mutex_);
+  if (withdraw_rollout_ == rollout_id) return;
+  withdraw_rollout_ = rollout_id;
+  withdraw_reason_ = reason;
+  cancel_ = true;  // ends a fetch or a patch
+}
+
+std::optional<Engine::Answer> Engine::Withdrawn(const UpdateRecord& update) {
+  std::lock_guard lock(withdraw_mutex_);
+  if (withdraw_rollout_.empty()) return std::nullopt;
+  const bool its_own = withdraw_rollout_ == update.rollout_id;
+  const bool early = NextState(update.state, Event::kWithdrawn).has_value();
+  withdraw_rollout_.clear();
+  cancel_ = cancelled_.load();
+  if (!its_own || !early) return std::nullopt;
+  Answer answer;
+  answer.event = Event::kWithdrawn;
+  answer.note = [reason = withdraw_reason_](StateData& d, UpdateRecord& u) {
+    u.result = UpdateResult::kRefused;
+    u.reason = reason;
+    u.message = "given up before the new image ran";
+    // It was no try of the device's.
+    RolloutMemory& memory = d.rollouts[u.rollout_id];
+    if (memory.attempts > 0) --memory.attempts;
+  };
+  return answer;
+}
+
 absl::StatusOr<Engine::Next> Engine::Run() {
   for (;;) {
     SHOAL_ASSIGN_OR_RETURN(const Next next, Step());
@@ -130,7 +160,11 @@ absl::StatusOr<Engine::Next> Engine::Step() {
   const StateData before = o_.state->Get();
   if (!before.update) return Next::kIdle;
   const UpdateRecord& update = *before.update;
-  SHOAL_ASSIGN_OR_RETURN(const Answer answer, Act(update));
+  std::optional<Answer> withdrawn = Withdrawn(update);
+  if (!withdrawn) {
+    SHOAL_ASSIGN_OR_RETURN(withdrawn, Act(update));
+  }
+  const Answer& answer = *withdrawn;
   if (!answer.event) return answer.next;
   const auto to = NextState(update.state, *answer.event);
   if (!to)
@@ -391,10 +425,11 @@ absl::StatusOr<Engine::Answer> Engine::Report(const UpdateRecord& update) {
   SHOAL_RETURN_IF_ERROR(o_.report(final_record, running));
   LogInfo("update_ends",
           {{"rollout", final_record.rollout_id},
-           {"result", final_record.result == UpdateResult::kSuccess ? "success"
-                      : final_record.result == UpdateResult::kRolledBack
-                          ? "rolled_back"
-                          : "failed"},
+           {"result",
+            final_record.result == UpdateResult::kSuccess      ? "success"
+            : final_record.result == UpdateResult::kRolledBack ? "rolled_back"
+            : final_record.result == UpdateResult::kRefused    ? "refused"
+                                                               : "failed"},
            {"reason", final_record.reason},
            {"version", running.info.version}});
   return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 
 #include "absl/status/status.h"
@@ -84,8 +85,12 @@ class Engine {
 
   // From any thread: ends a fetch or patch that is under way; it goes on with
   // the next Step() after Resume().
-  void Cancel() { cancel_ = true; }
-  void Resume() { cancel_ = false; }
+  void Cancel() { cancelled_ = cancel_ = true; }
+  void Resume() { cancelled_ = cancel_ = false; }
+  // From any thread: the update of this rollout is given up with the next
+  // Step(), unless the device restarts into the new image already. It is no
+  // failure and no try. `reason`: "superseded", "withdrawn".
+  void Withdraw(const std::string& rollout_id, const std::string& reason);
 
  private:
   // The action of one state. An empty event: kWait or kReboot in `next`.
@@ -108,6 +113,7 @@ class Engine {
   absl::StatusOr<Answer> Fail(const UpdateRecord& update);
   absl::StatusOr<Answer> Report(const UpdateRecord& update);
 
+  std::optional<Answer> Withdrawn(const UpdateRecord& update);
   Answer Failure(const absl::Status& status) const;
   Answer DeltaUnusable(const absl::Status& status) const;
   Answer FellBack(const UpdateRecord& update, std::string_view reason,
@@ -117,7 +123,11 @@ class Engine {
   int64_t NowMs() const;
 
   EngineOptions o_;
-  std::atomic<bool> cancel_{false};
+  std::atomic<bool> cancelled_{false};  // by Cancel()
+  std::atomic<bool> cancel_{false};     // by it, or for a withdrawal
+  std::mutex withdraw_mutex_;
+  std::string withdraw_rollout_;  // empty: none
+  std::string withdraw_reason_;
 };
 
 }  // namespace shoal::agent

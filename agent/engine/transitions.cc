@@ -12,6 +12,8 @@ std::string_view EventName(Event event) {
       return "delta_unusable";
     case Event::kFailed:
       return "failed";
+    case Event::kWithdrawn:
+      return "withdrawn";
     case Event::kSick:
       return "sick";
     case Event::kFellBack:

@@ -18,6 +18,7 @@ enum class Event {
   kDone,           // what the state asks for is done
   kDeltaUnusable,  // wrong base, no source, patch refused: take the full image
   kFailed,         // given up before the switch
+  kWithdrawn,      // its rollout ended, or another took its place
   kSick,           // the new image runs, but its health check failed
   kFellBack,       // the old image runs again: the loader or a reset did that
 };
@@ -36,16 +37,20 @@ inline constexpr Transition kTransitions[] = {
   {UpdateState::kFetching,    Event::kDone,          UpdateState::kInstalling},
   {UpdateState::kFetching,    Event::kDeltaUnusable, UpdateState::kFetching},
   {UpdateState::kFetching,    Event::kFailed,        UpdateState::kFailed},
+  {UpdateState::kFetching,    Event::kWithdrawn,     UpdateState::kFailed},
 
   {UpdateState::kInstalling,  Event::kDone,          UpdateState::kVerifying},
   {UpdateState::kInstalling,  Event::kDeltaUnusable, UpdateState::kFetching},
   {UpdateState::kInstalling,  Event::kFailed,        UpdateState::kFailed},
+  {UpdateState::kInstalling,  Event::kWithdrawn,     UpdateState::kFailed},
 
   {UpdateState::kVerifying,   Event::kDone,          UpdateState::kReady},
   {UpdateState::kVerifying,   Event::kDeltaUnusable, UpdateState::kFetching},
   {UpdateState::kVerifying,   Event::kFailed,        UpdateState::kFailed},
+  {UpdateState::kVerifying,   Event::kWithdrawn,     UpdateState::kFailed},
 
   {UpdateState::kReady,       Event::kDone,          UpdateState::kRebooting},
+  {UpdateState::kReady,       Event::kWithdrawn,     UpdateState::kFailed},
 
   {UpdateState::kRebooting,   Event::kDone,          UpdateState::kChecking},
   {UpdateState::kRebooting,   Event::kFellBack,      UpdateState::kReporting},

@@ -197,7 +197,13 @@ void Agent::Turn() {
   }
   // Windows, gates and pauses end without any event.
   if (Due(last_decision_, absl::Seconds(1))) look = true;
-  if (look && decider_->Decide(running_)) WakeEngine();
+  if (look) {
+    const bool began = decider_->Decide(running_);
+    const bool may_activate = decider_->may_activate();
+    // A released image waits for no tick.
+    if (may_activate_.exchange(may_activate) != may_activate || began)
+      WakeEngine();
+  }
   SendReport();
   if (config_.telemetry && Due(last_telemetry_, config_.telemetry_interval))
     SendTelemetry();

@@ -85,6 +85,7 @@ class Agent {
   std::string pairing_state_ = "not_paired";  // for `status`
   absl::Duration last_pairing_try_;
   std::string last_trouble_;
+  std::atomic<bool> may_activate_{false};  // the decider's, for the engine
 
   std::unique_ptr<Engine> engine_;
   std::thread engine_thread_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "agent/engine/health.h"
+#include "agent/engine/offline_install.h"
 #include "agent/link/agent.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -40,7 +41,12 @@ EngineOptions Agent::MakeEngineOptions() {
     return ReportOutcome(update, running);
   };
   o.may_restart = [this] {
-    return InWindows(config_.windows, LocalTimeAt(clock_.WallNow()));
+    if (!InWindows(config_.windows, LocalTimeAt(clock_.WallNow())))
+      return false;
+    const auto update = state_->Get().update;
+    // An installation by hand asks nobody.
+    if (!update || update->rollout_id == kOfflineRollout) return true;
+    return may_activate_.load();
   };
   return o;
 }

@@ -86,10 +86,7 @@ bool Decider::IsForeign(const RolloutEntry& entry) {
   return true;
 }
 
-bool Decider::Decide(const RunningImage& running) {
-  waiting_.clear();
-  running_ = &running;
-  if (state_->Get().update) return false;
+bool Decider::NoteAll() {
   // All documents are noted, also those that are not for this device now:
   // versions only grow (T22).
   for (const RolloutEntry& entry : link_->rollouts()) {
@@ -113,37 +110,138 @@ bool Decider::Decide(const RunningImage& running) {
       return false;
     }
   }
+  return true;
+}
+
+const RolloutEntry* Decider::Newest() {
   const rules::DeviceFacts facts = link_->AssignedFacts();
   for (const RolloutEntry& entry : link_->rollouts()) {
     // The newest rollout that selects this device is the one that counts;
     // an older one must not move it back.
     if (IsForeign(entry)) continue;
     if (rules::PhaseOf(entry.document, facts) < 0) continue;
-    bool began = false;
-    const absl::Status status = Consider(entry, running, &began);
-    if (status.ok()) return began;
-    waiting_ = ReasonOf(status);
-    // Waiting is no refusal.
-    if (!absl::IsUnavailable(status)) Refuse(entry, status);
+    // One that leads back from an image that does not run here says nothing.
+    const std::string& only = entry.document.only_running_sha256();
+    if (!only.empty() && only != running_->info.sha256 &&
+        !state_->Get().rollouts[entry.document.id()].finished)
+      continue;
+    return &entry;
+  }
+  return nullptr;
+}
+
+void Decider::Watch(const UpdateRecord& update, const StateData& state) {
+  if (update.rollout_id == kOfflineRollout) {
+    may_activate_ = true;
+    return;
+  }
+  // From the restart on it goes its way: the new image may run already.
+  if (!NextState(update.state, Event::kWithdrawn)) return;
+  const auto& entries = link_->rollouts();
+  const auto own = std::find_if(
+      entries.begin(), entries.end(), [&](const RolloutEntry& entry) {
+        return entry.document.id() == update.rollout_id;
+      });
+  const absl::Time now = link_->Now();
+  const RolloutEntry* newest = Newest();
+  if (newest != nullptr && newest->document.id() != update.rollout_id &&
+      newest->document.state() == rollout::v1::ROLLOUT_STATE_ACTIVE &&
+      !rules::IsOver(newest->document, now) &&
+      newest->document.release().sha256() != update.image.sha256 &&
+      (own == entries.end() ||
+       newest->document.order() > own->document.order())) {
+    may_activate_ = false;
+    engine_->Withdraw(update.rollout_id, "superseded");
+    return;
+  }
+  if (own == entries.end()) {
+    // Not to be read just now, or gone: nothing starts on a guess.
+    may_activate_ = false;
+    waiting_ = "rollout_unknown";
+    return;
+  }
+  if (rules::IsOver(own->document, now)) {
+    may_activate_ = false;
+    engine_->Withdraw(update.rollout_id, "withdrawn");
+    return;
+  }
+  const rules::StartDecision decision =
+      rules::MayActivate(own->document, InputFor(own->document, state));
+  may_activate_ = decision.start;
+  if (!decision.start) waiting_ = decision.reason;
+}
+
+bool Decider::Decide(const RunningImage& running) {
+  waiting_.clear();
+  running_ = &running;
+  const bool noted = NoteAll();
+  const StateData state = state_->Get();
+  if (state.update) {
+    Watch(*state.update, state);
     return false;
   }
+  if (!noted) return false;
+  const RolloutEntry* entry = Newest();
+  if (entry == nullptr) return false;
+  bool began = false;
+  const absl::Status status = Consider(*entry, running, &began);
+  if (status.ok()) return began;
+  waiting_ = ReasonOf(status);
+  // Waiting is no refusal.
+  if (!absl::IsUnavailable(status)) Refuse(*entry, status);
   return false;
 }
 
-absl::StatusOr<rules::StartDecision> Decider::Turn(const RolloutEntry& entry,
-                                                   const StateData& state) {
-  const rollout::v1::RolloutDocument& document = entry.document;
+rules::StartInput Decider::InputFor(
+    const rollout::v1::RolloutDocument& document,
+    const StateData& state) const {
   rules::StartInput input;
   input.device = link_->AssignedFacts();
   input.fleet_id = link_->out().membership().fleet_id;
   input.now = link_->Now();
   input.local = LocalTimeAt(input.now);
   input.halted = IsHalted(state, document);
+  input.running_sha256 = running_->info.sha256;
+  input.metered = config_->metered;
+  input.consented = HasConsent(*fs_, *config_, document.id());
+  input.postponed_until = PostponedUntil(*fs_, *config_, document.id());
   if (const auto it = state.rollouts.find(document.id());
       it != state.rollouts.end()) {
     input.attempts.count = it->second.attempts;
     input.attempts.last = absl::FromUnixMillis(it->second.last_attempt_ms);
   }
+  return input;
+}
+
+absl::Status Decider::NoteEnough(const rollout::v1::RolloutDocument& document,
+                                 absl::Time now,
+                                 std::vector<rules::OutcomeCount>& samples) {
+  const RolloutMemory before = state_->Get().rollouts[document.id()];
+  RolloutMemory memory = before;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const int phase = static_cast<int>(i);
+    const std::string key = std::to_string(i);
+    if (document.phases(phase).gate().settle_ms() == 0) continue;
+    if (!rules::GoodSample(document, phase, samples[i])) {
+      memory.enough_since_ms.erase(key);
+      continue;
+    }
+    int64_t& since = memory.enough_since_ms[key];
+    // A clock that went back: the time before can't be measured.
+    if (since == 0 || absl::FromUnixMillis(since) > now)
+      since = absl::ToUnixMillis(now);
+    samples[i].enough_since = absl::FromUnixMillis(since);
+  }
+  if (memory.enough_since_ms == before.enough_since_ms) return absl::OkStatus();
+  return state_->Change([&](StateData& d) {
+    d.rollouts[document.id()].enough_since_ms = memory.enough_since_ms;
+  });
+}
+
+absl::StatusOr<rules::StartDecision> Decider::Turn(const RolloutEntry& entry,
+                                                   const StateData& state) {
+  const rollout::v1::RolloutDocument& document = entry.document;
+  rules::StartInput input = InputFor(document, state);
   rules::StartDecision decision = rules::MayStart(document, input);
   // Behind a time gate that the plane has not opened: without a plane the
   // outcomes of the phases before decide (T29).
@@ -154,9 +252,10 @@ absl::StatusOr<rules::StartDecision> Decider::Turn(const RolloutEntry& entry,
               document.phases(static_cast<int>(document.open_phase()))
                   .gate()
                   .soak_ms()) &&
-      input.now - last_sample_ >= kSamplePause) {
+      (input.now - last_sample_ >= kSamplePause || input.now < last_sample_)) {
     last_sample_ = input.now;
     input.samples = link_->ReadSamples(document, decision.phase - 1);
+    SHOAL_RETURN_IF_ERROR(NoteEnough(document, input.now, input.samples));
     decision = rules::MayStart(document, input);
     if (decision.start)
       LogInfo("gate_opened_unattended",
@@ -213,6 +312,11 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
                             rules::OutcomeShards(document, turn.phase)));
     update.attempt =
         memory == state.rollouts.end() ? 1 : memory->second.attempts + 1;
+    const uint64_t limit = document.bandwidth().max_bytes_per_second();
+    update.full.max_bytes_per_second = limit;
+    if (update.delta) update.delta->artifact.max_bytes_per_second = limit;
+    may_activate_ =
+        rules::MayActivate(document, InputFor(document, state)).start;
   };
   if (running.info.sha256 == image.target.sha256) {
     UpdateRecord update = MakeUpdate(image, nullptr, running.info, 0);

@@ -3,6 +3,7 @@
 #ifndef SHOAL_AGENT_LINK_DECIDE_H_
 #define SHOAL_AGENT_LINK_DECIDE_H_
 
+#include <atomic>
 #include <map>
 #include <set>
 #include <string>
@@ -23,12 +24,27 @@ class Decider {
   // waiting_reason() says why not, "" when there is nothing to do.
   bool Decide(const RunningImage& running);
   const std::string& waiting_reason() const { return waiting_; }
+  // From any thread: may the update in hand restart the device, as far as its
+  // rollout goes? False until Decide() looked.
+  bool may_activate() const { return may_activate_; }
 
  private:
   absl::Status Consider(const RolloutEntry& entry, const RunningImage& running,
                         bool* began);
   absl::StatusOr<rules::StartDecision> Turn(const RolloutEntry& entry,
                                             const StateData& state);
+  rules::StartInput InputFor(const rollout::v1::RolloutDocument& document,
+                             const StateData& state) const;
+  // Fills enough_since of `samples`, remembering it over restarts.
+  absl::Status NoteEnough(const rollout::v1::RolloutDocument& document,
+                          absl::Time now,
+                          std::vector<rules::OutcomeCount>& samples);
+  // False: of some rollout two versions are known, or an older one came.
+  bool NoteAll();
+  // The rollout whose turn it is on this device: the newest that selects it.
+  const RolloutEntry* Newest();
+  // An update in hand: may it restart, or is its rollout over?
+  void Watch(const UpdateRecord& update, const StateData& state);
   absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document) const;
   void Refuse(const RolloutEntry& entry, const absl::Status& status);
   bool IsForeign(const RolloutEntry& entry);
@@ -45,6 +61,7 @@ class Decider {
   std::string waiting_;
   std::set<std::string> foreign_;  // digests of documents
   std::string last_refusal_;       // rollout and reason: each is noted once
+  std::atomic<bool> may_activate_{false};
   absl::Time last_sample_ = absl::InfinitePast();
 };
 

@@ -31,9 +31,10 @@ bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
   const uint64_t below = document.phases(phase).threshold();
   const uint64_t from = phase == 0 ? 0 : document.phases(phase - 1).threshold();
   if (position >= from && position < below) return true;
-  // Labels of other devices are not known here; those whom labels put into
-  // the phase say so themselves.
-  return !document.phases(phase).labels().empty() &&
+  // Labels and groups of other devices are not known here; those whom they put
+  // into the phase say so themselves.
+  return (!document.phases(phase).labels().empty() ||
+          !document.phases(phase).groups().empty()) &&
          outcome.phase() == static_cast<uint32_t>(phase);
 }
 

@@ -1,5 +1,6 @@
 #include "agent/link/lazy_fetch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log.h"
@@ -35,6 +36,7 @@ struct LazyFetch::Work {
 LazyFetch::LazyFetch(dht::FetchOptions options, Clock& clock,
                      absl::Duration idle)
     : options_(std::move(options)),
+      own_download_limit_(options_.limits.download_bytes_per_second),
       listen_(options_.listen),
       clock_(clock),
       idle_(idle),
@@ -91,6 +93,18 @@ absl::Status LazyFetch::Fetch(dht::FetchJob job, dht::ProgressCallback progress,
       });
   if (!begun.ok()) ended(false);
   return begun;
+}
+
+void LazyFetch::SetDownloadLimit(int64_t bytes_per_second) {
+  std::lock_guard life(life_);
+  const int64_t limit = bytes_per_second == 0 ? own_download_limit_
+                        : own_download_limit_ == 0
+                            ? bytes_per_second
+                            : std::min(bytes_per_second, own_download_limit_);
+  if (options_.limits.download_bytes_per_second == limit) return;
+  options_.limits.download_bytes_per_second = limit;
+  std::lock_guard lock(mutex_);
+  if (process_) process_->SetLimits(options_.limits);
 }
 
 absl::Status LazyFetch::Seed(dht::SeedJob job, dht::SeedCallback callback) {

@@ -30,6 +30,10 @@ class LazyFetch {
   LazyFetch(const LazyFetch&) = delete;
   LazyFetch& operator=(const LazyFetch&) = delete;
 
+  // Bytes per second of downloads from now on: the lower of this and what was
+  // configured; 0: what was configured. May block.
+  void SetDownloadLimit(int64_t bytes_per_second);
+
   // These three start the child, so they may block.
   absl::Status Fetch(dht::FetchJob job, dht::ProgressCallback progress,
                      dht::DoneCallback done);
@@ -41,6 +45,8 @@ class LazyFetch {
   // These never start it and never block.
   void AddPeers(const std::string& id, std::vector<std::string> peers);
   void Cancel(const std::string& id);
+  // Bytes per second of downloads from now on: the lower of this and what was
+  // configured; 0: what was configured.
   void StopSeeding(const std::string& sha256);
   std::string swarm_address() const;  // "" while it does not run
   bool running() const;
@@ -53,7 +59,8 @@ class LazyFetch {
   struct Work;  // what the callbacks touch; outlives the process
   absl::Status Start();
 
-  dht::FetchOptions options_;
+  dht::FetchOptions options_;  // under life_
+  const int64_t own_download_limit_;
   const std::string listen_;  // as configured
   Clock& clock_;
   const absl::Duration idle_;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
@@ -30,6 +31,12 @@ std::string AnswerPath(const AgentConfig& config) {
 std::string ConsentPath(const AgentConfig& config, const std::string& rollout) {
   return JoinPath(Directory(config), "consent." + rollout);
 }
+
+std::string PostponePath(const AgentConfig& config,
+                         const std::string& rollout) {
+  return JoinPath(Directory(config), "postpone." + rollout);
+}
+constexpr absl::Duration kMaxPostponement = absl::Hours(24 * 7);
 
 }  // namespace
 
@@ -121,6 +128,32 @@ absl::Status AnswerInstall(FileSystem& fs, const AgentConfig& config,
                   {"version", answer.result.image.version},
                   {"counter", answer.result.image.counter}};
   return fs.WriteAtomic(AnswerPath(config), j.dump(), 0600);
+}
+
+absl::Status Postpone(FileSystem& fs, const AgentConfig& config,
+                      const std::string& rollout_id, absl::Time until,
+                      absl::Time now) {
+  if (!IsIdentifier(rollout_id))
+    return InvalidArgument("bad_name", "not a rollout's name");
+  if (until > now + kMaxPostponement)
+    return InvalidArgument("bad_time",
+                           "a rollout is put off for 7 days at most");
+  SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(Directory(config), 0700));
+  return fs.WriteAtomic(PostponePath(config, rollout_id),
+                        std::to_string(absl::ToUnixMillis(until)), 0600);
+}
+
+absl::Time PostponedUntil(FileSystem& fs, const AgentConfig& config,
+                          const std::string& rollout_id) {
+  const std::string path = PostponePath(config, rollout_id);
+  if (!fs.Exists(path)) return absl::InfinitePast();
+  const auto text = fs.Read(path, 64);
+  int64_t ms = 0;
+  if (!text.ok() || !absl::SimpleAtoi(*text, &ms)) {
+    LogWarn("request_unreadable", {{"file", path}});
+    return absl::InfinitePast();
+  }
+  return absl::FromUnixMillis(ms);
 }
 
 absl::Status GiveConsent(FileSystem& fs, const AgentConfig& config,

@@ -1,6 +1,7 @@
-// How `shoal-agent install` and `consent` speak to a running agent: small
-// files below DIR/requests, which only the owner of DIR may write. Without a
-// running agent the command does the work itself, under the same lock.
+// How `shoal-agent install`, `consent` and `postpone` speak to a running agent:
+// small files below DIR/requests, which only the owner of DIR may write.
+// Without a running agent the command does the work itself, under the same
+// lock.
 #ifndef SHOAL_AGENT_LINK_REQUESTS_H_
 #define SHOAL_AGENT_LINK_REQUESTS_H_
 
@@ -39,6 +40,16 @@ std::optional<PendingInstall> TakeInstallRequest(FileSystem& fs,
                                                  const AgentConfig& config);
 absl::Status AnswerInstall(FileSystem& fs, const AgentConfig& config,
                            const std::string& id, const InstallAnswer& answer);
+
+// The owner puts a rollout off until then; it counts only for a rollout that is
+// optional, until its deadline. A later call takes the place of an earlier one.
+// "bad_name", "bad_time" beyond 7 days.
+absl::Status Postpone(FileSystem& fs, const AgentConfig& config,
+                      const std::string& rollout_id, absl::Time until,
+                      absl::Time now);
+// The infinite past when it was not put off.
+absl::Time PostponedUntil(FileSystem& fs, const AgentConfig& config,
+                          const std::string& rollout_id);
 
 // Consent of somebody at the device to one rollout.
 absl::Status GiveConsent(FileSystem& fs, const AgentConfig& config,

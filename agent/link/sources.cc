@@ -176,6 +176,8 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
     const std::atomic<bool>& cancel) {
   const std::string id = HexEncode(source.sha256).substr(0, 32);
   const std::string place = places_->Provider(source.sha256);
+  fetch_->SetDownloadLimit(static_cast<int64_t>(
+      std::min<uint64_t>(source.max_bytes_per_second, uint64_t{1} << 40)));
   dht::FetchJob job;
   job.id = id;
   job.artifact = ArtifactOf(source);

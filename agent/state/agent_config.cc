@@ -164,6 +164,8 @@ rules::LocalTime LocalTimeAt(absl::Time time) {
   rules::LocalTime local;
   local.weekday = static_cast<int>(absl::GetWeekday(civil)) + 1;
   local.minute = civil.hour() * 60 + civil.minute();
+  local.date = static_cast<int>(civil.year()) * 10000 + civil.month() * 100 +
+               civil.day();
   return local;
 }
 
@@ -198,6 +200,7 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.poll_interval = config.Duration("network.poll_interval", absl::Minutes(15));
   c.log_interval = config.Duration("network.log_interval",
                                    c.listen ? absl::Hours(1) : absl::Hours(12));
+  c.metered = config.Boolean("network.metered", false);
   c.swarm_listen = config.String("swarm.listen", "127.0.0.1:0");
   constexpr int64_t kMaxRate = int64_t{1} << 40;
   c.upload_limit =

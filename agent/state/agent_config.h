@@ -52,6 +52,7 @@ struct AgentConfig {
   bool listen = true;        // false: look up every poll_interval only
   absl::Duration poll_interval;
   absl::Duration log_interval;  // between looks at other devices' log heads
+  bool metered = false;  // the owner's word: bytes over this link cost
   std::string swarm_listen;
   int64_t upload_limit = 0;    // bytes per second; 0: no limit
   int64_t download_limit = 0;  // bytes per second; 0: no limit
@@ -92,7 +93,7 @@ absl::StatusOr<policy::v1::TimeWindow> ParseWindow(std::string_view text);
 // "identifier", "integer:MIN:MAX", "choice:a|b|c"; "bad_argument_type".
 absl::StatusOr<ArgumentType> ParseArgumentType(std::string_view text);
 
-// This machine's civil time at `time`.
+// This machine's civil time and date at `time`.
 rules::LocalTime LocalTimeAt(absl::Time time);
 // True when `local` falls into one of `windows`, or there are none.
 bool InWindows(const std::vector<policy::v1::TimeWindow>& windows,

@@ -29,6 +29,8 @@ struct RolloutMemory {
   bool finished = false;  // committed: it never starts again
   uint64_t order = 0;
   std::set<std::string> refusals;  // reasons that an outcome told already
+  // By phase, decimal: since when the outcomes read are enough for its gate.
+  std::map<std::string, int64_t> enough_since_ms;
 };
 
 struct HaltMemory {

@@ -42,7 +42,8 @@ json ToJson(const ArtifactSource& a) {
           {"length", a.length},
           {"file_root", HexEncode(a.file_root)},
           {"piece_length", a.piece_length},
-          {"local_path", a.local_path}};
+          {"local_path", a.local_path},
+          {"max_bytes_per_second", a.max_bytes_per_second}};
 }
 ArtifactSource SourceFrom(const json& j) {
   ArtifactSource a;
@@ -51,6 +52,7 @@ ArtifactSource SourceFrom(const json& j) {
   a.file_root = Bytes(j, "file_root");
   a.piece_length = j.value("piece_length", uint64_t{0});
   a.local_path = j.value("local_path", "");
+  a.max_bytes_per_second = j.value("max_bytes_per_second", uint64_t{0});
   return a;
 }
 
@@ -114,7 +116,7 @@ UpdateRecord UpdateFrom(const json& j) {
   u.bytes_from_peers = j.value("bytes_from_peers", uint64_t{0});
   u.bytes_from_origin = j.value("bytes_from_origin", uint64_t{0});
   const int result = j.value("result", 0);
-  if (result < 0 || result > static_cast<int>(UpdateResult::kFailed))
+  if (result < 0 || result > static_cast<int>(UpdateResult::kRefused))
     throw std::runtime_error("update.result: unknown");
   u.result = static_cast<UpdateResult>(result);
   u.reason = j.value("reason", "");
@@ -147,7 +149,8 @@ std::string EncodeState(const StateData& d) {
                          {"last_attempt_ms", r.last_attempt_ms},
                          {"finished", r.finished},
                          {"order", r.order},
-                         {"refusals", r.refusals}};
+                         {"refusals", r.refusals},
+                         {"enough_since_ms", r.enough_since_ms}};
   for (const auto& [digest, h] : d.halts)
     j["halts"][digest] = {{"rollout_id", h.rollout_id},
                           {"counter", h.counter},
@@ -184,7 +187,9 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
           .last_attempt_ms = r.value("last_attempt_ms", int64_t{0}),
           .finished = r.value("finished", false),
           .order = r.value("order", uint64_t{0}),
-          .refusals = r.value("refusals", std::set<std::string>())};
+          .refusals = r.value("refusals", std::set<std::string>()),
+          .enough_since_ms =
+              r.value("enough_since_ms", std::map<std::string, int64_t>())};
     const json halts = j.value("halts", json::object());
     for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),

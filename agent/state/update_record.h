@@ -37,6 +37,8 @@ struct ArtifactSource {
   uint64_t piece_length = 0;
   // Where the bytes lie already (offline); empty: by the network.
   std::string local_path;
+  // The rollout's bound of the download; 0: none but the device's own.
+  uint64_t max_bytes_per_second = 0;
 };
 
 struct DeltaSource {
@@ -46,7 +48,7 @@ struct DeltaSource {
   uint64_t memory = 0;
 };
 
-// kRefused is never an update's in the journal: refused is what never began.
+// kRefused: what never began, or was withdrawn before the new image ran.
 enum class UpdateResult { kNone, kSuccess, kRolledBack, kFailed, kRefused };
 
 struct UpdateRecord {

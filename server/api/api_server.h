@@ -20,6 +20,7 @@
 #include "server/publish/publisher.h"
 #include "server/pull/intake.h"
 #include "server/release/releases.h"
+#include "server/rollout/explain.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -39,6 +40,8 @@ struct ApiParts {
   NetworkKeys* network_keys = nullptr;
   Releases* releases = nullptr;
   Rollouts* rollouts = nullptr;
+  const Deltas* deltas = nullptr;
+  const Explainer* explainer = nullptr;
   Telemetry* telemetry = nullptr;
   Intake* intake = nullptr;
   metrics::Metrics* metrics = nullptr;  // of the calls; may be null

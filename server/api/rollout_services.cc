@@ -2,6 +2,10 @@
 #include <utility>
 
 #include "server/api/edge.h"
+#include "server/auth/access.h"
+#include "server/release/deltas.h"
+#include "server/rollout/explain.h"
+#include "server/rollout/forecast.h"
 #include "shoal/rollout/v1/rollout_service.grpc.pb.h"
 
 namespace shoal::server {
@@ -86,6 +90,92 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
               *response, edge_.parts().rollouts->Approve(
                              request->name(), request->phase(), request->etag(),
                              caller.audit_name()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status ActivateRollout(
+      ServerContext* context,
+      const rollout::v1::ActivateRolloutRequest* request,
+      rollout::v1::Rollout* response) override {
+    return edge_.Call(
+        context, "rollout.approve", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Activate(
+                                                *request, caller.audit_name()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status PauseRollout(ServerContext* context,
+                            const rollout::v1::PauseRolloutRequest* request,
+                            rollout::v1::Rollout* response) override {
+    return edge_.Call(
+        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Pause(
+                                                *request, caller.audit_name()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status ResumeRollout(ServerContext* context,
+                             const rollout::v1::ResumeRolloutRequest* request,
+                             rollout::v1::Rollout* response) override {
+    return edge_.Call(
+        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 edge_.parts().rollouts->Resume(
+                                     *request, caller.audit_name(),
+                                     edge_.parts().access->Allows(
+                                         caller, "rollout.halt", nullptr)));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status AbortRollout(ServerContext* context,
+                            const rollout::v1::AbortRolloutRequest* request,
+                            rollout::v1::Rollout* response) override {
+    return edge_.Call(
+        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Abort(
+                                                *request, caller.audit_name()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status PlanRollout(ServerContext* context,
+                           const rollout::v1::PlanRolloutRequest* request,
+                           rollout::v1::RolloutPlan* response) override {
+    return edge_.Call(
+        context, "rollout.create", [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(
+              const auto draft,
+              edge_.parts().rollouts->MakeDraft(request->rollout()));
+          SHOAL_ASSIGN_OR_RETURN(
+              *response, Forecast(draft, *edge_.parts().deltas,
+                                  edge_.parts().store->clock().WallNow()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status ExplainRollout(ServerContext* context,
+                              const rollout::v1::ExplainRolloutRequest* request,
+                              rollout::v1::Explanation* response) override {
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(
+              *response, edge_.parts().explainer->Rollout(request->name()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status ExplainDevice(ServerContext* context,
+                             const rollout::v1::ExplainDeviceRequest* request,
+                             rollout::v1::Explanation* response) override {
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(
+              *response, edge_.parts().explainer->Device(request->device(),
+                                                         request->rollout()));
           return absl::OkStatus();
         });
   }

@@ -184,6 +184,13 @@ SHOAL_UNARY(rollout::v1, Rollouts, rollouts, CreateRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, GetRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListRollouts, ListRolloutsResponse)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ApprovePhase, Rollout)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ActivateRollout, Rollout)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, PauseRollout, Rollout)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ResumeRollout, Rollout)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, AbortRollout, Rollout)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, PlanRollout, RolloutPlan)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ExplainRollout, Explanation)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ExplainDevice, Explanation)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, HaltRollout, Rollout)
 #undef SHOAL_UNARY
 

@@ -124,6 +124,20 @@ class PlaneClient {
       const rollout::v1::ListRolloutsRequest& request);
   absl::StatusOr<rollout::v1::Rollout> ApprovePhase(
       const rollout::v1::ApprovePhaseRequest& request);
+  absl::StatusOr<rollout::v1::Rollout> ActivateRollout(
+      const rollout::v1::ActivateRolloutRequest& request);
+  absl::StatusOr<rollout::v1::Rollout> PauseRollout(
+      const rollout::v1::PauseRolloutRequest& request);
+  absl::StatusOr<rollout::v1::Rollout> ResumeRollout(
+      const rollout::v1::ResumeRolloutRequest& request);
+  absl::StatusOr<rollout::v1::Rollout> AbortRollout(
+      const rollout::v1::AbortRolloutRequest& request);
+  absl::StatusOr<rollout::v1::RolloutPlan> PlanRollout(
+      const rollout::v1::PlanRolloutRequest& request);
+  absl::StatusOr<rollout::v1::Explanation> ExplainRollout(
+      const rollout::v1::ExplainRolloutRequest& request);
+  absl::StatusOr<rollout::v1::Explanation> ExplainDevice(
+      const rollout::v1::ExplainDeviceRequest& request);
   absl::StatusOr<rollout::v1::Rollout> HaltRollout(
       const rollout::v1::HaltRolloutRequest& request);
 

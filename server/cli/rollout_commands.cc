@@ -5,8 +5,11 @@
 #include "server/cli/command_line.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/parse.h"
+#include "server/cli/rollout_explain.h"
 #include "server/cli/rollout_halt.h"
 #include "server/cli/rollout_options.h"
+#include "server/cli/rollout_orders.h"
+#include "server/cli/rollout_plan_view.h"
 #include "server/cli/rollout_view.h"
 #include "server/cli/rollout_watch.h"
 
@@ -23,20 +26,26 @@ void PrintRollout(Program& program, const rollout::v1::Rollout& rollout) {
   program.Print(rollout, [&] { return DescribeRollout(rollout); });
 }
 
-absl::Status Create(Program& program, const RolloutOptions& given) {
-  RolloutOptions options = given;
-  SHOAL_RETURN_IF_ERROR(MergeRolloutFile(program.fs(), options));
-  SHOAL_ASSIGN_OR_RETURN(const auto request, BuildRolloutRequest(options));
-  if (options.phases.empty()) {
-    program.Remark("no --phase given: one phase, all devices at once");
+absl::Status DryRun(Program& program, PlaneClient& plane,
+                    const rollout::v1::CreateRolloutRequest& rollout) {
+  rollout::v1::PlanRolloutRequest request;
+  *request.mutable_rollout() = rollout;
+  SHOAL_ASSIGN_OR_RETURN(const auto plan, plane.PlanRollout(request));
+  program.Remark("dry run: nothing was changed");
+  program.Print(plan, [&] { return DescribePlan(plan); });
+  return absl::OkStatus();
+}
+
+absl::Status Create(Program& program, const RolloutOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto request,
+      RolloutRequestOf(program.fs(), options, program.clock().WallNow()));
+  if (request.phases_size() == 1) {
+    program.Remark("one phase: all devices at once");
   }
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
+  if (options.dry_run) return DryRun(program, *plane, request);
   SHOAL_ASSIGN_OR_RETURN(const auto rollout, plane->CreateRollout(request));
-  if (options.dry_run) {
-    program.Remark("dry run: nothing was changed");
-    PrintRollout(program, rollout);
-    return absl::OkStatus();
-  }
   if (!options.wait_published) {
     PrintRollout(program, rollout);
     return absl::OkStatus();
@@ -148,8 +157,9 @@ void AddCreate(CLI::App* group, Program& program) {
       "'canary:count=5,soak=1h,success=100%,min=5' --phase 'all:percent=100'\n"
       "rollout create --release gateway/1.4.0 --label site=lab --unattended "
       "--wait-published\n"
-      "rollout create -f rollout.toml --dry-run");
+      "rollout create -f canary.yaml --dry-run");
   command->add_option("-f,--file", options->file,
+                      "YAML file with the whole policy (docs/rollouts.md), or "
                       "TOML file with these options; flags win");
   command->add_option("--release", options->release, "TYPE/VERSION");
   command->add_option("--id", options->id, "Its id [shoald makes one]");
@@ -178,8 +188,16 @@ void AddCreate(CLI::App* group, Program& program) {
   command->add_flag("--wait-published", options->wait_published,
                     "Return when the fleet can go on without shoald");
   command->add_flag("--dry-run", options->dry_run,
-                    "Say what would happen, change nothing");
+                    "Say which devices, bytes, time, and what holds without "
+                    "shoald; change nothing");
   OnRun(command, program, options, Create);
+}
+
+// Null when the tool has no "device" commands.
+CLI::App* DeviceGroup(CLI::App& app) {
+  const auto groups = app.get_subcommands(
+      [](const CLI::App* group) { return group->get_name() == "device"; });
+  return groups.empty() ? nullptr : groups.front();
 }
 
 }  // namespace
@@ -216,6 +234,8 @@ void AddRolloutCommands(CLI::App& app, Program& program) {
   OnRun(command, program, approve, Approve);
 
   AddHaltCommand(*group, program);
+  AddOrderCommands(*group, program);
+  AddExplainCommands(*group, DeviceGroup(app), program);
 }
 
 }  // namespace shoal::cli

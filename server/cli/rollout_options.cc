@@ -10,6 +10,7 @@
 #include "common/status.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/parse.h"
+#include "server/cli/rollout_yaml.h"
 
 namespace shoal::cli {
 namespace {
@@ -109,6 +110,42 @@ absl::StatusOr<rollout::v1::CreateRolloutRequest> BuildRolloutRequest(
   request.mutable_retry()->set_max_attempts(options.max_attempts);
   request.set_unattended(options.unattended);
   request.set_validate_only(options.dry_run);
+  request.set_request_id(HexEncode(crypto::RandomBytes(16)));
+  return request;
+}
+
+absl::StatusOr<rollout::v1::CreateRolloutRequest> RolloutRequestOf(
+    FileSystem& fs, const RolloutOptions& given, absl::Time now) {
+  if (!IsYamlName(given.file)) {
+    RolloutOptions options = given;
+    SHOAL_RETURN_IF_ERROR(MergeRolloutFile(fs, options));
+    return BuildRolloutRequest(options);
+  }
+  if (!given.phases.empty() || !given.labels.empty() ||
+      !given.devices.empty() || !given.windows.empty() ||
+      !given.error_threshold.empty() || !given.lifetime.empty() ||
+      given.max_attempts != 0) {
+    return UsageError(
+        "a YAML file holds the whole policy: only --release, --id, "
+        "--unattended and --dry-run go with it");
+  }
+  SHOAL_ASSIGN_OR_RETURN(const std::string text, fs.Read(given.file, 1 << 20));
+  SHOAL_ASSIGN_OR_RETURN(auto request, ParseRolloutYaml(text, given.file, now));
+  if (!given.release.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const ReleaseId release,
+                           ParseReleaseId(given.release));
+    request.set_release(release.Name());
+    request.set_device_type(release.device_type);
+  }
+  if (request.release().empty()) {
+    return UsageError("which release? 'release: TYPE/VERSION' or --release");
+  }
+  if (!given.id.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string name, RolloutName(given.id));
+    request.set_rollout_id(name.substr(name.find('/') + 1));
+  }
+  if (given.unattended) request.set_unattended(true);
+  request.set_validate_only(given.dry_run);
   request.set_request_id(HexEncode(crypto::RandomBytes(16)));
   return request;
 }

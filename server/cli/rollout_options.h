@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/files.h"
 #include "shoal/rollout/v1/rollout_service.pb.h"
 
@@ -38,6 +39,11 @@ absl::Status MergeRolloutFile(FileSystem& fs, RolloutOptions& options);
 // for what is missing or wrong.
 absl::StatusOr<rollout::v1::CreateRolloutRequest> BuildRolloutRequest(
     const RolloutOptions& options);
+
+// The request of these options: from the YAML file (only --release, --id,
+// --unattended and --dry-run go with one), or from flags and the TOML file.
+absl::StatusOr<rollout::v1::CreateRolloutRequest> RolloutRequestOf(
+    FileSystem& fs, const RolloutOptions& options, absl::Time now);
 
 }  // namespace shoal::cli
 

@@ -20,6 +20,10 @@ std::string DeltaText(const rollout::v1::Rollout& rollout) {
                      deltas.mirrors(), deltas.mirrors_wanted());
 }
 
+std::string ShortOperator(const std::string& principal) {
+  return principal.substr(principal.find(':') + 1);
+}
+
 }  // namespace
 
 std::string StateText(rollout::v1::RolloutState state) {
@@ -29,6 +33,7 @@ std::string StateText(rollout::v1::RolloutState state) {
 bool IsFinal(rollout::v1::RolloutState state) {
   return state == rollout::v1::ROLLOUT_STATE_HALTED ||
          state == rollout::v1::ROLLOUT_STATE_FINISHED ||
+         state == rollout::v1::ROLLOUT_STATE_ABORTED ||
          state == rollout::v1::ROLLOUT_STATE_FAILED;
 }
 
@@ -52,8 +57,30 @@ std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
         "  {:<{}} {} {}/{} done, {} failed{}{}\n", phase.name(), width,
         Bar(phase.succeeded() + phase.failed(), phase.expected()),
         phase.succeeded() + phase.failed(), phase.expected(), phase.failed(),
-        phase.refused() > 0 ? fmt::format(", {} refused", phase.refused()) : "",
+        (phase.refused() > 0 ? fmt::format(", {} refused", phase.refused())
+                             : "") +
+            (phase.lost() > 0 ? fmt::format(", {} lost", phase.lost()) : ""),
         phase.open() ? "" : " (not open)");
+  }
+  if (rollout.phase_eta() > 0) {
+    text += fmt::format("eta        {} for the open phase\n",
+                        FormatMillis(rollout.phase_eta()));
+  }
+  for (const auto& approval : rollout.approvals()) {
+    text += fmt::format("  approved: phase {} by {} at {}\n", approval.phase(),
+                        ShortOperator(approval.approver()),
+                        FormatMillis(approval.time()));
+  }
+  if (!rollout.rolled_back_by().empty()) {
+    text += fmt::format("  back by {}\n", ShortName(rollout.rolled_back_by()));
+  }
+  const auto odd = std::count_if(
+      rollout.outcomes().begin(), rollout.outcomes().end(),
+      [](const auto& one) { return one.late() || one.wrong_clock(); });
+  if (odd > 0 || rollout.stale_outcomes() > 0) {
+    text += fmt::format(
+        "  outcomes: {} late or by a wrong clock, {} old or repeated\n", odd,
+        rollout.stale_outcomes());
   }
   int shown = 0;
   for (const auto& outcome : rollout.outcomes()) {
@@ -79,7 +106,9 @@ std::string RolloutLine(const rollout::v1::Rollout& rollout) {
         " {}={}/{}{}{}{}", phase.name(), phase.succeeded() + phase.failed(),
         phase.expected(),
         phase.failed() > 0 ? fmt::format(",failed:{}", phase.failed()) : "",
-        phase.refused() > 0 ? fmt::format(",refused:{}", phase.refused()) : "",
+        (phase.refused() > 0 ? fmt::format(",refused:{}", phase.refused())
+                             : "") +
+            (phase.lost() > 0 ? fmt::format(",lost:{}", phase.lost()) : ""),
         phase.open() ? "" : ",closed");
   }
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING) {
@@ -87,6 +116,8 @@ std::string RolloutLine(const rollout::v1::Rollout& rollout) {
                         rollout.deltas().wanted(), rollout.deltas().mirrors(),
                         rollout.deltas().mirrors_wanted());
   }
+  if (rollout.phase_eta() > 0)
+    text += " eta=" + FormatMillis(rollout.phase_eta());
   if (!rollout.message().empty()) text += " message=" + rollout.message();
   return Printable(text);
 }

@@ -37,6 +37,9 @@ absl::Status ResultOf(const rollout::v1::Rollout& rollout) {
     case rollout::v1::ROLLOUT_STATE_HALTED:
       return FailedPrecondition("rollout_halted",
                                 ShortName(rollout.name()) + " is halted" + why);
+    case rollout::v1::ROLLOUT_STATE_ABORTED:
+      return FailedPrecondition(
+          "rollout_aborted", ShortName(rollout.name()) + " is aborted" + why);
     case rollout::v1::ROLLOUT_STATE_FAILED:
       return FailedPrecondition("rollout_failed",
                                 ShortName(rollout.name()) + " failed" + why);

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/bytes.h"
 #include "common/log.h"
 #include "fmt/format.h"
+#include "rules/position.h"
+#include "rules/progress.h"
 #include "server/rollout/plan.h"
 
 namespace shoal::server {
@@ -15,16 +18,71 @@ std::string ReleaseName(const rollout::v1::RolloutDocument& document) {
                      document.release().version());
 }
 
+// Between two signatures that only admit more devices.
+constexpr absl::Duration kAdmitPause = absl::Seconds(2);
+
+void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now) {
+  auto* document = row.mutable_rollout()->mutable_document();
+  document->set_open_phase(phase);
+  document->set_opened_at(absl::ToUnixMillis(now));
+  while (row.phase_opened_at_size() <= static_cast<int>(phase))
+    row.add_phase_opened_at(absl::ToUnixMillis(now));
+}
+
+// Positions below this were admitted before `since`.
+uint64_t LostBelow(const store::RolloutRow& row, absl::Time since) {
+  uint64_t below = 0;
+  for (const auto& admission : row.admissions())
+    if (absl::FromUnixMillis(admission.at()) < since) below = admission.below();
+  return below;
+}
+
+void Admit(store::RolloutRow& row,
+           const std::vector<rules::ParallelMember>& members, absl::Time now,
+           std::optional<uint32_t> opening = {}) {
+  auto* document = row.mutable_rollout()->mutable_document();
+  if (!document->has_parallel()) return;
+  const uint64_t admitted = rules::NextAdmitted(
+      *document, opening.value_or(document->open_phase()), members);
+  document->mutable_parallel()->set_admitted(admitted);
+  document->mutable_parallel()->set_admitted_at(absl::ToUnixMillis(now));
+  auto* admissions = row.mutable_admissions();
+  while (admissions->size() > 1 &&
+         absl::FromUnixMillis(admissions->Get(1).at()) < now - LostAfter(row))
+    admissions->erase(admissions->begin());
+  if (!admissions->empty() &&
+      admissions->Get(admissions->size() - 1).below() == admitted)
+    return;
+  auto* admission = row.add_admissions();
+  admission->set_below(admitted);
+  admission->set_at(absl::ToUnixMillis(now));
+}
+
+// Names of those who approved the phase behind the open one. Rows of older
+// planes know only that somebody did.
+std::set<std::string> ApproversOf(const store::RolloutRow& row) {
+  const uint32_t next = row.rollout().document().open_phase() + 1;
+  std::set<std::string> names;
+  for (const auto& approval : row.rollout().approvals()) {
+    const std::string& who = approval.approver();
+    if (approval.phase() == next) names.insert(who.substr(who.find(':') + 1));
+  }
+  for (const uint32_t phase : row.approved_phases())
+    if (phase == next) names.insert("");
+  return names;
+}
+
 }  // namespace
 
 RolloutDriver::RolloutDriver(Store& store, Rollouts& rollouts,
                              Releases& releases, Deltas& deltas,
-                             TrustRepository& trust, Publisher& publisher,
-                             CountMirrors mirrors)
+                             Devices& devices, TrustRepository& trust,
+                             Publisher& publisher, CountMirrors mirrors)
     : store_(store),
       rollouts_(rollouts),
       releases_(releases),
       deltas_(deltas),
+      devices_(devices),
       trust_(trust),
       publisher_(publisher),
       mirrors_(std::move(mirrors)) {}
@@ -49,6 +107,9 @@ void RolloutDriver::Stop() {
 
 absl::Status RolloutDriver::Step() {
   SHOAL_ASSIGN_OR_RETURN(auto rows, rollouts_.Live());
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return Rank(a) > Rank(b);
+  });
   for (const store::RolloutRow& row : rows) {
     const absl::Status status = StepOne(row);
     if (!status.ok()) {
@@ -61,6 +122,9 @@ absl::Status RolloutDriver::Step() {
 
 absl::Status RolloutDriver::StepOne(const store::RolloutRow& row) {
   const auto state = row.rollout().state();
+  if (row.resign())
+    return Sign(
+        row, [](store::RolloutRow&) {}, nullptr);
   if (IsFinal(state)) {
     // Halted by a record or at its end: the document says so too.
     return Sign(
@@ -77,17 +141,33 @@ absl::Status RolloutDriver::StepOne(const store::RolloutRow& row) {
   return Advance(row);
 }
 
+absl::Status RolloutDriver::End(const store::RolloutRow& row,
+                                rollout::v1::RolloutState state,
+                                const std::string& message) {
+  return Sign(
+      row,
+      [&](store::RolloutRow& next) {
+        auto* rollout = next.mutable_rollout();
+        rollout->set_state(state);
+        rollout->set_message(message);
+        rollout->set_finished_at(absl::ToUnixMillis(store_.clock().WallNow()));
+        rollout->mutable_document()->set_state(state);
+      },
+      nullptr);
+}
+
 absl::Status RolloutDriver::Prepare(const store::RolloutRow& row) {
   const auto& document = row.rollout().document();
   SHOAL_ASSIGN_OR_RETURN(auto release, releases_.Row(ReleaseName(document)));
   SHOAL_ASSIGN_OR_RETURN(auto progress, deltas_.ProgressOf(release));
   if (progress.made < progress.wanted) return absl::OkStatus();
+  SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
   return Sign(
       row,
       [&](store::RolloutRow& next) {
         auto* rollout = next.mutable_rollout();
-        rollout->mutable_document()->set_opened_at(
-            absl::ToUnixMillis(store_.clock().WallNow()));
+        OpenPhase(next, 0, store_.clock().WallNow());
+        Admit(next, members, store_.clock().WallNow());
         rollout->mutable_deltas()->set_wanted(progress.wanted);
         rollout->mutable_deltas()->set_made(progress.made);
         rollout->mutable_deltas()->set_bytes(progress.bytes);
@@ -104,6 +184,7 @@ absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
   change(next);
   auto* document = next.mutable_rollout()->mutable_document();
   if (seen.document_signed()) document->set_version(document->version() + 1);
+  next.set_resign(false);
   RepositoryChange repository;
   if (index != nullptr && !index->deltas().empty()) {
     const std::string target = DeltaIndexTarget(document->device_type(),
@@ -146,11 +227,19 @@ absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
 absl::Status RolloutDriver::SetMessage(const store::RolloutRow& row,
                                        const std::string& message) {
   if (row.rollout().message() == message) return absl::OkStatus();
+  return Change(row, [&](store::RolloutRow& next) {
+    next.mutable_rollout()->set_message(message);
+  });
+}
+
+absl::Status RolloutDriver::Change(
+    const store::RolloutRow& row,
+    const std::function<void(store::RolloutRow&)>& change) {
   const std::string key = row.rollout().document().id();
   Transaction tx(store_);
   SHOAL_ASSIGN_OR_RETURN(auto next, tx.Get<store::RolloutRow>(kRollouts, key));
   if (next.revision() != row.revision()) return absl::OkStatus();
-  next.mutable_rollout()->set_message(message);
+  change(next);
   next.set_revision(next.revision() + 1);
   tx.Put(kRollouts, key, next);
   return tx.Commit();
@@ -196,76 +285,110 @@ absl::Status RolloutDriver::AwaitPublication(const store::RolloutRow& row) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<rules::ParallelMember>> RolloutDriver::Members(
+    const store::RolloutRow& row) {
+  std::vector<rules::ParallelMember> members;
+  const auto& document = row.rollout().document();
+  if (!document.has_parallel()) return members;
+  SHOAL_ASSIGN_OR_RETURN(const auto devices,
+                         devices_.Accepted(document.device_type()));
+  SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.Answered(row));
+  const uint64_t lost_below =
+      LostBelow(row, store_.clock().WallNow() - LostAfter(row));
+  for (const store::DeviceRow& device : devices) {
+    const rules::DeviceFacts facts = FactsOf(device);
+    rules::ParallelMember member;
+    member.phase = rules::PhaseOf(document, facts);
+    if (member.phase < 0) continue;
+    member.position = rules::Position(document.id(), facts.id);
+    member.answered =
+        answered.contains(HexEncode(facts.id)) || member.position < lost_below;
+    members.push_back(member);
+  }
+  return members;
+}
+
 absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
   const auto& document = row.rollout().document();
   const absl::Time now = store_.clock().WallNow();
-  SHOAL_ASSIGN_OR_RETURN(auto counts, rollouts_.Counts(row));
-  const int open = static_cast<int>(document.open_phase());
-  const auto end = [&](rollout::v1::RolloutState state,
-                       const std::string& message) {
-    return Sign(
-        row,
-        [&](store::RolloutRow& next) {
-          auto* rollout = next.mutable_rollout();
-          rollout->set_state(state);
-          rollout->set_message(message);
-          rollout->set_finished_at(absl::ToUnixMillis(now));
-          rollout->mutable_document()->set_state(state);
-        },
-        nullptr);
-  };
   SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
   if (!newer.empty()) {
-    return end(rollout::v1::ROLLOUT_STATE_FINISHED, "superseded by " + newer);
+    return End(row, rollout::v1::ROLLOUT_STATE_FINISHED,
+               "superseded by " + newer);
   }
-  // A phase that is open stays under the threshold, not the newest one only.
-  for (int i = 0; i <= open; ++i) {
-    if (rules::TooManyFailures(document, counts[static_cast<size_t>(i)])) {
-      return end(rollout::v1::ROLLOUT_STATE_HALTED,
-                 fmt::format("error_threshold: phase {} has {} failures of {}",
-                             document.phases(i).name(),
-                             counts[static_cast<size_t>(i)].failed,
-                             counts[static_cast<size_t>(i)].total()));
-    }
+  if (row.rollout().state() == rollout::v1::ROLLOUT_STATE_PAUSED) {
+    return absl::ToUnixSeconds(now) >= document.expires()
+               ? End(row, rollout::v1::ROLLOUT_STATE_FINISHED, "expired")
+               : absl::OkStatus();
   }
-  if (absl::ToUnixSeconds(now) >= document.expires()) {
-    return end(rollout::v1::ROLLOUT_STATE_FINISHED, "expired");
+  rules::PlaneView view;
+  SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
+  view.accepted_failures = {row.accepted_failures().begin(),
+                            row.accepted_failures().end()};
+  view.approvers = ApproversOf(row);
+  view.now = now;
+  const size_t open = document.open_phase();
+  // The moment from which the outcomes are enough is durable: a restart does
+  // not begin the settling anew, nor shorten it.
+  const rules::OutcomeCount counted = rules::WithoutAccepted(
+      view.counts[open],
+      open < view.accepted_failures.size() ? view.accepted_failures[open] : 0);
+  const bool enough =
+      document.phases(static_cast<int>(open)).gate().settle_ms() > 0 &&
+      rules::EnoughOutcomes(document, static_cast<int>(open), counted);
+  if (enough != (row.enough_since() > 0)) {
+    return Change(row, [&](store::RolloutRow& next) {
+      next.set_enough_since(enough ? absl::ToUnixMillis(now) : 0);
+    });
   }
-  if (open + 1 == document.phases_size()) {
-    uint32_t expected = 0;
-    uint32_t seen = 0;
-    for (int i = 0; i < document.phases_size(); ++i) {
-      expected += document.phases(i).expected_devices();
-      const rules::OutcomeCount& count = counts[static_cast<size_t>(i)];
-      seen += count.total() + count.refused;  // every device has answered
-    }
-    if (expected > 0 && seen >= expected) {
-      return end(rollout::v1::ROLLOUT_STATE_FINISHED, "");
-    }
-    return SetMessage(row, "");
+  if (enough) {
+    view.counts[open].enough_since = absl::FromUnixMillis(row.enough_since());
   }
-  const bool approved =
-      std::find(row.approved_phases().begin(), row.approved_phases().end(),
-                static_cast<uint32_t>(open + 1)) != row.approved_phases().end();
-  const rules::GateDecision gate = rules::EvaluateGate(
-      document, open, counts[static_cast<size_t>(open)], approved, now);
-  switch (gate.answer) {
-    case rules::GateAnswer::kWait:
-      return SetMessage(row, gate.reason);
-    case rules::GateAnswer::kHalt:
-      return end(rollout::v1::ROLLOUT_STATE_HALTED, gate.reason);
-    case rules::GateAnswer::kOpen:
+  const rules::PlaneStep step = rules::NextStep(document, view);
+  switch (step.kind) {
+    case rules::PlaneStep::Kind::kHalt:
+      return End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message);
+    case rules::PlaneStep::Kind::kFinish:
+      return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, step.message);
+    case rules::PlaneStep::Kind::kOpenNext: {
+      SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
       return Sign(
           row,
           [&](store::RolloutRow& next) {
-            auto* opened = next.mutable_rollout()->mutable_document();
-            opened->set_open_phase(document.open_phase() + 1);
-            opened->set_opened_at(absl::ToUnixMillis(now));
             next.mutable_rollout()->set_message("");
+            next.set_enough_since(0);
+            // Whom the old phases let in is known by the document before.
+            Admit(next, members, now, document.open_phase() + 1);
+            OpenPhase(next, document.open_phase() + 1, now);
           },
           nullptr);
+    }
+    case rules::PlaneStep::Kind::kWait:
+      break;
   }
-  return absl::OkStatus();
+  SHOAL_ASSIGN_OR_RETURN(const bool admitted, AdmitMore(row));
+  return admitted ? absl::OkStatus() : SetMessage(row, step.message);
+}
+
+absl::StatusOr<bool> RolloutDriver::AdmitMore(const store::RolloutRow& row) {
+  const auto& document = row.rollout().document();
+  if (!document.has_parallel()) return false;
+  const absl::Time now = store_.clock().WallNow();
+  const absl::Duration since =
+      now - absl::FromUnixMillis(document.parallel().admitted_at());
+  if (since < kAdmitPause && since >= absl::ZeroDuration()) return false;
+  SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
+  const bool renew =
+      since < absl::ZeroDuration() ||
+      since >= absl::Milliseconds(document.parallel().renew_ms());
+  if (!renew && rules::NextAdmitted(document, document.open_phase(), members) ==
+                    document.parallel().admitted()) {
+    return false;
+  }
+  SHOAL_RETURN_IF_ERROR(Sign(
+      row, [&](store::RolloutRow& next) { Admit(next, members, now); },
+      nullptr));
+  return true;
 }
 
 }  // namespace shoal::server

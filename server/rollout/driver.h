@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "rules/parallel.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -25,8 +26,8 @@ class RolloutDriver {
       std::function<Mirrors(const std::vector<std::string>& digests)>;
 
   RolloutDriver(Store& store, Rollouts& rollouts, Releases& releases,
-                Deltas& deltas, TrustRepository& trust, Publisher& publisher,
-                CountMirrors mirrors);
+                Deltas& deltas, Devices& devices, TrustRepository& trust,
+                Publisher& publisher, CountMirrors mirrors);
   ~RolloutDriver();
   void Start();
   void Stop();  // ends by Store::Shutdown()
@@ -45,10 +46,22 @@ class RolloutDriver {
                     const release::v1::DeltaIndex* index);
   absl::Status SetMessage(const store::RolloutRow& row,
                           const std::string& message);
+  // One change of the row without a signature, unless it changed meanwhile.
+  absl::Status Change(const store::RolloutRow& row,
+                      const std::function<void(store::RolloutRow&)>& change);
+  absl::Status End(const store::RolloutRow& row,
+                   rollout::v1::RolloutState state, const std::string& message);
+  // For max_parallel; empty without it.
+  absl::StatusOr<std::vector<rules::ParallelMember>> Members(
+      const store::RolloutRow& row);
+  // True when it signed a version that admits more, or says again whom it
+  // admitted.
+  absl::StatusOr<bool> AdmitMore(const store::RolloutRow& row);
   Store& store_;
   Rollouts& rollouts_;
   Releases& releases_;
   Deltas& deltas_;
+  Devices& devices_;
   TrustRepository& trust_;
   Publisher& publisher_;
   const CountMirrors mirrors_;

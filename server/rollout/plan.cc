@@ -6,6 +6,7 @@
 #include "common/bytes.h"
 #include "common/status.h"
 #include "fmt/format.h"
+#include "rules/parallel.h"
 #include "rules/position.h"
 #include "rules/rollout.h"
 #include "rules/selector.h"
@@ -13,15 +14,105 @@
 namespace shoal::server {
 namespace {
 
-constexpr uint64_t kAll = uint64_t{1} << 32;
+constexpr uint64_t kAll = rules::kEveryPosition;
 constexpr int64_t kDefaultLifetime = 30 * 24 * 3600;
 constexpr int64_t kMaxLifetime = 365 * 24 * 3600;
+constexpr int64_t kMaxBackoffMs = int64_t{30} * 24 * 3600 * 1000;
+constexpr uint32_t kDefaultDeviceSeconds = 600;
+constexpr uint32_t kMaxDeviceSeconds = 86'400;
+// How often the plane says again whom it admitted: two of them without a word
+// are what a device takes for a plane that is down.
+constexpr int64_t kRenewMs = 3'600'000;
 
 absl::Status Bad(std::string_view message) {
   return InvalidArgument("bad_rollout", message);
 }
 
+absl::Status CheckPhaseLabels(const rollout::v1::PhaseSpec& spec) {
+  if (spec.labels().size() > 32)
+    return Bad(fmt::format("phase '{}': at most 32 labels", spec.name()));
+  for (const auto& [key, value] : spec.labels()) {
+    if (!IsIdentifier(key) || value.size() > 128) {
+      return Bad(
+          fmt::format("phase '{}': label '{}' is not an identifier with "
+                      "at most 128 bytes",
+                      spec.name(), key));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What only the newest agents know how to read.
+bool NeedsRules(const rollout::v1::RolloutDocument& document) {
+  const auto newer = [](const rollout::v1::Phase& phase) {
+    return phase.groups_size() > 0 || phase.gate().settle_ms() > 0;
+  };
+  return document.has_calendar() || document.has_activation() ||
+         document.has_bandwidth() || document.has_parallel() ||
+         document.consent() || document.optional() || document.deadline() > 0 ||
+         !document.only_running_sha256().empty() ||
+         document.retry().max_backoff_ms() > 0 ||
+         std::any_of(document.phases().begin(), document.phases().end(), newer);
+}
+
+// Fields that go into the document as they are, with their limits.
+absl::Status CopyPolicy(const rollout::v1::CreateRolloutRequest& request,
+                        absl::Time now,
+                        rollout::v1::RolloutDocument& document) {
+  if (request.retry().backoff_ms() > kMaxBackoffMs)
+    return Bad("backoff_ms is at most 30 days");
+  if (request.activation().released())
+    return Bad("activation.released is set by ActivateRollout alone");
+  if (request.deadline_seconds() < 0)
+    return Bad("deadline_seconds is negative");
+  if (request.max_parallel() > 1'000'000)
+    return Bad("max_parallel is at most 1,000,000");
+  if (request.device_seconds() > kMaxDeviceSeconds)
+    return Bad("device_seconds is at most 86,400");
+  *document.mutable_windows() = request.windows();
+  *document.mutable_retry() = request.retry();
+  document.set_error_threshold_permille(request.error_threshold_permille());
+  document.set_unattended(request.unattended());
+  if (request.has_calendar()) *document.mutable_calendar() = request.calendar();
+  if (request.has_activation())
+    *document.mutable_activation() = request.activation();
+  if (request.has_bandwidth())
+    *document.mutable_bandwidth() = request.bandwidth();
+  document.set_consent(request.consent());
+  document.set_optional(request.optional());
+  document.set_priority(request.priority());
+  document.set_lost_after_seconds(request.lost_after_seconds());
+  document.set_only_running_sha256(request.only_running_sha256());
+  if (request.deadline_seconds() > 0)
+    document.set_deadline(absl::ToUnixSeconds(now) +
+                          request.deadline_seconds());
+  if (request.max_parallel() > 0) {
+    auto* parallel = document.mutable_parallel();
+    parallel->set_max(request.max_parallel());
+    parallel->set_renew_ms(kRenewMs);
+    parallel->set_admitted_at(absl::ToUnixMillis(now));
+  }
+  return absl::OkStatus();
+}
+
+void SetSpread(const rollout::v1::CreateRolloutRequest& request,
+               rollout::v1::RolloutDocument& document) {
+  if (!document.has_parallel() ||
+      document.priority() == rollout::v1::ROLLOUT_PRIORITY_URGENT)
+    return;
+  uint64_t devices = 0;
+  for (const auto& phase : document.phases())
+    devices += phase.expected_devices();
+  document.mutable_parallel()->set_spread_ms(absl::ToInt64Milliseconds(
+      rules::SpreadOf(devices, document.parallel().max(),
+                      absl::Seconds(DeviceSeconds(request.device_seconds())))));
+}
+
 }  // namespace
+
+uint32_t DeviceSeconds(uint32_t asked) {
+  return asked == 0 ? kDefaultDeviceSeconds : asked;
+}
 
 std::string RolloutTarget(const rollout::v1::RolloutDocument& document) {
   return fmt::format("director/{}/rollout/{}", document.device_type(),
@@ -65,10 +156,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
   document.set_opened_at(absl::ToUnixMillis(now));
   document.set_state(rollout::v1::ROLLOUT_STATE_ACTIVE);
   document.set_expires(absl::ToUnixSeconds(now) + lifetime);
-  *document.mutable_windows() = request.windows();
-  *document.mutable_retry() = request.retry();
-  document.set_error_threshold_permille(request.error_threshold_permille());
-  document.set_unattended(request.unattended());
+  SHOAL_RETURN_IF_ERROR(CopyPolicy(request, now, document));
   SHOAL_RETURN_IF_ERROR(rules::ValidateSelector(document.selector()));
 
   std::vector<uint64_t> positions;
@@ -95,7 +183,9 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
     rollout::v1::Phase& phase = *document.add_phases();
     phase.set_name(spec.name().empty() ? fmt::format("phase-{}", i + 1)
                                        : spec.name());
+    SHOAL_RETURN_IF_ERROR(CheckPhaseLabels(spec));
     *phase.mutable_labels() = spec.labels();
+    *phase.mutable_groups() = spec.groups();
     *phase.mutable_gate() = spec.gate();
     uint64_t here = threshold;
     switch (spec.size_case()) {
@@ -126,9 +216,9 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
       case rollout::v1::PhaseSpec::SIZE_NOT_SET:
         if (last) {
           here = kAll;
-        } else if (spec.labels().empty()) {
-          return Bad(fmt::format("phase '{}' has neither size nor labels",
-                                 phase.name()));
+        } else if (spec.labels().empty() && spec.groups().empty()) {
+          return Bad(fmt::format(
+              "phase '{}' has neither size, labels nor groups", phase.name()));
         }
         break;
     }
@@ -148,6 +238,8 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
     auto* entry = document.mutable_phases(phase);
     entry->set_expected_devices(entry->expected_devices() + 1);
   }
+  SetSpread(request, document);
+  if (NeedsRules(document)) document.set_rules_level(1);
   SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
   if (document.ByteSizeLong() > 16384 - 512) {
     return Bad("the rollout's document is larger than 15.5 KiB");

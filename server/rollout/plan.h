@@ -15,11 +15,15 @@
 namespace shoal::server {
 
 // Version 1 in state ACTIVE, opened now. `devices`: all accepted devices of
-// the type. kInvalidArgument "bad_rollout" with what is wrong.
+// the type that are to be counted. kInvalidArgument "bad_rollout" or another
+// reason of rules::ValidateRollout with what is wrong.
 absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
     const rollout::v1::CreateRolloutRequest& request,
     const store::ReleaseRow& release, const std::string& fleet_id,
     const std::vector<rules::DeviceFacts>& devices, absl::Time now);
+
+// How long one device is expected to take, with the default for 0.
+uint32_t DeviceSeconds(uint32_t asked);
 
 // "director/TYPE/rollout/ID", "director/TYPE/deltas/VERSION".
 std::string RolloutTarget(const rollout::v1::RolloutDocument& document);

@@ -3,7 +3,9 @@
 #ifndef SHOAL_SERVER_ROLLOUT_ROLLOUTS_H_
 #define SHOAL_SERVER_ROLLOUT_ROLLOUTS_H_
 
+#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,9 +29,20 @@ class Rollouts {
   Rollouts(Store& store, const RecordWriter& writer, TrustRepository& trust,
            Releases& releases, Deltas& deltas, Devices& devices);
 
-  // Idempotent by request_id. "bad_rollout", "bad_selector", "already_exists".
+  // Idempotent by request_id. "bad_rollout" and other reasons of
+  // rules::ValidateRollout, "unknown_approver", "already_exists".
   absl::StatusOr<rollout::v1::Rollout> Create(
-      rollout::v1::CreateRolloutRequest request, const std::string& principal);
+      const rollout::v1::CreateRolloutRequest& request,
+      const std::string& principal);
+  // What Create() would make of a request, and for which devices.
+  struct Draft {
+    rollout::v1::RolloutDocument document;
+    store::ReleaseRow release;
+    std::vector<store::DeviceRow> devices;
+    uint32_t device_seconds = 0;
+  };
+  absl::StatusOr<Draft> MakeDraft(
+      rollout::v1::CreateRolloutRequest request) const;
   absl::StatusOr<rollout::v1::Rollout> Get(const std::string& name) const;
   struct Page {
     std::vector<rollout::v1::Rollout> rollouts;
@@ -37,12 +50,28 @@ class Rollouts {
   };
   absl::StatusOr<Page> List(int32_t page_size,
                             const std::string& page_token) const;
-  // "stale_etag", "not_waiting" unless `phase` is the one whose gate is next
-  // or the one behind it.
+  // `principal`: "operator:NAME". "stale_etag"; "not_waiting" unless `phase` is
+  // the one behind the open one; "not_an_approver"; a second approval by one
+  // operator changes nothing.
   absl::StatusOr<rollout::v1::Rollout> Approve(const std::string& name,
                                                uint32_t phase,
                                                const std::string& etag,
                                                const std::string& principal);
+  // Each as proto/shoal/rollout/v1/rollout_service.proto says. "stale_etag",
+  // "not_active", "not_stopped", "not_held", "at_its_end", "error_threshold",
+  // "no_release_before", "below_floor".
+  absl::StatusOr<rollout::v1::Rollout> Activate(
+      const rollout::v1::ActivateRolloutRequest& request,
+      const std::string& principal);
+  absl::StatusOr<rollout::v1::Rollout> Pause(
+      const rollout::v1::PauseRolloutRequest& request,
+      const std::string& principal);
+  absl::StatusOr<rollout::v1::Rollout> Resume(
+      const rollout::v1::ResumeRolloutRequest& request,
+      const std::string& principal, bool may_lift_halts);
+  absl::StatusOr<rollout::v1::Rollout> Abort(
+      const rollout::v1::AbortRolloutRequest& request,
+      const std::string& principal);
   // A halt that an operator signed, verified as a record: stored, passed on,
   // obeyed. "bad_halt", "permission_denied".
   absl::StatusOr<rollout::v1::Rollout> Halt(const std::string& name,
@@ -66,8 +95,27 @@ class Rollouts {
   // Outcomes counted by phase.
   absl::StatusOr<std::vector<rules::OutcomeCount>> Counts(
       const store::RolloutRow& row) const;
+  // Device ids in hex of those that answered.
+  absl::StatusOr<std::set<std::string>> Answered(
+      const store::RolloutRow& row) const;
+  absl::StatusOr<store::RolloutRow> Row(const std::string& name) const;
+  // Every rollout of a device type, newest first.
+  absl::StatusOr<std::vector<store::RolloutRow>> OfType(
+      const std::string& device_type) const;
 
  private:
+  absl::Status CheckApprovers(
+      const rollout::v1::CreateRolloutRequest& request) const;
+  absl::StatusOr<store::RolloutRow> Insert(Transaction& tx, const Draft& draft,
+                                           const std::string& principal);
+  // Changes one row in one transaction: `change` may refuse.
+  absl::StatusOr<rollout::v1::Rollout> ChangeRow(
+      const std::string& name, const std::string& etag,
+      const std::function<absl::Status(Transaction&, store::RolloutRow&)>&
+          change);
+  absl::StatusOr<Draft> DraftWayBack(
+      const store::RolloutRow& row,
+      const rollout::v1::AbortRolloutRequest& request) const;
   absl::StatusOr<rollout::v1::Rollout> View(const store::RolloutRow& row) const;
   Store& store_;
   const RecordWriter& writer_;
@@ -79,7 +127,12 @@ class Rollouts {
 
 // "rollouts/ID" → ID; "bad_name".
 absl::StatusOr<std::string> RolloutKey(const std::string& name);
+// Nothing more happens by itself; a halted one may be resumed.
 bool IsFinal(rollout::v1::RolloutState state);
+// Higher is done first: URGENT 3, NORMAL 2, LOW 1.
+int Rank(const store::RolloutRow& row);
+// After which time without an outcome a device of an open phase is lost.
+absl::Duration LostAfter(const store::RolloutRow& row);
 
 }  // namespace shoal::server
 

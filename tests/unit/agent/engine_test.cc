@@ -216,5 +216,32 @@ TEST(Engine, NoSourceIsReportedAsFailedAndTheNextTryWorks) {
   EXPECT_EQ(rig.state_->Get().rollouts.at("r1").attempts, 2u);
 }
 
+TEST(Engine, AWithdrawnUpdateIsDroppedAndIsNoTry) {
+  Rig rig;
+  rig.PowerOn();
+  rig.may_restart_ = false;
+  ASSERT_OK(rig.engine_->Begin(rig.NewUpdate()));
+  EXPECT_EQ(rig.Live(), Engine::Next::kWait);
+  ASSERT_EQ(rig.state_->Get().update->state, UpdateState::kReady);
+  EXPECT_EQ(rig.state_->Get().rollouts["r1"].attempts, 1u);
+  // Another rollout's end says nothing of this one.
+  rig.engine_->Withdraw("r0", "superseded");
+  EXPECT_EQ(rig.Live(), Engine::Next::kWait);
+  ASSERT_TRUE(rig.state_->Get().update.has_value());
+  rig.engine_->Withdraw("r1", "superseded");
+  EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
+  EXPECT_EQ(rig.RunningBytes(), rig.old_image_);
+  ASSERT_EQ(rig.reports_.size(), 1u);
+  EXPECT_EQ(rig.reports_[0].update.result, UpdateResult::kRefused);
+  EXPECT_EQ(rig.reports_[0].update.reason, "superseded");
+  EXPECT_EQ(rig.state_->Get().rollouts["r1"].attempts, 0u);
+  EXPECT_FALSE(rig.state_->Get().rollouts["r1"].finished);
+  // The next one goes its way.
+  rig.may_restart_ = true;
+  ASSERT_OK(rig.engine_->Begin(rig.NewUpdate()));
+  EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
+  EXPECT_EQ(rig.RunningBytes(), rig.new_image_);
+}
+
 }  // namespace
 }  // namespace shoal::agent

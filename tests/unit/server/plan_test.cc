@@ -1,5 +1,7 @@
 #include "server/rollout/plan.h"
 
+#include <functional>
+
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "rules/rollout.h"
@@ -98,6 +100,72 @@ TEST(Plan, WhatCannotBeMeantIsRefused) {
   auto nameless = Request();
   nameless.set_rollout_id("../x");
   EXPECT_THAT(Plan(nameless, 1), FailsBecause("bad_rollout"));
+}
+
+TEST(Plan, ThePolicyGoesIntoTheDocument) {
+  auto request = Request();
+  request.set_max_parallel(10);
+  request.set_device_seconds(60);
+  request.set_deadline_seconds(3600);
+  request.set_optional(true);
+  request.mutable_bandwidth()->set_unmetered_only(true);
+  ASSERT_OK_AND_ASSIGN(auto document, Plan(request, 100));
+  EXPECT_EQ(document.rules_level(), 1u);
+  EXPECT_EQ(document.deadline(), absl::ToUnixSeconds(kNow) + 3600);
+  EXPECT_EQ(document.parallel().max(), 10u);
+  EXPECT_EQ(document.parallel().spread_ms(), 600'000) << "ten rounds of 60 s";
+  EXPECT_TRUE(document.optional());
+  request.set_priority(rollout::v1::ROLLOUT_PRIORITY_URGENT);
+  ASSERT_OK_AND_ASSIGN(document, Plan(request, 100));
+  EXPECT_EQ(document.parallel().spread_ms(), 0);
+  ASSERT_OK_AND_ASSIGN(document, Plan(Request(), 100));
+  EXPECT_EQ(document.rules_level(), 0u) << "older devices read it as well";
+}
+
+TEST(Plan, EveryLimitHasItsRefusal) {
+  using Wrong = std::function<void(rollout::v1::CreateRolloutRequest&)>;
+  const Wrong wrong[] = {
+      [](auto& r) { r.set_lifetime_seconds(-1); },
+      [](auto& r) { r.set_lifetime_seconds(365 * 86'400 + 1); },
+      [](auto& r) { r.set_deadline_seconds(-1); },
+      [](auto& r) { r.set_deadline_seconds(30 * 86'400); },
+      [](auto& r) { r.set_max_parallel(1'000'001); },
+      [](auto& r) { r.set_device_seconds(86'401); },
+      [](auto& r) { r.set_error_threshold_permille(1001); },
+      [](auto& r) { r.mutable_retry()->set_max_attempts(11); },
+      [](auto& r) { r.mutable_retry()->set_backoff_ms(2'592'000'001); },
+      [](auto& r) { r.mutable_retry()->set_backoff_ms(-1); },
+      [](auto& r) { r.mutable_activation()->set_released(true); },
+      [](auto& r) { r.mutable_bandwidth()->set_max_bytes_per_second(1); },
+      [](auto& r) { r.set_only_running_sha256("x"); },
+      [](auto& r) { r.set_lost_after_seconds(59); },
+      [](auto& r) {
+        for (int i = 0; i < 33; ++i) r.add_phases()->set_percent(100);
+      },
+      [](auto& r) {
+        auto* phase = r.add_phases();
+        phase->set_percent(100);
+        for (int i = 0; i < 33; ++i)
+          (*phase->mutable_labels())["k" + std::to_string(i)] = "v";
+      },
+      [](auto& r) {
+        auto* phase = r.add_phases();
+        phase->set_percent(100);
+        (*phase->mutable_labels())["k"] = std::string(129, 'v');
+      },
+      [](auto& r) {
+        for (int i = 0; i < 33; ++i) r.add_windows();
+      },
+  };
+  ASSERT_OK(Plan(Request(), 1));
+  for (size_t i = 0; i < std::size(wrong); ++i) {
+    auto request = Request();
+    wrong[i](request);
+    EXPECT_THAT(Plan(request, 1), FailsBecause("bad_rollout")) << i;
+  }
+  auto request = Request();
+  request.mutable_calendar()->add_excluded(1);
+  EXPECT_THAT(Plan(request, 1), FailsBecause("bad_calendar"));
 }
 
 }  // namespace

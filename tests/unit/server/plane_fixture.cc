@@ -173,7 +173,7 @@ void PlaneTest::SetUp() {
                     return telemetry_->OnRecord(tx, record);
                   });
   driver_ = std::make_unique<RolloutDriver>(
-      *store_, *rollouts_, *releases_, *deltas_, *trust_, *publisher_,
+      *store_, *rollouts_, *releases_, *deltas_, *devices_, *trust_, *publisher_,
       [this](const std::vector<std::string>&) {
         return RolloutDriver::Mirrors{mirrors_, 2};
       });

@@ -1,0 +1,188 @@
+// What comes from storage nodes: halts and outcomes, and how they count.
+#include "common/bytes.h"
+#include "common/log.h"
+#include "fmt/format.h"
+#include "rules/access.h"
+#include "rules/outcome_shard.h"
+#include "rules/outcomes.h"
+#include "server/rollout/rollouts.h"
+
+namespace shoal::server {
+namespace {
+
+std::string OutcomeKey(std::string_view rollout, std::string_view device_hex) {
+  return fmt::format("{}/{}", rollout, device_hex);
+}
+
+// How wrong a device's clock may be before it is shown.
+constexpr int64_t kClockSlackMs = 5 * 60 * 1000;
+
+rules::OutcomeVerdict VerdictOf(const rollout::v1::DeviceOutcome& outcome) {
+  if (outcome.success()) return rules::OutcomeVerdict::kSucceeded;
+  return outcome.refused() ? rules::OutcomeVerdict::kRefused
+                           : rules::OutcomeVerdict::kFailed;
+}
+
+static_assert(rules::kMaxOutcomeShards == dht::kMaxOutcomeShards);
+
+// T42: at the writer's place of one of the phases. Which phase the device
+// believed to be in is not asked: its labels may have changed on the way.
+bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
+                const dht::VerifiedRecord& record,
+                const dht::PlaceNamer& places) {
+  for (int phase = 0; phase < document.phases_size(); ++phase) {
+    if (record.body.place() ==
+        places.Outcome(document.id(), record.writer.id,
+                       rules::OutcomeShards(document, phase)))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
+    const store::RolloutRow& row) const {
+  const auto& document = row.rollout().document();
+  rules::OutcomeTally tally(document.phases_size());
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, document.id() + "/", "",
+      [&](std::string_view, const store::OutcomeRow& outcome) {
+        const rollout::v1::DeviceOutcome& view = outcome.outcome();
+        tally.Add(view.device(), outcome.counter(),
+                  static_cast<int>(view.phase()), VerdictOf(view));
+        return true;
+      }));
+  return tally.ByPhase();
+}
+
+absl::StatusOr<std::set<std::string>> Rollouts::Answered(
+    const store::RolloutRow& row) const {
+  std::set<std::string> devices;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, row.rollout().document().id() + "/", "",
+      [&](std::string_view key, const store::OutcomeRow&) {
+        devices.emplace(key.substr(key.find('/') + 1));
+        return true;
+      }));
+  return devices;
+}
+
+absl::Status Rollouts::OnHalt(Transaction& tx,
+                              const dht::VerifiedRecord& record) {
+  records::v1::Halt halt;
+  if (!halt.ParseFromString(record.body.payload()) ||
+      !IsIdentifier(halt.rollout_id())) {
+    return absl::OkStatus();
+  }
+  auto found = tx.Get<store::RolloutRow>(kRollouts, halt.rollout_id());
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(found);
+  store::RolloutRow row = *std::move(found);
+  const auto view = trust_.View();
+  const auto* op =
+      rules::FindOperatorByKey(view->policy, record.writer.public_key);
+  if (op == nullptr || !rules::Evaluate(view->policy, rules::PrincipalOf(*op),
+                                        "rollout.halt", nullptr, {})
+                            .allowed) {
+    LogWarn("halt_refused", {{"rollout", halt.rollout_id()}});
+    return absl::OkStatus();
+  }
+  for (const std::string& known : row.halt_records()) {
+    if (dht::RecordDigest(known) == record.digest) return absl::OkStatus();
+  }
+  for (const std::string& lifted : row.rollout().document().lifted_halts()) {
+    if (lifted == record.digest) return absl::OkStatus();
+  }
+  row.add_halt_records(record.bytes);
+  if (row.rollout().state() != rollout::v1::ROLLOUT_STATE_FINISHED &&
+      row.rollout().state() != rollout::v1::ROLLOUT_STATE_FAILED &&
+      row.rollout().state() != rollout::v1::ROLLOUT_STATE_ABORTED) {
+    row.mutable_rollout()->set_state(rollout::v1::ROLLOUT_STATE_HALTED);
+    row.mutable_rollout()->set_message(
+        fmt::format("halted by {}: {}", op->name(), halt.reason()));
+  }
+  row.set_revision(row.revision() + 1);
+  tx.Put(kRollouts, halt.rollout_id(), row);
+  LogInfo("rollout_halted",
+          {{"rollout", halt.rollout_id()}, {"by", op->name()}});
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::OnOutcome(Transaction& tx,
+                                 const dht::VerifiedRecord& record) {
+  records::v1::Outcome outcome;
+  const std::string device = HexEncode(record.writer.id);
+  if (!outcome.ParseFromString(record.body.payload()) ||
+      outcome.device_id() != record.writer.id ||
+      !IsIdentifier(outcome.rollout_id())) {
+    LogWarn("outcome_refused", {{"device", device}, {"reason", "bad_outcome"}});
+    return absl::OkStatus();
+  }
+  auto row = tx.Get<store::RolloutRow>(kRollouts, outcome.rollout_id());
+  if (absl::IsNotFound(row.status())) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(row);
+  auto device_row = tx.Get<store::DeviceRow>(kDevices, device);
+  if (absl::IsNotFound(device_row.status())) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(device_row);
+  const auto& document = row->rollout().document();
+  // The phase is computed, not believed.
+  const int phase = rules::PhaseOf(document, FactsOf(*device_row));
+  if (phase < 0) {
+    LogWarn("outcome_refused", {{"device", device},
+                                {"rollout", outcome.rollout_id()},
+                                {"reason", "not_selected"}});
+    return absl::OkStatus();
+  }
+  if (!AtOwnPlace(document, record, writer_.places())) {
+    LogWarn("outcome_refused", {{"device", device},
+                                {"rollout", outcome.rollout_id()},
+                                {"reason", "wrong_place"}});
+    return absl::OkStatus();
+  }
+  const std::string key = OutcomeKey(outcome.rollout_id(), device);
+  store::OutcomeRow stored;
+  stored.set_counter(outcome.counter());
+  rollout::v1::DeviceOutcome& view = *stored.mutable_outcome();
+  const bool claimed = outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS;
+  const rules::OutcomeVerdict verdict =
+      rules::JudgeOutcome(document, outcome.result(), outcome.running_sha256());
+  const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
+  auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
+  if (outcome.counter() == 0 ||
+      (existing.ok() &&
+       !rules::SaysMore(outcome.counter(), verdict, existing->counter(),
+                        VerdictOf(existing->outcome())))) {
+    row->mutable_rollout()->set_stale_outcomes(row->rollout().stale_outcomes() +
+                                               1);
+    row->set_revision(row->revision() + 1);
+    tx.Put(kRollouts, outcome.rollout_id(), *row);
+    return absl::OkStatus();
+  }
+  view.set_device("devices/" + device);
+  view.set_success(success);
+  view.set_refused(verdict == rules::OutcomeVerdict::kRefused);
+  view.set_reason(claimed && !success ? "wrong_digest" : outcome.reason());
+  view.set_message(outcome.message());
+  view.set_running_sha256(HexEncode(outcome.running_sha256()));
+  view.set_running_version(outcome.running_version());
+  view.set_bytes_downloaded(outcome.bytes_downloaded());
+  view.set_bytes_from_peers(outcome.bytes_from_peers());
+  view.set_bytes_from_origin(outcome.bytes_from_origin());
+  view.set_used_delta(outcome.used_delta());
+  view.set_phase(static_cast<uint32_t>(phase));
+  view.set_finished_at(outcome.finished());
+  const int64_t now = absl::ToUnixMillis(store_.clock().WallNow());
+  view.set_received_at(now);
+  view.set_late(row->rollout().state() != rollout::v1::ROLLOUT_STATE_HALTED &&
+                IsFinal(row->rollout().state()));
+  view.set_wrong_clock(outcome.finished() > now + kClockSlackMs ||
+                       outcome.finished() <
+                           row->rollout().created_at() - kClockSlackMs);
+  tx.Put(kOutcomes, key, stored);
+  row->set_revision(row->revision() + 1);
+  tx.Put(kRollouts, outcome.rollout_id(), *row);
+  return absl::OkStatus();
+}
+
+}  // namespace shoal::server

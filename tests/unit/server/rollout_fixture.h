@@ -1,0 +1,44 @@
+// A rollout of release 2.0 to paired devices, for the tests of rollouts.
+#ifndef SHOAL_TESTS_UNIT_SERVER_ROLLOUT_FIXTURE_H_
+#define SHOAL_TESTS_UNIT_SERVER_ROLLOUT_FIXTURE_H_
+
+#include <string>
+#include <vector>
+
+#include "common/bytes.h"
+#include "tests/unit/server/plane_fixture.h"
+
+namespace shoal::server {
+
+class RolloutPlaneTest : public PlaneTest {
+ protected:
+  // A rollout of release 2.0 to `count` paired devices, active.
+  void ActiveRollout(int count, std::vector<TestDevice>& devices,
+                     rollout::v1::CreateRolloutRequest request = {}) {
+    EnrollNode("n1");
+    release_ = MakeRelease("2.0", "image two");
+    for (int i = 0; i < count; ++i) {
+      TestDevice device;
+      Pair(device);
+      devices.push_back(std::move(device));
+    }
+    request.set_rollout_id("r1");
+    request.set_device_type("gateway");
+    request.set_release("releases/gateway/2.0");
+    ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+    ASSERT_OK(driver_->Step());  // nothing to make: signed
+    EmptyOutbox();
+    ASSERT_OK(driver_->Step());  // published
+    ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
+    ASSERT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+    ASSERT_GT(rollout.published_at(), 0);
+  }
+  std::string ReleaseDigest() {
+    return *HexDecode(release_.release().sha256());
+  }
+  store::ReleaseRow release_;
+};
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_TESTS_UNIT_SERVER_ROLLOUT_FIXTURE_H_

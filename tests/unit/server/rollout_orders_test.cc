@@ -1,0 +1,322 @@
+// What operators order: approvals of several, pause, resume, activation, abort
+// with the way back; and what the plane shows of lost devices and odd outcomes.
+#include "server/rollout/explain.h"
+#include "server/rollout/forecast.h"
+#include "tests/unit/server/rollout_fixture.h"
+
+namespace shoal::server {
+namespace {
+
+using records::v1::OUTCOME_RESULT_ROLLED_BACK;
+using records::v1::OUTCOME_RESULT_SUCCESS;
+using testing::FailsBecause;
+
+class RolloutOrdersTest : public RolloutPlaneTest {
+ protected:
+  rollout::v1::Rollout Now(const std::string& id = "r1") {
+    auto rollout = rollouts_->Get("rollouts/" + id);
+    EXPECT_OK(rollout);
+    return rollout.ok() ? *rollout : rollout::v1::Rollout();
+  }
+  std::string Report(const TestDevice& device, const std::string& sha256,
+                     uint64_t version) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_box_key(device.box.public_key());
+    report.set_running_sha256(sha256);
+    report.set_running_version("2.0");
+    return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                        writer_->places().DeviceReport(device.id), version,
+                        report.SerializeAsString());
+  }
+  template <typename Request>
+  Request For(const std::string& id) {
+    Request request;
+    request.set_name("rollouts/" + id);
+    return request;
+  }
+};
+
+TEST_F(RolloutOrdersTest, TwoOfThreeApproversOpenAGate) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.add_phases()->set_count(1);
+  auto* gate = request.mutable_phases(0)->mutable_gate();
+  gate->set_manual(true);
+  gate->set_approvals(2);
+  request.add_phases()->set_percent(100);
+  ActiveRollout(2, devices, request);
+  for (const TestDevice& device : devices) {
+    ASSERT_OK(Take({OutcomeRecord(device, "r1", OUTCOME_RESULT_SUCCESS,
+                                  ReleaseDigest(), 1)}));
+  }
+  for (int i = 0; i < 2; ++i)  // one operator is one, however often
+    ASSERT_OK(rollouts_->Approve("rollouts/r1", 1, "", "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().open_phase(), 0u);
+  EXPECT_EQ(Now().message(), "needs_approval");
+  EXPECT_EQ(Now().approvals_size(), 1);
+  ASSERT_OK(rollouts_->Approve("rollouts/r1", 1, "", "operator:bob"));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().open_phase(), 1u);
+}
+
+TEST_F(RolloutOrdersTest, ApproversMustBeOperatorsWhoMay) {
+  EnrollNode("n1");
+  MakeRelease("2.0", "image two");
+  rollout::v1::CreateRolloutRequest request;
+  request.set_release("releases/gateway/2.0");
+  auto* gate = request.add_phases()->mutable_gate();
+  request.mutable_phases(0)->set_percent(100);
+  gate->set_manual(true);
+  gate->add_approvers("nobody");
+  EXPECT_THAT(rollouts_->Create(request, "operator:ann"),
+              FailsBecause("unknown_approver"));
+}
+
+TEST_F(RolloutOrdersTest, APauseIsSignedAndResumedOnce) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  auto pause = For<rollout::v1::PauseRolloutRequest>("r1");
+  pause.set_reason("trade fair");
+  ASSERT_OK(rollouts_->Pause(pause, "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_PAUSED);
+  EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_PAUSED);
+  EXPECT_EQ(Now().document().version(), 2u);
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().version(), 2u) << "nothing more is signed";
+  auto resume = For<rollout::v1::ResumeRolloutRequest>("r1");
+  ASSERT_OK(rollouts_->Resume(resume, "operator:ann", true));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+  EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+  EXPECT_EQ(Now().document().version(), 3u);
+  EXPECT_THAT(rollouts_->Resume(resume, "operator:ann", true),
+              FailsBecause("not_stopped"));
+  pause.set_reason(std::string(513, 'x'));
+  EXPECT_THAT(rollouts_->Pause(pause, "operator:ann"),
+              FailsBecause("bad_reason"));
+  pause.set_reason("");
+  pause.set_etag("0");
+  EXPECT_THAT(rollouts_->Pause(pause, "operator:ann"),
+              FailsBecause("stale_etag"));
+}
+
+TEST_F(RolloutOrdersTest, T28_ResumingNamesTheHaltsThatItLifts) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  const std::string halt = HaltRecord(operator_, "r1");
+  ASSERT_OK(Take({halt}));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_HALTED);
+  ASSERT_OK(rollouts_->Resume(For<rollout::v1::ResumeRolloutRequest>("r1"),
+                              "operator:ann", true));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().document().lifted_halts_size(), 1);
+  EXPECT_EQ(Now().document().lifted_halts(0), dht::RecordDigest(halt));
+  EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+  // The same halt again changes nothing.
+  ASSERT_OK(Take({halt}));
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+}
+
+TEST_F(RolloutOrdersTest, FailuresMustBeAcceptedToGoOn) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_error_threshold_permille(400);
+  ActiveRollout(2, devices, request);
+  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1", OUTCOME_RESULT_ROLLED_BACK,
+                                std::string(32, 'o'), 1)}));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
+  auto resume = For<rollout::v1::ResumeRolloutRequest>("r1");
+  EXPECT_THAT(rollouts_->Resume(resume, "operator:ann", true),
+              FailsBecause("error_threshold"));
+  resume.set_accept_failures(true);
+  ASSERT_OK(rollouts_->Resume(resume, "operator:ann", true));
+  ASSERT_OK(driver_->Step());
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+  ASSERT_OK(Take({OutcomeRecord(devices[1], "r1", OUTCOME_RESULT_ROLLED_BACK,
+                                std::string(32, 'o'), 1)}));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED)
+      << "new failures count";
+}
+
+TEST_F(RolloutOrdersTest, AnActivationIsReleasedByANewVersion) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.mutable_activation()->set_hold(true);
+  ActiveRollout(1, devices, request);
+  EXPECT_EQ(Now().document().rules_level(), 1u);
+  ASSERT_OK(rollouts_->Activate(For<rollout::v1::ActivateRolloutRequest>("r1"),
+                                "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EXPECT_TRUE(Now().document().activation().released());
+  EXPECT_EQ(Now().document().version(), 2u);
+  request.set_rollout_id("r2");
+  request.set_release("releases/gateway/2.0");
+  request.mutable_activation()->set_released(true);
+  EXPECT_THAT(rollouts_->Create(request, "operator:ann"),
+              FailsBecause("bad_rollout"));
+}
+
+TEST_F(RolloutOrdersTest, AnAbortLeadsBackThoseWhoTookIt) {
+  MakeRelease("1.0", "image one");
+  std::vector<TestDevice> devices;
+  ActiveRollout(3, devices);
+  ASSERT_OK(Take({Report(devices[0], ReleaseDigest(), 1),
+                  OutcomeRecord(devices[0], "r1", OUTCOME_RESULT_SUCCESS,
+                                ReleaseDigest(), 1)}));
+  auto abort = For<rollout::v1::AbortRolloutRequest>("r1");
+  abort.set_reason("modem drops");
+  abort.set_request_id("once");
+  ASSERT_OK_AND_ASSIGN(auto back, rollouts_->Abort(abort, "operator:ann"));
+  EXPECT_EQ(back.name(), "rollouts/r1-back");
+  EXPECT_EQ(back.rolls_back(), "rollouts/r1");
+  EXPECT_EQ(back.document().release().version(), "1.0");
+  EXPECT_EQ(back.document().only_running_sha256(), ReleaseDigest());
+  EXPECT_EQ(back.document().phases(0).expected_devices(), 1u)
+      << "the others never took it";
+  EXPECT_GT(back.document().order(), Now().document().order());
+  ASSERT_OK_AND_ASSIGN(auto again, rollouts_->Abort(abort, "operator:ann"));
+  EXPECT_EQ(again.name(), back.name()) << "idempotent";
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ABORTED);
+  EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ABORTED);
+  EXPECT_EQ(Now().rolled_back_by(), "rollouts/r1-back");
+  abort.set_request_id("twice");
+  EXPECT_THAT(rollouts_->Abort(abort, "operator:ann"),
+              FailsBecause("at_its_end"));
+  EXPECT_THAT(rollouts_->Resume(For<rollout::v1::ResumeRolloutRequest>("r1"),
+                                "operator:ann", true),
+              FailsBecause("not_stopped"));
+}
+
+TEST_F(RolloutOrdersTest, WithoutAReleaseBeforeAnAbortStays) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  auto abort = For<rollout::v1::AbortRolloutRequest>("r1");
+  EXPECT_THAT(rollouts_->Abort(abort, "operator:ann"),
+              FailsBecause("no_release_before"));
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE)
+      << "all or nothing";
+  abort.set_stay(true);
+  ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Abort(abort, "operator:ann"));
+  EXPECT_EQ(rollout.name(), "rollouts/r1");
+  EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_ABORTED);
+}
+
+TEST_F(RolloutOrdersTest, LostDevicesAndOddOutcomesAreVisible) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_lost_after_seconds(3600);
+  ActiveRollout(3, devices, request);
+  EXPECT_EQ(Now().phases(0).lost(), 0u);
+  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1", OUTCOME_RESULT_SUCCESS,
+                                ReleaseDigest(), 2)}));
+  EXPECT_FALSE(Now().outcomes(0).late());
+  EXPECT_GT(Now().outcomes(0).received_at(), 0);
+  EXPECT_GT(Now().phase_eta(), 0);
+  // Older, and older still.
+  ASSERT_OK(Take({OutcomeRecord(devices[0], "r1", OUTCOME_RESULT_SUCCESS,
+                                ReleaseDigest(), 1)}));
+  EXPECT_EQ(Now().stale_outcomes(), 1u);
+  EXPECT_EQ(Now().phases(0).succeeded(), 1u);
+  clock_.Advance(absl::Hours(2));
+  EXPECT_EQ(Now().phases(0).lost(), 2u);
+  auto abort = For<rollout::v1::AbortRolloutRequest>("r1");
+  abort.set_stay(true);
+  ASSERT_OK(rollouts_->Abort(abort, "operator:ann"));
+  ASSERT_OK(Take({OutcomeRecord(devices[1], "r1", OUTCOME_RESULT_SUCCESS,
+                                ReleaseDigest(), 1)}));
+  int late = 0;
+  const auto rollout = Now();
+  for (const auto& outcome : rollout.outcomes()) late += outcome.late() ? 1 : 0;
+  EXPECT_EQ(late, 1);
+}
+
+TEST_F(RolloutOrdersTest, MaxParallelAdmitsAsOutcomesCome) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  ActiveRollout(3, devices, request);
+  const auto admitted = [&] {
+    std::vector<const TestDevice*> some;
+    for (const TestDevice& device : devices) {
+      if (rules::AdmittedAt(Now().document(), device.id) ==
+          absl::InfinitePast())
+        some.push_back(&device);
+    }
+    return some;
+  };
+  std::set<const TestDevice*> done;
+  for (size_t i = 1; i <= 3; ++i) {
+    ASSERT_EQ(admitted().size(), i);
+    for (const TestDevice* device : admitted()) {
+      if (!done.insert(device).second) continue;
+      ASSERT_OK(Take({OutcomeRecord(*device, "r1", OUTCOME_RESULT_SUCCESS,
+                                    ReleaseDigest(), 1)}));
+    }
+    clock_.Advance(absl::Seconds(5));
+    ASSERT_OK(driver_->Step());
+  }
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_FINISHED);
+}
+
+TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(4, devices);
+  ASSERT_OK(Take({Report(devices[0], ReleaseDigest(), 1)}));
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r2");
+  request.set_release("releases/gateway/2.0");
+  request.set_device_seconds(60);
+  request.add_phases()->set_count(1);
+  request.mutable_phases(0)->mutable_gate()->set_soak_ms(3'600'000);
+  request.mutable_phases(0)->mutable_gate()->set_min_outcomes(2);
+  request.add_phases()->set_percent(100);
+  ASSERT_OK_AND_ASSIGN(const auto draft, rollouts_->MakeDraft(request));
+  ASSERT_OK_AND_ASSIGN(const auto plan,
+                       Forecast(draft, *deltas_, clock_.WallNow()));
+  EXPECT_EQ(plan.total_devices(), 4u);
+  EXPECT_EQ(plan.up_to_date(), 1u);
+  EXPECT_EQ(plan.total_bytes(), 3 * release_.release().length());
+  EXPECT_EQ(plan.phases(0).devices(), 1u);
+  EXPECT_EQ(plan.phases(0).seconds(), 3600);
+  EXPECT_EQ(plan.phases(1).seconds(), 60);
+  ASSERT_GE(plan.warnings_size(), 1);
+  EXPECT_NE(plan.warnings(0).find("it never opens"), std::string::npos);
+  EXPECT_EQ(rollouts_->List(0, "")->rollouts.size(), 1u) << "nothing is made";
+}
+
+TEST_F(RolloutOrdersTest, ExplanationsNameWhatIsNotMet) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(2, devices);
+  const Explainer explainer(*store_, *rollouts_, *devices_, *trust_,
+                            writer_->fleet_id());
+  const std::string name = "devices/" + HexEncode(devices[0].id);
+  const auto state = [](const rollout::v1::Explanation& out,
+                        const std::string& condition) {
+    for (const auto& one : out.conditions())
+      if (one.name() == condition) return one.state();
+    return rollout::v1::CONDITION_STATE_UNSPECIFIED;
+  };
+  ASSERT_OK_AND_ASSIGN(auto device, explainer.Device(name, ""));
+  EXPECT_EQ(device.rollout(), "rollouts/r1");
+  EXPECT_EQ(state(device, "phase"), rollout::v1::CONDITION_STATE_MET);
+  EXPECT_EQ(state(device, "attempts"), rollout::v1::CONDITION_STATE_UNKNOWN);
+  ASSERT_OK(Take({HaltRecord(operator_, "r1")}));
+  ASSERT_OK_AND_ASSIGN(device, explainer.Device(name, "rollouts/r1"));
+  EXPECT_EQ(state(device, "halt"), rollout::v1::CONDITION_STATE_UNMET);
+  ASSERT_OK_AND_ASSIGN(const auto rollout, explainer.Rollout("rollouts/r1"));
+  EXPECT_EQ(state(rollout, "halt"), rollout::v1::CONDITION_STATE_UNMET);
+  EXPECT_EQ(state(rollout, "answers"), rollout::v1::CONDITION_STATE_UNMET);
+  EXPECT_THAT(explainer.Device("devices/x", ""), FailsBecause("bad_name"));
+}
+
+}  // namespace
+}  // namespace shoal::server
