@@ -79,7 +79,7 @@ void Agent::StepPairing() {
     options.keys = &*keys_;
     options.fetch = fetch_.get();
     options.ticket = *ticket;
-    options.inventory = Inventory();
+    options.inventory = Inventory(config_.max_delta_memory);
     auto opened = Pairing::Open(std::move(options));
     if (!opened.ok()) {
       trouble(opened.status());

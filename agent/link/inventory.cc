@@ -4,6 +4,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "rules/delta_abilities.h"
+
 namespace shoal::agent {
 namespace {
 
@@ -16,7 +18,7 @@ std::string Printable(std::string_view text) {
 
 }  // namespace
 
-std::map<std::string, std::string> Inventory() {
+std::map<std::string, std::string> Inventory(uint64_t max_delta_memory) {
   std::map<std::string, std::string> facts;
   struct utsname name {};
   if (::uname(&name) == 0) {
@@ -31,6 +33,9 @@ std::map<std::string, std::string> Inventory() {
         std::to_string(uint64_t{info.totalram} * info.mem_unit / 1024);
   if (const long cpus = ::sysconf(_SC_NPROCESSORS_ONLN); cpus > 0)
     facts["cpus"] = std::to_string(cpus);
+  // As shoal-patch applies them.
+  rules::TellDeltaAbilities(
+      {.sdelta1 = true, .bsdiff40 = true, .memory = max_delta_memory}, facts);
   return facts;
 }
 
