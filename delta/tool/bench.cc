@@ -101,7 +101,7 @@ Row RunOne(const std::string& pair, const Contender& contender,
   return row;
 }
 
-void PrintPair(const std::vector<Row>& rows, int time_limit) {
+void PrintPair(const std::vector<Row>& rows) {
   uint64_t best_peer = 0;
   for (const Row& row : rows)
     if (!row.ours && row.problem == "-" &&
@@ -109,8 +109,8 @@ void PrintPair(const std::vector<Row>& rows, int time_limit) {
       best_peer = row.size;
   for (const Row& row : rows) {
     if (row.problem == "time-limit") {
-      fmt::print("| {} | {} | over {} s | | > {:.0f} | {:.0f} | | | | |\n",
-                 row.pair, row.program, time_limit, row.make.cpu_seconds,
+      fmt::print("| {} | {} | none in time | | > {:.0f} | {:.0f} | | | | |\n",
+                 row.pair, row.program, row.make.cpu_seconds,
                  row.make.megabytes);
       continue;
     }
@@ -194,7 +194,7 @@ absl::Status RunBench(const BenchOptions& options) {
     }
     for (const Row& row : rows)
       if (row.ours && row.problem != "-") ++failed;
-    PrintPair(rows, options.time_limit);
+    PrintPair(rows);
   }
   std::error_code error;
   fs::remove_all(scratch, error);
