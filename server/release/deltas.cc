@@ -110,7 +110,7 @@ absl::StatusOr<std::vector<dht::Artifact>> Deltas::Artifacts() const {
 }
 
 void Deltas::Run() {
-  while (!store_.shut_down()) {
+  while (!store_.shut_down() && !cancel_) {
     const uint64_t seen = store_.revision();
     bool worked = false;
     for (const store::ReleaseRow& release : demand_()) {

@@ -16,6 +16,10 @@ class DeltasTest : public PlaneTest {
  protected:
   void SetUp() override {
     PlaneTest::SetUp();
+    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                      return devices_->OnReport(tx, record);
+                    });
     EnrollNode("n1");
     std::mt19937 random(7);
     std::string image(200000, 0);
@@ -24,7 +28,10 @@ class DeltasTest : public PlaneTest {
     image[100000] ^= 1;
     to_ = MakeRelease("2.0", image);
   }
-  void TearDown() override { deltas_->Stop(); }
+  void TearDown() override {
+    store_->Shutdown();  // wakes the worker
+    deltas_->Stop();
+  }
   // The device runs release 1.0 and says what it can do.
   void Report(const TestDevice& device, uint64_t version,
               const std::map<std::string, std::string>& inventory) {
