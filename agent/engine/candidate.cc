@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
+#include "rules/delta_abilities.h"
 #include "rules/seen.h"
 
 namespace shoal::agent {
@@ -114,7 +115,8 @@ UpdateRecord MakeUpdate(const SignedImage& image,
   for (const release::v1::Delta& delta : index->deltas()) {
     if (delta.from_sha256() != running.sha256 ||
         delta.to_sha256() != image.target.sha256 ||
-        delta.from_length() != running.length || delta.mode() != "sdelta1" ||
+        delta.from_length() != running.length ||
+        !rules::IsDeltaFormat(delta.mode()) ||
         delta.length() >= image.target.length ||
         delta.memory() > max_delta_memory)
       continue;

@@ -81,7 +81,8 @@ void Agent::StepPairing() {
     device.clock = &clock_;
     device.config = &config_;
     device.keys = &*keys_;
-    device.inventory = Inventory(config_.data_directory, running_.slot);
+    device.inventory = Inventory(config_.data_directory, running_.slot,
+                                 config_.max_delta_memory);
     auto opened = Pairing::OpenConfigured(std::move(device), fetch_.get());
     if (!opened.ok()) {
       trouble(opened.status());

@@ -10,6 +10,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "rules/delta_abilities.h"
+
 namespace shoal::agent {
 namespace {
 
@@ -128,6 +130,7 @@ uint64_t TwoDigits(uint64_t value) {
 
 std::map<std::string, std::string> Inventory(const std::string& data_directory,
                                              const std::string& slot,
+                                             uint64_t max_delta_memory,
                                              const std::string& root) {
   std::map<std::string, std::string> facts;
   const auto add = [&](const char* name, const std::string& value) {
@@ -158,6 +161,9 @@ std::map<std::string, std::string> Inventory(const std::string& data_directory,
     add("disk_free_mb", std::to_string(TwoDigits(uint64_t{disk.f_bavail} *
                                                  disk.f_frsize / kMb)));
   }
+  // As shoal-patch applies them.
+  rules::TellDeltaAbilities(
+      {.sdelta1 = true, .bsdiff40 = true, .memory = max_delta_memory}, facts);
   return facts;
 }
 

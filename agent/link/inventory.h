@@ -2,6 +2,7 @@
 #ifndef SHOAL_AGENT_LINK_INVENTORY_H_
 #define SHOAL_AGENT_LINK_INVENTORY_H_
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -10,7 +11,7 @@ namespace shoal::agent {
 inline constexpr char kAgentVersion[] = "0.1.0";
 
 // What can't be read is left out; values are printable ASCII of at most 64
-// characters; some 250 bytes in a report.
+// characters; some 300 bytes in a report.
 //   model         device tree's model, or DMI's vendor and product
 //   os            ID and VERSION_ID of os-release: "debian 12"
 //   kernel, arch  of uname
@@ -21,9 +22,12 @@ inline constexpr char kAgentVersion[] = "0.1.0";
 //                 values and the plane's index stays small
 //   network       of the default route: ethernet, wifi, cellular, tunnel, none
 //   slot          that runs; empty: left out
+//   and what deltas the device can take (rules/delta_abilities.h), in at most
+//   `max_delta_memory` bytes
 // `root`: stands before every path of the system; for tests.
 std::map<std::string, std::string> Inventory(const std::string& data_directory,
                                              const std::string& slot,
+                                             uint64_t max_delta_memory,
                                              const std::string& root = "");
 
 }  // namespace shoal::agent

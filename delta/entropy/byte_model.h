@@ -16,8 +16,8 @@ namespace shoal::delta::mix {
 
 class ByteModel {
  public:
-  static constexpr size_t kContexts = 14;
-  static constexpr size_t kGuesses = 5;
+  static constexpr size_t kContexts = 8;
+  static constexpr size_t kGuesses = 4;
   static constexpr size_t kModes = 2;  // beside the base, without it
   static constexpr size_t kGuessContexts = 256;
   static constexpr size_t kMixSets = 64;
@@ -53,10 +53,18 @@ class ByteModel {
     std::array<Adaptive*, kGuesses> used;
     uint32_t node = 1;  // a 1 and the bits so far
     for (int bit_at = 0; bit_at < 8; ++bit_at) {
-      if ((bit_at & 3) == 0) {
+      if (bit_at == 0) {
+        for (const uint32_t hash : in.contexts) lines_.Prefetch(hash);
+        for (size_t i = 0; i < kContexts; ++i)
+          buckets[i] = Find(in.contexts[i]);
+        // Where the likeliest byte goes on, ahead of its need.
+        const uint8_t likely = Coder::kDecodes ? in.guesses[0].byte : byte;
+        for (const uint32_t hash : in.contexts)
+          lines_.Prefetch(SecondHash(hash, 16u | likely >> 4));
+      } else if (bit_at == 4) {
         std::array<uint32_t, kContexts> hashes;
         for (size_t i = 0; i < kContexts; ++i) {
-          hashes[i] = bit_at == 0 ? in.contexts[i] : Hash(in.contexts[i], node);
+          hashes[i] = SecondHash(in.contexts[i], node);
           lines_.Prefetch(hashes[i]);  // the lines come side by side
         }
         for (size_t i = 0; i < kContexts; ++i) buckets[i] = Find(hashes[i]);
@@ -79,7 +87,6 @@ class ByteModel {
         x[kContexts + g] = used[g]->Logistic();
         agreeing |= (1 + expected) << (2 * g);
       }
-      x[kContexts + kGuesses] = 256;
       const int32_t logistic = mixer_.Mix(in.mix_set, in.mode << 8 | node);
       const uint32_t refined =
           final_.Refine(logistic, in.mode << 10 | (agreeing & 3) << 8 | node);
@@ -112,6 +119,12 @@ class ByteModel {
     return 1u << bits | (node & ((1u << bits) - 1));
   }
 
+  // Of a context with the first four bits behind a 1.
+  static uint32_t SecondHash(uint32_t hash, uint32_t node) {
+    const uint32_t h = (hash + node) * 0x9e3779b1u;
+    return h ^ h >> 15;
+  }
+
   uint8_t* Find(uint32_t hash) {
     uint8_t* line = lines_.At(hash).bytes;
     const uint8_t check = static_cast<uint8_t>(hash);
@@ -131,7 +144,7 @@ class ByteModel {
   Table<Line> lines_;
   std::array<std::array<HistoryMap, kContexts>, kModes> histories_;
   std::array<Adaptive, kGuesses * kGuessContexts * 16> guesses_;
-  Mixer<kContexts + kGuesses + 1, kMixSets, 256 * kModes> mixer_;
+  Mixer<kContexts + kGuesses, kMixSets, 256 * kModes> mixer_;
   FinalMap<1024 * kModes> final_;
 };
 

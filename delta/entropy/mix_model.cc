@@ -160,7 +160,7 @@ Content MixModel<Coder>::ChooseContent(const Block& block) {
     const auto explains = [&](Content content) {
       const Unit unit = UnitAt(content, Old(i), 4, block.old_at + i,
                                block.new_at + i, pages_);
-      return Predict(unit).words[0] == fresh ? 1 : 0;
+      return Predict(unit, 1).words[0] == fresh ? 1 : 0;
     };
     offsets += explains(Content::kOffsets) - explains(Content::kData);
   }
@@ -218,7 +218,7 @@ size_t MixModel<Coder>::CodeLine(const Block& block, size_t at, size_t end) {
   size_t stop = at;
   while (stop < end && stays) {
     const Unit unit = unit_at(stop);
-    stays = Predict(unit).words[0] == unit.word;
+    stays = Predict(unit, 1).words[0] == unit.word;
     stop += unit.size;
   }
   if (stays && StretchFlag(kLine, block, at, stop)) {
@@ -250,16 +250,10 @@ void MixModel<Coder>::Insert(const OldBytes& old, uint64_t new_at,
           Hash(22, h & 0xffff),
           Hash(23, h & 0xffffff),
           Hash(24, h & 0xffffffff),
-          Hash(25, h & 0xffffffffff),
           Hash(26, h & 0xffffffffffff),
-          Hash(27, h & 0xffffffffffffff, place),
           Hash(28, place, Back(12), Back(16)),
-          Hash(29, Back(4), Back(8), place),
           Hash(30, h & 0xff00ff00, place),
           Hash(31, Back(12), h & 0xff, place),
-          Hash(32, h >> 24 & 0xffff, place),
-          Hash(33, o, h & 0xff),
-          Hash(34, h & 0xff, h >> 24 & 0xff, place),
       };
       // Records repeat at 4, 8 and 12 bytes.
       const std::array<uint8_t, 4> guesses = {Back(12), Back(8), Back(4),

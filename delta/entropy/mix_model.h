@@ -91,7 +91,8 @@ class MixModel {
                      uint32_t opcode, const uint8_t* old, uint8_t* fresh);
   bool StretchFlag(FlagKind kind, const Block& block, size_t at, size_t end);
   void CopyOld(const Block& block, size_t at, size_t end);
-  Candidates Predict(const Unit& unit);
+  // The likeliest words; with `most` 1 the likeliest is right, others may miss.
+  Candidates Predict(const Unit& unit, size_t most);
   void JudgeBases(const Unit& unit, int32_t shift);
   void Learn(const Unit& unit, const Candidates& candidates, uint32_t new_word);
   void PushByte(uint8_t byte, uint8_t old);

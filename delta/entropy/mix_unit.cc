@@ -42,8 +42,8 @@ void MixModel<Coder>::Candidates::Offer(uint32_t word, size_t source,
 }
 
 template <class Coder>
-typename MixModel<Coder>::Candidates MixModel<Coder>::Predict(
-    const Unit& unit) {
+typename MixModel<Coder>::Candidates MixModel<Coder>::Predict(const Unit& unit,
+                                                              size_t most) {
   constexpr size_t kFromLast = TargetMap::kLevels, kFromOld = kFromLast + 1,
                    kFromPlaces = kFromOld + 1;
   Candidates result;
@@ -58,6 +58,7 @@ typename MixModel<Coder>::Candidates MixModel<Coder>::Predict(
   const uint64_t key = KeyOf(unit);
   const size_t levels = space == AddressSpace::kWords ? 1 : TargetMap::kLevels;
   for (size_t level = 0; level < levels; ++level) {
+    if (result.count >= most) return result;
     // Pointers stay more often than they follow a far neighbour.
     if (level == 3 && space == AddressSpace::kPointers)
       result.Offer(unit.word, kFromOld, 0);
@@ -72,6 +73,7 @@ typename MixModel<Coder>::Candidates MixModel<Coder>::Predict(
     const TargetMap::Entry* e = targets_.Find(level, space, key);
     if (e != nullptr) offer_shift(e->shift, level, e->hits);
   }
+  if (result.count >= most) return result;
   if (space != AddressSpace::kWords)
     offer_shift(last_shift_[static_cast<size_t>(unit.kind)], kFromLast, 0);
   result.Offer(unit.word, kFromOld, 0);
@@ -124,7 +126,7 @@ void MixModel<Coder>::CodeUnit(const Block& block, size_t at,
   if constexpr (!Coder::kDecodes)
     for (size_t i = 0; i < unit.size; ++i)
       new_word |= uint32_t{fresh[i]} << (8 * i);
-  const Candidates candidates = Predict(unit);
+  const Candidates candidates = Predict(unit, Candidates::kMost);
   const uint32_t opcode = OpcodeClass(content_, unit, old);
   const uint32_t before = Load32(old - 4), after = Load32(old + unit.size);
   const uint32_t run = static_cast<uint32_t>(std::bit_width(flag_run_));
@@ -196,23 +198,16 @@ void MixModel<Coder>::CodeUnitBytes(const Unit& unit,
     const uint64_t d = differences_;
     const uint32_t o = old[i], o1 = old[static_cast<ptrdiff_t>(i) - 1],
                    o2 = old[i + 1];
-    const uint32_t difference = so_far - (unit.word & ((1u << (8 * i)) - 1));
     ByteModel::Input in;
     in.contexts = {
         Hash(1, place, o),
         Hash(2, o, h & 0xff, o1),
-        Hash(3, place, unit.word, so_far),
         Hash(4, o | o1 << 8 | o2 << 16, d & 0xff),
-        Hash(5, h & 0xffff, o),
         Hash(6, h & 0xffffffff),
         Hash(7, d & 0xffffffff, place),
         Hash(8, place, candidates.words[0] >> (8 * i) & 0xff, agreeing & 1),
-        Hash(9, deltas_[0], difference, place),
         Hash(10, opcode, so_far, place),
-        Hash(11, previous_word_, unit.word, so_far | place << 32),
-        Hash(12, uint64_t{deltas_[0]} << 32 | deltas_[1], difference, i),
         Hash(13, h & 0xffff, place),
-        Hash(14, h & 0xffffff, o),
     };
     for (size_t g = 0; g < 3; ++g) {
       auto& guess = in.guesses[g];
@@ -244,7 +239,8 @@ void MixModel<Coder>::CodeUnitBytes(const Unit& unit,
 // The rest of the class is in mix_model.cc.
 #define SHOAL_INSTANTIATE(Coder)                                              \
   template void MixModel<Coder>::Candidates::Offer(uint32_t, size_t, size_t); \
-  template MixModel<Coder>::Candidates MixModel<Coder>::Predict(const Unit&); \
+  template MixModel<Coder>::Candidates MixModel<Coder>::Predict(const Unit&,  \
+                                                                size_t);      \
   template void MixModel<Coder>::JudgeBases(const Unit&, int32_t);            \
   template void MixModel<Coder>::Learn(const Unit&, const Candidates&,        \
                                        uint32_t);                             \

@@ -9,6 +9,7 @@
 
 #include "delta/entropy/bit_history.h"
 #include "delta/entropy/logistic.h"
+#include "delta/entropy/mixer_arithmetic.h"
 
 namespace shoal::delta::mix {
 
@@ -74,8 +75,9 @@ class Mixer {
   int32_t Mix(size_t set_a, size_t set_b) {
     used_a_ = &a_[set_a];
     used_b_ = &b_[set_b];
-    sum_a_ = Limit(Dot(*used_a_) >> 8);
-    sum_b_ = Limit(Dot(*used_b_) >> 8);
+    const TwoSums sums = Dot(inputs_.data(), used_a_->data(), used_b_->data());
+    sum_a_ = Limit(sums.a >> 8);
+    sum_b_ = Limit(sums.b >> 8);
     return (sum_a_ + sum_b_) >> 1;
   }
   void Update(bool bit, int32_t rate) {
@@ -88,22 +90,21 @@ class Mixer {
   static int32_t Limit(int32_t x) {
     return std::clamp(x, -kLogisticLimit, kLogisticLimit);
   }
-  // Weights are below 2^19, inputs below 2^12: no product leaves 32 bits.
-  int32_t Dot(const Weights& w) const {
-    int32_t sum = 0;
-    for (size_t i = 0; i < kInputs; ++i) sum += (w[i] * inputs_[i]) >> 8;
-    return sum;
+  static TwoSums Dot(const int32_t* x, const int32_t* a, const int32_t* b) {
+#if defined(__x86_64__)
+    if (HasAvx2()) return avx2::Dot<kInputs>(x, a, b);
+#endif
+    return plain::Dot<kInputs>(x, a, b);
   }
   void Train(Weights& w, int32_t sum, bool bit, int32_t rate) {
     const int32_t error =
         ((bit ? 65535 : 0) - static_cast<int32_t>(Squash(sum))) * rate;
-    // An error is below 2^16 · rate, so below 2^19.
-    for (size_t i = 0; i < kInputs; ++i)
-      w[i] = std::clamp(w[i] + ((inputs_[i] * error + (1 << 17)) >> 18),
-                        -kMostWeight, kMostWeight);
+#if defined(__x86_64__)
+    if (HasAvx2()) return avx2::Train<kInputs>(inputs_.data(), w.data(), error);
+#endif
+    plain::Train<kInputs>(inputs_.data(), w.data(), error);
   }
 
-  static constexpr int32_t kMostWeight = (1 << 19) - 1;  // 8
   std::array<int32_t, kInputs> inputs_{};
   std::array<Weights, kSetsA> a_;
   std::array<Weights, kSetsB> b_;

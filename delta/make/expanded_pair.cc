@@ -3,7 +3,9 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include <atomic>
 #include <cstring>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -15,9 +17,18 @@
 namespace shoal::delta {
 namespace {
 
+constexpr uint64_t kReleaseStep = 16 << 20;
+
+// Several threads read; what they have read is given back now and then, or two
+// whole images would stay resident.
 ReadAt ReadFrom(const MappedFile& file) {
-  return [&file](uint64_t at, char* buffer, size_t size) {
+  auto touched = std::make_shared<std::atomic<uint64_t>>(0);
+  return [&file, touched](uint64_t at, char* buffer, size_t size) {
     memcpy(buffer, file.bytes().data() + at, size);
+    if (touched->fetch_add(size) + size >= kReleaseStep) {
+      touched->store(0);
+      file.Release();
+    }
     return absl::OkStatus();
   };
 }
@@ -25,17 +36,10 @@ ReadAt ReadFrom(const MappedFile& file) {
 absl::StatusOr<std::unique_ptr<MappedFile>> Expand(const MappedFile& file,
                                                    const ImageMap& map,
                                                    const std::string& prefix) {
-  constexpr uint64_t kReleaseStep = 16 << 20;
   SHOAL_ASSIGN_OR_RETURN(auto out, PatchFile::Create(prefix));
-  uint64_t released = 0;
-  SHOAL_RETURN_IF_ERROR(
-      WriteExpanded(map, ReadFrom(file), [&](std::string_view bytes) {
-        if (out->size() - released >= kReleaseStep) {
-          file.Release();
-          released = out->size();
-        }
-        return out->Append(bytes);
-      }));
+  SHOAL_RETURN_IF_ERROR(WriteExpanded(
+      map, ReadFrom(file),
+      [&](std::string_view bytes) { return out->Append(bytes); }));
   // The name goes with `out`; the mapping keeps the file.
   return MappedFile::Open(out->temporary());
 }

@@ -3,6 +3,7 @@
 #include <divsufsort.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -14,7 +15,7 @@ namespace {
 // content, where each comparison would run to the end.
 constexpr int64_t kMaxCompare = 4096;
 // An alignment that goes on this long needs no search for a better one.
-constexpr int64_t kGoesOn = 64;
+constexpr int64_t kGoesOn = 24;
 // bsdiff's: another alignment must explain this many bytes more.
 constexpr int64_t kBetterBy = 8;
 // How many equally long matches on either side are looked at, and how much of
@@ -22,6 +23,19 @@ constexpr int64_t kBetterBy = 8;
 constexpr int64_t kTies = 64;
 constexpr int64_t kBefore = 64;
 constexpr int64_t kAfter = 128;
+
+// Shorter matches never begin an alignment, so that a filter of the base's
+// strings of this length spares most searches.
+constexpr int64_t kGram = 8;
+static_assert(kGram <= kBetterBy);
+// Bits of the filter for each byte of the base: one of eight is set.
+constexpr size_t kFilterBits = 8;
+
+uint64_t GramHash(const uint8_t* p) {
+  uint64_t gram;
+  memcpy(&gram, p, kGram);
+  return gram * 0x9e3779b97f4a7c15u;
+}
 
 int64_t EqualBytes(const uint8_t* a, const uint8_t* b, int64_t limit) {
   int64_t n = 0;
@@ -68,6 +82,21 @@ Matcher::Matcher(std::string_view old_image, const std::vector<Range>& ranges,
     sum += counts[k];
   }
   buckets_[65536] = sum;
+  const size_t filter_words =
+      std::bit_ceil(bytes_.size() * kFilterBits / 64 + 1);
+  filter_.assign(filter_words, 0);
+  filter_shift_ = 64 - std::countr_zero(filter_words * 64);
+  for (size_t i = 0; i + kGram <= bytes_.size(); ++i) {
+    const uint64_t bit = GramHash(b + i) >> filter_shift_;
+    filter_[bit / 64] |= uint64_t{1} << (bit % 64);
+  }
+}
+
+// False when no match as long as kGram begins with the bytes at p.
+bool Matcher::MayOccur(const uint8_t* p, int64_t size) const {
+  if (filter_.empty() || size < kGram) return false;
+  const uint64_t bit = GramHash(p) >> filter_shift_;
+  return (filter_[bit / 64] >> (bit % 64) & 1) != 0;
 }
 
 // Of the places that begin with the `found.size` bytes at n[at]: the one whose
@@ -220,8 +249,9 @@ std::vector<Match> Matcher::FindAlignments(
           break;
         }
       }
-      found = Longest(n + at, size - at);
-      for (; scored < at + found.size; ++scored)
+      found =
+          MayOccur(n + at, size - at) ? Longest(n + at, size - at) : Found{};
+      for (; scored < at + std::max<int64_t>(found.size, 1); ++scored)
         if (same_at(scored, shift)) ++score;
       if (found.size == score && found.size != 0) {
         goes_on = true;

@@ -15,8 +15,8 @@
 
 namespace shoal::delta {
 
-// Holds the ranges' bytes one after the other and their suffix array: five
-// bytes a byte. Not thread-safe.
+// Holds the ranges' bytes one after the other, their suffix array and a filter
+// of their short strings: six to seven bytes a byte. Not thread-safe.
 class Matcher {
  public:
   // Below 1 GiB in sum. A suffix array is worth its time only from some
@@ -37,6 +37,7 @@ class Matcher {
     int64_t index = 0;  // in suffixes_
   };
   Found Longest(const uint8_t* p, int64_t size) const;
+  bool MayOccur(const uint8_t* p, int64_t size) const;
   Found MostAlike(const Found& found, const uint8_t* n, int64_t at,
                   int64_t size, int64_t near) const;
   // From places in the base to places here and back.
@@ -49,6 +50,8 @@ class Matcher {
   std::string bytes_;
   std::vector<int32_t> suffixes_;
   std::vector<int32_t> buckets_;  // first suffix by its first two bytes
+  std::vector<uint64_t> filter_;  // which strings of 8 bytes may be in bytes_
+  int filter_shift_ = 0;
 };
 
 }  // namespace shoal::delta

@@ -1,136 +1,72 @@
 #include "delta/tool/bench.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <system_error>
 
 #include "common/status.h"
-#include "common/subprocess.h"
+#include "delta/apply/bsdiff40.h"
+#include "delta/format/format.h"
 #include "delta/make/mapped_file.h"
+#include "delta/tool/contenders.h"
+#include "delta/tool/measure.h"
 
 namespace shoal::delta {
 namespace {
 
 namespace fs = std::filesystem;
 
-// A program and how it is called; OLD, NEW, PATCH and OUT are replaced.
-struct Contender {
-  std::string name;
-  std::vector<std::string> make, apply;
+struct Row {
+  std::string pair, program;
+  std::string problem = "-";  // one word
   bool ours = false;
+  uint64_t size = 0;
+  uint64_t stated_memory = 0;  // ours only
+  Cost make, apply;
 };
 
-std::vector<Contender> Contenders(bool peers) {
-  const std::string self = ProgramDirectory() + "/shoal-delta";
-  const std::vector<std::string> apply = {self,  "apply", "--max-memory", "64M",
-                                          "OLD", "PATCH", "OUT"};
-  const auto make = [&](std::vector<std::string> options) {
-    std::vector<std::string> arguments = {self, "make"};
-    arguments.insert(arguments.end(), options.begin(), options.end());
-    arguments.insert(arguments.end(), {"OLD", "NEW", "PATCH"});
-    return arguments;
-  };
-  std::vector<Contender> all = {
-      {"shoal", make({"--mode", "model"}), apply, true},
-      {"shoal zstd", make({"--mode", "zstd"}), apply, true},
-      {"shoal bsdiff", make({"--format", "bsdiff"}), apply, true},
-  };
-  if (!peers) return all;
-  all.push_back({"bsdiff",
-                 {"bsdiff", "OLD", "NEW", "PATCH"},
-                 {"bspatch", "OLD", "OUT", "PATCH"}});
-  all.push_back({"xdelta3 -9",
-                 {"xdelta3", "-e", "-9", "-f", "-B", "536870912", "-s", "OLD",
-                  "NEW", "PATCH"},
-                 {"xdelta3", "-d", "-f", "-B", "536870912", "-s", "OLD",
-                  "PATCH", "OUT"}});
-  all.push_back({"zstd -19",
-                 {"zstd", "-q", "-f", "-19", "--long=29", "--patch-from=OLD",
-                  "NEW", "-o", "PATCH"},
-                 {"zstd", "-q", "-f", "-d", "--long=29", "--patch-from=OLD",
-                  "PATCH", "-o", "OUT"}});
-  all.push_back(
-      {"hdiffz zstd",
-       {"hdiffz", "-f", "-m-1", "-SD", "-c-zstd-21-24", "OLD", "NEW", "PATCH"},
-       {"hpatchz", "-f", "OLD", "PATCH", "OUT"}});
-  return all;
+// Rows are kept as words: an interrupted bench goes on.
+std::string Encode(const Row& row) {
+  std::string program = row.program;
+  std::replace(program.begin(), program.end(), ' ', '_');
+  return fmt::format(
+      "{} {} {} {:d} {} {} {} {} {} {} {} {}\n", row.pair, program, row.problem,
+      row.ours, row.size, row.stated_memory, row.make.cpu_seconds,
+      row.make.megabytes, row.make.anonymous_megabytes, row.apply.cpu_seconds,
+      row.apply.megabytes, row.apply.anonymous_megabytes);
 }
 
-bool IsInstalled(const std::string& program) {
-  if (program.find('/') != std::string::npos) return fs::exists(program);
-  const char* path = getenv("PATH");
-  for (std::string_view rest = path == nullptr ? "" : path; !rest.empty();) {
-    const size_t end = std::min(rest.find(':'), rest.size());
-    if (fs::exists(fs::path(rest.substr(0, end)) / program)) return true;
-    rest.remove_prefix(std::min(rest.size(), end + 1));
+std::vector<Row> ReadResults(const std::string& path) {
+  std::vector<Row> rows;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    Row row;
+    if (!(words >> row.pair >> row.program >> row.problem >> row.ours >>
+          row.size >> row.stated_memory >> row.make.cpu_seconds >>
+          row.make.megabytes >> row.make.anonymous_megabytes >>
+          row.apply.cpu_seconds >> row.apply.megabytes >>
+          row.apply.anonymous_megabytes))
+      continue;  // cut off
+    std::replace(row.program.begin(), row.program.end(), '_', ' ');
+    rows.push_back(row);
   }
-  return false;
+  return rows;
 }
 
-struct Files {
-  std::string old_path, new_path, patch, out;
-};
-
-std::vector<std::string> Fill(const std::vector<std::string>& arguments,
-                              const Files& files) {
-  std::vector<std::string> filled;
-  for (std::string argument : arguments) {
-    const auto replace = [&](std::string_view word, const std::string& by) {
-      const size_t at = argument.rfind(word);
-      if (at != std::string::npos && at + word.size() == argument.size())
-        argument.replace(at, word.size(), by);
-    };
-    replace("OLD", files.old_path);
-    replace("NEW", files.new_path);
-    replace("PATCH", files.patch);
-    replace("OUT", files.out);
-    filled.push_back(argument);
-  }
-  return filled;
-}
-
-struct Cost {
-  bool ok = false;
-  double cpu_seconds = 0;
-  double megabytes = 0;
-};
-
-// Runs a program alone and measures it, with its peak resident size.
-Cost Measure(const std::vector<std::string>& arguments, int time_limit) {
-  Cost cost;
-  std::vector<char*> argv;
-  for (const std::string& a : arguments)
-    argv.push_back(const_cast<char*>(a.c_str()));
-  argv.push_back(nullptr);
-  fflush(nullptr);  // or the child would print what is buffered again
-  const pid_t pid = fork();
-  if (pid == 0) {
-    const int null = open("/dev/null", O_RDWR);
-    for (int fd = 0; fd <= 2; ++fd) dup2(null, fd);
-    const rlimit limit{static_cast<rlim_t>(time_limit),
-                       static_cast<rlim_t>(time_limit)};
-    setrlimit(RLIMIT_CPU, &limit);
-    execvp(argv[0], argv.data());
-    _exit(127);
-  }
-  int status = 0;
-  rusage usage{};
-  if (pid < 0 || wait4(pid, &status, 0, &usage) != pid) return cost;
-  cost.ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  cost.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-  cost.megabytes = static_cast<double>(usage.ru_maxrss) / 1000.0;
-  return cost;
+uint64_t StatedMemory(const std::string& patch) {
+  auto file = MappedFile::Open(patch);
+  if (!file.ok()) return 0;
+  if (IsBsdiff40((*file)->bytes())) return kBsdiff40Memory;
+  auto header = ParseHeader((*file)->bytes().substr(0, kHeaderSize));
+  return header.ok() ? header->reader_memory : 0;
 }
 
 bool SameBytes(const std::string& a, const std::string& b) {
@@ -138,33 +74,68 @@ bool SameBytes(const std::string& a, const std::string& b) {
   return first.ok() && second.ok() && (*first)->bytes() == (*second)->bytes();
 }
 
-// One line of the table; false when it failed.
-bool RunOne(const std::string& pair, const Contender& contender,
-            const Files& files, int time_limit) {
-  const Cost make = Measure(Fill(contender.make, files), time_limit);
+Row RunOne(const std::string& pair, const Contender& contender,
+           const BenchFiles& files, int time_limit) {
+  Row row;
+  row.pair = pair;
+  row.program = contender.name;
+  row.ours = contender.ours;
+  if (!contender.prepare.empty())
+    Measure(FillIn(contender.prepare, files), time_limit);
+  row.make = Measure(FillIn(contender.make, files), time_limit);
+  if (!row.make.ok) {
+    row.problem = row.make.timed_out ? "time-limit" : "failed";
+  } else {
+    row.size = TransferSize(files);
+    if (row.ours) row.stated_memory = StatedMemory(files.patch);
+    row.apply = Measure(FillIn(contender.apply, files), time_limit);
+    if (!row.apply.ok)
+      row.problem = row.apply.timed_out ? "apply-time-limit" : "apply-failed";
+    else if (!SameBytes(files.out, files.new_path))
+      row.problem = "WRONG-RESULT";
+  }
   std::error_code none;
-  const uint64_t size = make.ok ? fs::file_size(files.patch, none) : 0;
-  Cost apply;
-  if (make.ok) apply = Measure(Fill(contender.apply, files), time_limit);
-  const bool right = apply.ok && SameBytes(files.out, files.new_path);
-  if (!make.ok)
-    fmt::print("| {} | {} | failed, or over {} s | {:.1f} | {:.0f} | | |\n",
-               pair, contender.name, time_limit, make.cpu_seconds,
-               make.megabytes);
-  else
-    fmt::print("| {} | {} | {} | {:.1f} | {:.0f} | {:.2f} | {:.1f} |{}\n", pair,
-               contender.name, size, make.cpu_seconds, make.megabytes,
-               apply.cpu_seconds, apply.megabytes,
-               right ? "" : " WRONG RESULT");
-  fflush(stdout);
-  fs::remove(files.patch, none);
-  fs::remove(files.out, none);
-  return right;
+  for (const std::string& path :
+       {files.patch, files.out, files.seed_store, files.new_store})
+    fs::remove_all(path, none);
+  return row;
 }
 
-}  // namespace
+void PrintPair(const std::vector<Row>& rows) {
+  uint64_t best_peer = 0;
+  for (const Row& row : rows)
+    if (!row.ours && row.problem == "-" &&
+        (best_peer == 0 || row.size < best_peer))
+      best_peer = row.size;
+  for (const Row& row : rows) {
+    if (row.problem == "time-limit") {
+      fmt::print("| {} | {} | none in time | | > {:.0f} | {:.0f} | | | | |\n",
+                 row.pair, row.program, row.make.cpu_seconds,
+                 row.make.megabytes);
+      continue;
+    }
+    const std::string ratio =
+        best_peer == 0
+            ? ""
+            : fmt::format("{:.3f}", static_cast<double>(row.size) /
+                                        static_cast<double>(best_peer));
+    const std::string stated =
+        row.ours ? fmt::format("{:.2f}",
+                               static_cast<double>(row.stated_memory) / 1e6)
+                 : "";
+    fmt::print(
+        "| {} | {} | {} | {} | {:.1f} | {:.0f} | {:.2f} | {:.1f} | {:.1f} | {} "
+        "|{}\n",
+        row.pair, row.program, row.size, ratio, row.make.cpu_seconds,
+        row.make.megabytes, row.apply.cpu_seconds, row.apply.megabytes,
+        row.apply.anonymous_megabytes, stated,
+        row.problem == "-" ? "" : " " + row.problem);
+  }
+  fflush(stdout);
+}
 
-absl::Status RunBench(const BenchOptions& options) {
+absl::StatusOr<std::vector<std::string>> FindPairs(
+    const BenchOptions& options) {
   std::vector<std::string> pairs = options.pairs;
   std::error_code error;
   if (pairs.empty())
@@ -175,23 +146,57 @@ absl::Status RunBench(const BenchOptions& options) {
     return NotFound("not_found",
                     "no <pair>/old and <pair>/new in " + options.corpus);
   std::sort(pairs.begin(), pairs.end());
+  return pairs;
+}
+
+}  // namespace
+
+absl::Status RunBench(const BenchOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> pairs,
+                         FindPairs(options));
+  const std::vector<Contender> contenders = InstalledContenders(options.peers);
+  const std::vector<Row> kept = ReadResults(options.results);
+  std::ofstream keep;
+  if (!options.results.empty()) {
+    keep.open(options.results, std::ios::app);
+    if (!keep) return ErrnoError(errno, "open " + options.results);
+  }
   std::string scratch = fs::temp_directory_path() / "shoal-delta-bench.XXXXXX";
   if (mkdtemp(scratch.data()) == nullptr)
     return ErrnoError(errno, "make " + scratch);
   fmt::print(
-      "| pair | program | patch | make CPU s | make MB | apply CPU s | "
-      "apply MB |\n|---|---|---|---|---|---|---|\n");
+      "| pair | program | patch | to the best peer | make CPU s | make MB | "
+      "apply CPU s | apply MB | of it anonymous | stated MB |\n"
+      "|---|---|---|---|---|---|---|---|---|---|\n");
   int failed = 0;
+  size_t step = 0;
   for (const std::string& pair : pairs) {
     const fs::path folder = fs::path(options.corpus) / pair;
-    const Files files{folder / "old", folder / "new", scratch + "/patch",
-                      scratch + "/out"};
-    for (const Contender& contender : Contenders(options.peers)) {
-      if (!IsInstalled(contender.make[0])) continue;
-      const bool ok = RunOne(pair, contender, files, options.time_limit);
-      if (!ok && contender.ours) ++failed;
+    // casync tells an index by its name's end.
+    const BenchFiles files{folder / "old",           folder / "new",
+                           scratch + "/patch.caibx", scratch + "/out",
+                           scratch + "/seed",        scratch + "/store"};
+    std::vector<Row> rows;
+    for (const Contender& contender : contenders) {
+      ++step;
+      const auto known =
+          std::find_if(kept.begin(), kept.end(), [&](const Row& row) {
+            return row.pair == pair && row.program == contender.name;
+          });
+      if (known != kept.end()) {
+        rows.push_back(*known);
+        continue;
+      }
+      fmt::print(stderr, "[{}/{}] {}: {}\n", step,
+                 pairs.size() * contenders.size(), pair, contender.name);
+      rows.push_back(RunOne(pair, contender, files, options.time_limit));
+      if (keep.is_open()) keep << Encode(rows.back()) << std::flush;
     }
+    for (const Row& row : rows)
+      if (row.ours && row.problem != "-") ++failed;
+    PrintPair(rows);
   }
+  std::error_code error;
   fs::remove_all(scratch, error);
   if (failed > 0)
     return Internal("bench_failed", fmt::format("{} patches failed", failed));

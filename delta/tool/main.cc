@@ -72,7 +72,7 @@ int Main(int argc, char** argv) {
       "  shoal-delta make --format bsdiff old.img new.img for-bspatch.patch\n"
       "  shoal-delta apply gateway-1.0.img 1.0-to-1.1.sdelta result.img\n"
       "  shoal-delta info --svg where.svg 1.0-to-1.1.sdelta\n"
-      "  shoal-delta bench corpus");
+      "  shoal-delta bench --results bench.txt --time-limit 300 corpus");
   Paths paths;
   MakeOptions make_options;
   uint64_t max_memory = 16u << 20;  // what the largest model takes
@@ -140,8 +140,10 @@ int Main(int argc, char** argv) {
   bench->add_flag("!--no-peers", bench_options.peers, "Only shoal-delta");
   bench
       ->add_option("--time-limit", bench_options.time_limit,
-                   "CPU seconds for one patch")
+                   "CPU seconds that a program may take to make or apply one")
       ->capture_default_str();
+  bench->add_option("--results", bench_options.results,
+                    "Keep what was measured in this file and go on from it");
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   absl::Status status;

@@ -95,24 +95,6 @@ absl::StatusOr<int> Devices::CountIn(fleet::v1::EnrolmentState state) const {
   return static_cast<int>(devices.Count());
 }
 
-absl::StatusOr<std::set<std::string>> Devices::RunningImages(
-    const std::string& device_type) const {
-  const DeviceIndex index(store_);
-  SHOAL_ASSIGN_OR_RETURN(
-      DeviceSet accepted,
-      index.Find(StateTerm(fleet::v1::ENROLMENT_STATE_ACCEPTED)));
-  SHOAL_ASSIGN_OR_RETURN(const DeviceSet of_type,
-                         index.Find(TypeTerm(device_type)));
-  accepted &= of_type;
-  SHOAL_ASSIGN_OR_RETURN(auto images, index.Values(ImageTerm("").prefix));
-  std::set<std::string> running;
-  for (auto& [sha256, devices] : images) {
-    devices &= accepted;
-    if (!devices.empty()) running.insert(sha256);
-  }
-  return running;
-}
-
 absl::Status Devices::Accept(Transaction& tx, store::DeviceRow row) const {
   const std::string key = HexEncode(row.assignment().device_id());
   row.set_revision(row.revision() + 1);

@@ -42,10 +42,6 @@ class Devices {
 
   absl::StatusOr<int> CountIn(fleet::v1::EnrolmentState state) const;
 
-  // Digests (hex) of the images that accepted devices of the type run.
-  absl::StatusOr<std::set<std::string>> RunningImages(
-      const std::string& device_type) const;
-
   // What update_mask names. "bad_update_mask", "bad_label", "stale_etag",
   // "not_accepted". A new assignment is signed and queued.
   absl::StatusOr<fleet::v1::Device> Update(

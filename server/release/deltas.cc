@@ -1,6 +1,6 @@
 #include "server/release/deltas.h"
 
-#include <set>
+#include <map>
 #include <utility>
 
 #include "common/bytes.h"
@@ -45,16 +45,23 @@ void Deltas::Stop() {
 absl::StatusOr<std::vector<Deltas::Pair>> Deltas::Wanted(
     const store::ReleaseRow& release) const {
   const std::string& type = release.release().device_type();
-  SHOAL_ASSIGN_OR_RETURN(std::set<std::string> running,
-                         devices_.RunningImages(type));
+  SHOAL_ASSIGN_OR_RETURN(auto rows, devices_.Accepted(type));
+  std::map<std::string, std::vector<rules::DeltaAbilities>> running;
+  for (const store::DeviceRow& row : rows) {
+    const auto& inventory = row.device().inventory();
+    running[row.device().running_sha256()].push_back(
+        rules::ReadDeltaAbilities({inventory.begin(), inventory.end()}));
+  }
   running.erase(release.release().sha256());
   std::vector<Pair> pairs;
   SHOAL_ASSIGN_OR_RETURN(auto all, releases_.All());
   for (const store::ReleaseRow& row : all) {
     // Two releases may hold one image: one delta is enough.
-    if (row.release().device_type() == type &&
-        running.erase(row.release().sha256()) > 0) {
-      pairs.push_back({type, row, release});
+    if (row.release().device_type() != type) continue;
+    const auto devices = running.extract(row.release().sha256());
+    if (devices.empty()) continue;
+    if (const auto demand = rules::DemandOf(devices.mapped())) {
+      pairs.push_back({type, row, release, *demand});
     }
   }
   return pairs;
@@ -68,15 +75,26 @@ absl::StatusOr<Deltas::Progress> Deltas::ProgressOf(
   progress.index.set_release_version(release.release().version());
   for (const Pair& pair : pairs) {
     ++progress.wanted;
-    auto row = store_.Get<store::DeltaRow>(kDeltas, DeltaKey(pair));
-    if (absl::IsNotFound(row.status())) continue;
-    SHOAL_RETURN_IF_ERROR(row);
+    SHOAL_ASSIGN_OR_RETURN(const auto row, MadeOf(pair));
+    if (!row) continue;
     ++progress.made;
-    if (row->useless() || !row->failure().empty()) continue;
+    if (!row->has_delta()) continue;
     progress.bytes += row->delta().length();
     *progress.index.add_deltas() = row->delta();
   }
   return progress;
+}
+
+absl::StatusOr<std::optional<store::DeltaRow>> Deltas::MadeOf(
+    const Pair& pair) const {
+  auto row = store_.Get<store::DeltaRow>(kDeltas, DeltaKey(pair));
+  if (absl::IsNotFound(row.status())) return std::nullopt;
+  SHOAL_RETURN_IF_ERROR(row);
+  if (row->has_delta() &&
+      !pair.demand.Serves(row->delta().mode(), row->delta().memory())) {
+    return std::nullopt;
+  }
+  return *row;
 }
 
 absl::StatusOr<std::vector<dht::Artifact>> Deltas::Artifacts() const {
@@ -92,7 +110,7 @@ absl::StatusOr<std::vector<dht::Artifact>> Deltas::Artifacts() const {
 }
 
 void Deltas::Run() {
-  while (!store_.shut_down()) {
+  while (!store_.shut_down() && !cancel_) {
     const uint64_t seen = store_.revision();
     bool worked = false;
     for (const store::ReleaseRow& release : demand_()) {
@@ -103,7 +121,8 @@ void Deltas::Run() {
       }
       for (const Pair& pair : *pairs) {
         if (cancel_) return;
-        if (store_.Has(kDeltas, DeltaKey(pair))) continue;
+        const auto row = MadeOf(pair);
+        if (!row.ok() || row->has_value()) continue;
         const absl::Status made = MakeOne(pair);
         if (!made.ok()) LogError("delta_failed", {{"error", made}});
         worked = made.ok();
@@ -121,6 +140,10 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   delta::MakeOptions options;
   options.threads = 1;
   options.cancel = &cancel_;
+  options.max_reader_memory = pair.demand.memory;
+  if (pair.demand.format == rules::kBsdiff40) {
+    options.format = delta::Format::kBsdiff40;
+  }
   const absl::Duration start = store_.clock().MonotonicNow();
   auto stats = delta::MakeDelta(options, blobs_.PathOf(from), blobs_.PathOf(to),
                                 temporary);
@@ -149,7 +172,7 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
     delta.set_sha256(digests.sha256);
     delta.set_file_root(digests.file_root);
     delta.set_piece_length(static_cast<uint32_t>(digests.piece_length));
-    delta.set_mode("sdelta1");
+    delta.set_mode(std::string(pair.demand.format));
     delta.set_memory(stats->reader_memory);
     delta.set_from_length(pair.from.release().length());
     delta.set_from_version(pair.from.release().version());

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "dht/swarm/artifact.h"
+#include "rules/delta_abilities.h"
 #include "server/fleet/devices.h"
 #include "server/release/blobs.h"
 #include "server/release/releases.h"
@@ -35,6 +37,8 @@ class Deltas {
     std::string device_type;
     store::ReleaseRow from;
     store::ReleaseRow to;
+    // By what the devices that run `from` say they can take.
+    rules::DeltaDemand demand;
   };
   // The pairs that a rollout of `release` wants now.
   absl::StatusOr<std::vector<Pair>> Wanted(
@@ -60,6 +64,8 @@ class Deltas {
 
  private:
   void Run();
+  // What was made of a pair, if it still serves those devices.
+  absl::StatusOr<std::optional<store::DeltaRow>> MadeOf(const Pair& pair) const;
   absl::Status MakeOne(const Pair& pair);
   Store& store_;
   Blobs& blobs_;

@@ -58,7 +58,8 @@ std::vector<Step> FindSteps(std::string_view old_image,
       steps.push_back({m.new_at, m.old_at, m.size});
     at = m.new_at + m.size;
   };
-  const BlockMatches matches = FindBlockMatches(old_image, new_image, nullptr);
+  const BlockMatches matches =
+      FindBlockMatches(old_image, new_image, [] { return true; });
   for (const Unit& unit :
        MakePlan(old_image.size(), new_image.size(), matches, 8 << 20)) {
     const Matcher matcher(old_image, unit.old_ranges, unit.gap_bytes >= 64);

@@ -187,6 +187,8 @@ TEST(Candidate, DeltaFromWhatRunsIsTaken) {
   delta->set_length(100);
   delta->set_mode("other");
   EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  delta->set_mode("bsdiff40");
+  EXPECT_TRUE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
   delta->set_mode("sdelta1");
   running.sha256 = std::string(32, 'p');
   EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());

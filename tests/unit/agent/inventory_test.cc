@@ -18,7 +18,7 @@ class InventoryTest : public ::testing::Test {
     std::ofstream(file, std::ios::binary) << text;
   }
   std::map<std::string, std::string> Facts() {
-    return Inventory(dir_.path(), "a", dir_.File("root"));
+    return Inventory(dir_.path(), "a", 8u << 20, dir_.File("root"));
   }
   testing::TempDir dir_;
 };

@@ -1,7 +1,9 @@
 // The arithmetic: logistic tables, bit histories, the arithmetic coder.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -74,6 +76,42 @@ TEST(Adaptive, LearnsAProbability) {
   EXPECT_LT(a.P(), 20u);
   EXPECT_GE(a.CodingP(), 1u);
 }
+
+#if defined(__x86_64__)
+// What decides about the bytes may not depend on the processor.
+TEST(MixerArithmetic, VectorsGiveWhatPlainCodeGives) {
+  if (!HasAvx2()) GTEST_SKIP() << "no AVX2 here";
+  std::mt19937 random(5);
+  constexpr size_t kMost = 20;
+  const auto check = [&]<size_t kInputs>() {
+    for (int round = 0; round < 20000; ++round) {
+      std::array<int32_t, kMost> x, a, b;
+      const auto draw = [&](int32_t most) {
+        const auto wide = static_cast<uint32_t>(2 * most + 1);
+        if (random() % 8 == 0) return random() % 2 ? most : -most;
+        return static_cast<int32_t>(random() % wide) - most;
+      };
+      for (size_t i = 0; i < kInputs; ++i) {
+        x[i] = draw(kLogisticLimit);
+        a[i] = draw(kMostWeight);
+        b[i] = draw(kMostWeight);
+      }
+      const TwoSums plain = plain::Dot<kInputs>(x.data(), a.data(), b.data());
+      const TwoSums vector = avx2::Dot<kInputs>(x.data(), a.data(), b.data());
+      ASSERT_EQ(plain.a, vector.a);
+      ASSERT_EQ(plain.b, vector.b);
+      const int32_t error = draw(65535 * 6);
+      std::array<int32_t, kMost> trained = a;
+      plain::Train<kInputs>(x.data(), a.data(), error);
+      avx2::Train<kInputs>(x.data(), trained.data(), error);
+      for (size_t i = 0; i < kInputs; ++i) ASSERT_EQ(a[i], trained[i]);
+    }
+  };
+  check.operator()<8>();
+  check.operator()<12>();
+  check.operator()<20>();
+}
+#endif
 
 TEST(ArithmeticCoder, BitsOfAnyProbabilityComeBack) {
   for (uint64_t seed = 0; seed < 200; ++seed) {

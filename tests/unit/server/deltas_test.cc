@@ -1,0 +1,94 @@
+// Which deltas the plane makes, by what devices report that they can take.
+#include "server/release/deltas.h"
+
+#include <random>
+
+#include "common/bytes.h"
+#include "rules/delta_abilities.h"
+#include "tests/unit/server/plane_fixture.h"
+
+namespace shoal::server {
+namespace {
+
+constexpr uint64_t kMiB = 1u << 20;
+
+class DeltasTest : public PlaneTest {
+ protected:
+  void SetUp() override {
+    PlaneTest::SetUp();
+    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                      return devices_->OnReport(tx, record);
+                    });
+    EnrollNode("n1");
+    std::mt19937 random(7);
+    std::string image(200000, 0);
+    for (char& c : image) c = static_cast<char>(random());
+    from_ = MakeRelease("1.0", image);
+    image[100000] ^= 1;
+    to_ = MakeRelease("2.0", image);
+  }
+  void TearDown() override {
+    store_->Shutdown();  // wakes the worker
+    deltas_->Stop();
+  }
+  // The device runs release 1.0 and says what it can do.
+  void Report(const TestDevice& device, uint64_t version,
+              const std::map<std::string, std::string>& inventory) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_running_sha256(*HexDecode(from_.release().sha256()));
+    report.set_running_version("1.0");
+    for (const auto& [name, value] : inventory)
+      (*report.mutable_inventory())[name] = value;
+    ASSERT_OK(Take({DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                                 writer_->places().DeviceReport(device.id),
+                                 version, report.SerializeAsString())}));
+  }
+  release::v1::Delta WaitForDelta() {
+    for (int rounds = 0; rounds < 100; ++rounds) {
+      const uint64_t seen = store_->revision();
+      auto progress = deltas_->ProgressOf(to_);
+      EXPECT_OK(progress);
+      if (progress.ok() && progress->made == 1 &&
+          progress->index.deltas_size() == 1)
+        return progress->index.deltas(0);
+      store_->WaitForChange(seen, absl::Seconds(1));
+    }
+    ADD_FAILURE() << "no delta in 100 changes or seconds";
+    return {};
+  }
+  store::ReleaseRow from_, to_;
+};
+
+TEST_F(DeltasTest, FitWhatTheDevicesCanTakeAndAreMadeAgainWhenTheyNoLongerDo) {
+  TestDevice device;
+  Pair(device);
+  Report(device, 1, {});
+  deltas_->SetDemand([this] { return std::vector{to_}; });
+  deltas_->Start();
+  const release::v1::Delta usual = WaitForDelta();
+  EXPECT_EQ(usual.mode(), "sdelta1");
+  EXPECT_GT(usual.memory(), 2 * kMiB);
+
+  std::map<std::string, std::string> inventory;
+  rules::TellDeltaAbilities({true, true, 2 * kMiB}, inventory);
+  Report(device, 2, inventory);
+  const release::v1::Delta small = WaitForDelta();
+  EXPECT_EQ(small.mode(), "sdelta1");
+  EXPECT_LE(small.memory(), 2 * kMiB);
+
+  inventory.clear();
+  rules::TellDeltaAbilities({false, true, 8 * kMiB}, inventory);
+  Report(device, 3, inventory);
+  EXPECT_EQ(WaitForDelta().mode(), "bsdiff40");
+
+  inventory.clear();
+  rules::TellDeltaAbilities({false, false, {}}, inventory);
+  Report(device, 4, inventory);
+  ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf(to_));
+  EXPECT_EQ(progress.wanted, 0u);
+}
+
+}  // namespace
+}  // namespace shoal::server
