@@ -159,7 +159,7 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
 }
 
 // A director may be a thief: it can add keys, and none that it adds takes the
-// place of the one under which a node of the pairing answered (docs/adr/0018).
+// place of the one under which a node of the pairing answered (docs/adr/0013).
 bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
                                bool new_director,
                                Membership& membership) const {

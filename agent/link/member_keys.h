@@ -1,5 +1,5 @@
 // Which network keys a device keeps when a director offers some
-// (docs/adr/0018): the director may be a thief.
+// (docs/adr/0013): the director may be a thief.
 #ifndef SHOAL_AGENT_LINK_MEMBER_KEYS_H_
 #define SHOAL_AGENT_LINK_MEMBER_KEYS_H_
 

@@ -1,5 +1,5 @@
 // The network's keys on a storage node: the bundle's, then those that the
-// director seals to it (docs/adr/0018). A key whose time is over still opens
+// director seals to it (docs/adr/0013). A key whose time is over still opens
 // what a device sends that was away, and nothing else.
 #include <algorithm>
 #include <map>

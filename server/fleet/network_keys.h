@@ -1,4 +1,4 @@
-// The epochs of the network key (docs/adr/0018): makes them, seals them to the
+// The epochs of the network key (docs/adr/0013): makes them, seals them to the
 // storage nodes, and says which are in force. Devices get them with their
 // grants (credentials.h).
 #ifndef SHOAL_SERVER_FLEET_NETWORK_KEYS_H_

@@ -1,4 +1,4 @@
-// A device whose network keys were retired while it was away (docs/adr/0018).
+// A device whose network keys were retired while it was away (docs/adr/0013).
 #include "common/crypto/hash.h"
 #include "tests/support/process_harness.h"
 #include "tests/unit/dht_records/network_fixture.h"
