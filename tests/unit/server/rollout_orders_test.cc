@@ -13,6 +13,13 @@ using testing::FailsBecause;
 
 class RolloutOrdersTest : public RolloutPlaneTest {
  protected:
+  void SetUp() override {
+    RolloutPlaneTest::SetUp();
+    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                      return devices_->OnReport(tx, record);
+                    });
+  }
   rollout::v1::Rollout Now(const std::string& id = "r1") {
     auto rollout = rollouts_->Get("rollouts/" + id);
     EXPECT_OK(rollout);
