@@ -132,12 +132,7 @@ void ReadSelector(YamlMap& map, policy::v1::DeviceSelector& selector) {
     selector.add_device_ids(name.substr(name.find('/') + 1));
     return absl::OkStatus();
   });
-  map.Texts("groups", [](const std::string& text) -> absl::Status {
-    return UsageError(fmt::format(
-        "groups_unavailable: a rollout can't be narrowed to group '{}'; "
-        "phases can name groups",
-        text));
-  });
+  map.Texts("groups", Append(selector.mutable_groups()));
 }
 
 void ReadWhen(YamlMap& root, absl::Time now, CreateRolloutRequest& request) {

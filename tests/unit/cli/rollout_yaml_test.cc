@@ -18,6 +18,7 @@ release: gateway/1.4.0
 id: spring
 select:
   labels: {site: north}
+  groups: [floor]
 phases:
   - name: canary
     count: 5
@@ -63,6 +64,8 @@ TEST(RolloutYaml, HoldsTheWholePolicy) {
   EXPECT_FALSE(canary.manual());
   const auto& lab = request.phases(1);
   EXPECT_EQ(lab.groups(0), "lab");
+  ASSERT_EQ(request.selector().groups_size(), 1);
+  EXPECT_EQ(request.selector().groups(0), "floor");
   EXPECT_EQ(lab.labels().at("ring"), "beta");
   EXPECT_TRUE(lab.gate().manual());
   EXPECT_EQ(lab.gate().approvals(), 2u);
