@@ -41,8 +41,9 @@ class ReleaseLogTest : public PlaneTest {
 
 TEST_F(ReleaseLogTest, EverythingInForceIsInIt) {
   for (const auto& [role, version] : trust_->View()->versions)
-    if (role != "timestamp")
+    if (role != "timestamp") {
       EXPECT_TRUE(Has(signing::LogLeafKind::kMetadata, role, version)) << role;
+    }
   Put("r1");
   EXPECT_TRUE(
       Has(signing::LogLeafKind::kTarget, "director/gateway/rollout/r1", 8));
