@@ -16,9 +16,13 @@ class ReleaseLogTest : public PlaneTest {
     TrustRepository::Changed all;
     EXPECT_OK(trust_->AddLog(all));
     std::vector<signing::LogLeaf> leaves;
-    for (const auto& [n, bytes] : all.log_bundles)
-      for (const std::string& leaf : signing::ParseLogEntries(bytes).value())
+    for (const auto& [n, bytes] : all.log_bundles) {
+      const auto bundle = signing::ParseLogEntries(bytes);
+      EXPECT_OK(bundle);
+      if (!bundle.ok()) continue;
+      for (const std::string& leaf : *bundle)
         leaves.push_back(signing::ParseLogLeaf(leaf).value());
+    }
     return leaves;
   }
   bool Has(signing::LogLeafKind kind, const std::string& name,
