@@ -15,6 +15,7 @@
 #include "agent/link/pairing.h"
 #include "agent/link/requests.h"
 #include "agent/status.h"
+#include "agent/status_metrics.h"
 #include "common/bytes.h"
 #include "common/clock.h"
 #include "common/command_line.h"
@@ -248,8 +249,8 @@ int Main(int argc, char** argv) {
 
   CLI::App* status = app.add_subcommand("status", "Show the device's state");
   status->add_option("--config", config_path, "agent.toml")->required();
-  status->add_option("--output", output, "text or json")
-      ->check(CLI::IsMember({"text", "json"}));
+  status->add_option("--output", output, "text, json or prometheus")
+      ->check(CLI::IsMember({"text", "json", "prometheus"}));
 
   CLI::App* consent =
       app.add_subcommand("consent", "Consent to a rollout at the device");
@@ -284,8 +285,10 @@ int Main(int argc, char** argv) {
     return Install(*config, request, as_json);
   }
   if (*status) {
-    const auto text = as_json ? StatusJson(RealFileSystem(), *config)
-                              : StatusText(RealFileSystem(), *config);
+    FileSystem& fs = RealFileSystem();
+    const auto text = as_json                  ? StatusJson(fs, *config)
+                      : output == "prometheus" ? StatusMetrics(fs, *config)
+                                               : StatusText(fs, *config);
     if (!text.ok()) return PrintError(text.status(), as_json);
     std::cout << *text;
     return 0;

@@ -18,6 +18,7 @@ find_package(spdlog CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(tomlplusplus CONFIG REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
 # OpenDHT's CMake file names these two targets without looking for them.
 pkg_check_modules(Jsoncpp REQUIRED IMPORTED_TARGET jsoncpp)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl)

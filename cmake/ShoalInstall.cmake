@@ -11,6 +11,7 @@ install(FILES deploy/systemd/shoald.service DESTINATION lib/systemd/system COMPO
 install(FILES deploy/systemd/shoal-node.service DESTINATION lib/systemd/system COMPONENT node)
 install(FILES deploy/systemd/shoal-agent.service DESTINATION lib/systemd/system COMPONENT device)
 install(DIRECTORY docs/ DESTINATION share/doc/shoal COMPONENT tool)
+install(DIRECTORY deploy/monitoring DESTINATION share/doc/shoal COMPONENT tool)
 install(FILES LICENSE NOTICE deploy/config/access-policy.json
         DESTINATION share/doc/shoal COMPONENT tool)
 

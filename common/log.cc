@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "common/log_context.h"
 #include "common/status.h"
 
 namespace shoal {
@@ -37,6 +38,11 @@ void AppendValue(std::string& line, std::string_view value) {
   line.push_back('"');
 }
 
+std::string& ThreadContext() {
+  thread_local std::string context;
+  return context;
+}
+
 void Write(spdlog::level::level_enum level, std::string_view event,
            LogFields fields) {
   spdlog::logger* logger = spdlog::default_logger_raw();
@@ -49,10 +55,24 @@ void Write(spdlog::level::level_enum level, std::string_view event,
     line.push_back('=');
     AppendValue(line, field.value);
   }
+  line.append(LogContext());
   logger->log(level, spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace
+
+ScopedLogField::ScopedLogField(std::string_view key, std::string_view value)
+    : length_before_(ThreadContext().size()) {
+  std::string& context = ThreadContext();
+  context.push_back(' ');
+  context.append(key);
+  context.push_back('=');
+  AppendValue(context, value);
+}
+
+ScopedLogField::~ScopedLogField() { ThreadContext().resize(length_before_); }
+
+const std::string& LogContext() { return ThreadContext(); }
 
 LogField::LogField(std::string_view k, const absl::Status& status)
     : key(k), value(ReasonOf(status)) {

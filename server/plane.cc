@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "common/subprocess.h"
+#include "dht/records/network_metrics.h"
 #include "server/plane_impl.h"
 #include "server/publish/new_director.h"
 #include "server/store/requests.h"
@@ -113,6 +114,25 @@ absl::Status Plane::Impl::PublishRevocations() {
   return changed ? releases->SyncTree() : absl::OkStatus();
 }
 
+absl::Status Plane::Impl::StartMetrics() {
+  if (config.metrics_listen.empty()) return absl::OkStatus();
+  fleet_metrics = std::make_unique<FleetMetrics>(*store, *trust);
+  metrics.Collect(metrics::CollectProcess);
+  metrics.Collect([this](metrics::Samples& out) {
+    fleet_metrics->Collect(out);
+    dht::CollectNetwork(network->Stats(), out);
+    out.Gauge("shoald_storage_nodes", "Storage nodes of the directory.",
+              puller->node_count());
+    out.Gauge("shoald_storage_nodes_reachable",
+              "Storage nodes that answered the last time they were asked.",
+              puller->nodes_reachable());
+  });
+  SHOAL_ASSIGN_OR_RETURN(metrics_endpoint, metrics::Endpoint::Open(
+                                               config.metrics_listen, metrics));
+  LogInfo("metrics", {{"address", metrics_endpoint->address()}});
+  return absl::OkStatus();
+}
+
 // A port that the system chose is kept over restarts where it can be, so that
 // operators' contexts go on working.
 absl::Status Plane::Impl::StartApi(FileSystem& fs, const ApiParts& parts) {
@@ -193,6 +213,8 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.rollouts = rollouts.get();
   parts.telemetry = telemetry.get();
   parts.intake = intake.get();
+  parts.metrics = &metrics;
+  SHOAL_RETURN_IF_ERROR(StartMetrics());
   SHOAL_RETURN_IF_ERROR(StartApi(fs, parts));
   return fs.WriteAtomic(JoinPath(config.data_dir, "address"),
                         api->address() + "\n", 0644);
@@ -219,6 +241,8 @@ absl::StatusOr<std::unique_ptr<Plane>> Plane::Start(const PlaneConfig& config,
 Plane::~Plane() {
   Impl& impl = *impl_;
   if (impl.store) impl.store->Shutdown();
+  impl.metrics_endpoint.reset();
+  impl.metrics.StopCollecting();
   impl.api.reset();
   impl.housekeeping.reset();
   impl.renewal.reset();

@@ -23,6 +23,7 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
   config.swarm_listen = file.String("swarm.listen", "127.0.0.1:0");
   config.advertise_host = file.String("network.advertise_host");
   config.fetch_program = file.Path("swarm.program");
+  config.metrics_listen = file.String("metrics.listen");
   config.log_level = file.String("log.level", "info");
   config.timestamp_lifetime =
       file.Duration("trust.timestamp_lifetime", absl::Hours(24 * 7));

@@ -19,6 +19,7 @@ struct PlaneConfig {
   // "host" that others reach this machine by; empty: as bound.
   std::string advertise_host;
   std::string fetch_program;  // shoal-fetch; empty: beside shoald
+  std::string metrics_listen;  // empty: no metrics
   std::string log_level;
   absl::Duration timestamp_lifetime;
   absl::Duration timestamp_renewal;

@@ -9,12 +9,15 @@
 #include <thread>
 #include <utility>
 
+#include "common/metrics/endpoint.h"
+#include "common/metrics/metrics.h"
 #include "dht/records/network.h"
 #include "dht/swarm/fetch_process.h"
 #include "dht/swarm/origin_server.h"
 #include "server/api/api_server.h"
 #include "server/fleet/credentials.h"
 #include "server/fleet/revocations.h"
+#include "server/metrics/fleet_metrics.h"
 #include "server/plane.h"
 #include "server/pull/pair_listener.h"
 #include "server/pull/puller.h"
@@ -53,6 +56,7 @@ class Periodic {
 // Members in the order of construction; destruction is explicit in ~Plane.
 struct Plane::Impl {
   PlaneConfig config;
+  metrics::Metrics metrics;
   std::unique_ptr<PlaneKeys> keys;
   std::unique_ptr<Store> store;
   std::unique_ptr<TrustRepository> trust;
@@ -81,11 +85,14 @@ struct Plane::Impl {
   std::unique_ptr<Periodic> renewal;
   std::unique_ptr<Periodic> housekeeping;
   std::unique_ptr<ApiServer> api;
+  std::unique_ptr<FleetMetrics> fleet_metrics;
+  std::unique_ptr<metrics::Endpoint> metrics_endpoint;
 
   absl::Status BuildDomain(FileSystem& fs, Clock& clock);
   absl::Status BuildNetwork(Clock& clock);
   absl::Status BuildBulk();
   absl::Status StartWorkers(FileSystem& fs);
+  absl::Status StartMetrics();
   absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
   void Wire();
   absl::Status PublishRevocations();

@@ -18,6 +18,8 @@ constexpr size_t kReloadAtOnce = 512;
 }  // namespace
 
 StorageNode::Impl::~Impl() {
+  metrics_endpoint_.reset();
+  metrics_.StopCollecting();
   server_.reset();
   repairer_.reset();
   {
@@ -47,6 +49,7 @@ absl::Status StorageNode::Impl::Start() {
   SHOAL_RETURN_IF_ERROR(OpenNetwork());
   SHOAL_RETURN_IF_ERROR(Reload());
   SHOAL_RETURN_IF_ERROR(OpenServices());
+  SHOAL_RETURN_IF_ERROR(OpenMetrics());
   intake_->Start();
   return absl::OkStatus();
 }

@@ -81,6 +81,7 @@ absl::StatusOr<NodeConfig> LoadNodeConfig(const std::string& path) {
   config.mirror.grace = toml.Duration("mirror.grace", config.mirror.grace);
   config.mirror.fetch_deadline =
       toml.Duration("mirror.fetch_deadline", config.mirror.fetch_deadline);
+  config.metrics_listen = toml.String("metrics.listen");
   config.upload_bytes_per_second =
       toml.Integer("mirror.upload_bytes_per_second", 0, 0, kTera);
   config.download_bytes_per_second =

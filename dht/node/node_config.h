@@ -33,6 +33,7 @@ struct NodeConfig {
   // What other members are told; the listening address when empty.
   std::string http_advertise, swarm_advertise;
   std::string fetch_program;
+  std::string metrics_listen;  // empty: no metrics
   RecordStoreOptions store;
   RepairOptions repair;
   MirrorOptions mirror;

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/metrics/endpoint.h"
+#include "common/metrics/metrics.h"
 #include "dht/node/intake.h"
 #include "dht/node/log_mirror.h"
 #include "dht/node/node.h"
@@ -46,6 +48,7 @@ class StorageNode::Impl {
   absl::Status OpenNetwork();
   absl::Status Reload();
   absl::Status OpenServices();
+  absl::Status OpenMetrics();
   NodeHooks MakeNodeHooks();
 
   std::shared_ptr<const records::v1::NodeDirectory> Directory() const {
@@ -68,6 +71,7 @@ class StorageNode::Impl {
   void Announce(const std::string& sha256,
                 std::function<void(absl::Status)> done);
   bool MayCall(const std::string& spki) const;
+  void CollectMetrics(metrics::Samples& out) const;
   void FillStatus(shoal::node::v1::GetStatusResponse* response) const;
   std::vector<std::string> OtherOrigins() const;
   static void AddSource(const records::v1::Provider& provider,
@@ -94,6 +98,8 @@ class StorageNode::Impl {
   std::unique_ptr<Intake> intake_;
   std::unique_ptr<Repairer> repairer_;
   std::unique_ptr<RecordsServer> server_;
+  metrics::Metrics metrics_;
+  std::unique_ptr<metrics::Endpoint> metrics_endpoint_;
 
   // Of the intake's thread.
   std::string candidate_;  // timestamp that may be newer

@@ -12,6 +12,7 @@
 
 #include "common/status.h"
 #include "fmt/format.h"
+#include "server/api/call_metrics.h"
 #include "server/api/edge.h"
 
 namespace shoal::server {
@@ -92,6 +93,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
       interceptors;
   interceptors.push_back(std::make_unique<MalformedRequestsFactory>());
+  // Behind the other one: it counts the status as it is sent.
+  if (parts.metrics) {
+    interceptors.push_back(std::make_unique<CallMetrics>(*parts.metrics));
+  }
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   grpc::ResourceQuota quota;
   quota.SetMaxThreads(kMaxApiThreads);

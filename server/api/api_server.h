@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/metrics/metrics.h"
 #include "server/auth/access.h"
 #include "server/fleet/devices.h"
 #include "server/fleet/nodes.h"
@@ -35,6 +36,7 @@ struct ApiParts {
   Rollouts* rollouts = nullptr;
   Telemetry* telemetry = nullptr;
   Intake* intake = nullptr;
+  metrics::Metrics* metrics = nullptr;  // of the calls; may be null
 };
 
 class ApiServer {

@@ -2,11 +2,19 @@
 
 #include <string>
 
+#include "common/bytes.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/x509.h"
 #include "common/log.h"
 #include "common/status.h"
 
 namespace shoal::server {
+namespace {
+
+constexpr char kRequestIdKey[] = "shoal-request-id";
+constexpr size_t kMaxRequestId = 64;
+
+}  // namespace
 
 absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContext& context,
                                        std::string_view action) const {
@@ -29,12 +37,31 @@ absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContext& context,
   return caller;
 }
 
-grpc::Status Edge::Answer(grpc::ServerContext& context,
-                          const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
+std::string Edge::RequestId(grpc::ServerContext& context) {
+  std::string id;
+  const auto given = context.client_metadata().find(kRequestIdKey);
+  if (given != context.client_metadata().end() &&
+      given->second.size() <= kMaxRequestId) {
+    id.assign(given->second.data(), given->second.size());
+  }
+  if (!IsIdentifier(id)) id = HexEncode(crypto::RandomBytes(8));
+  context.AddTrailingMetadata(kRequestIdKey, id);
+  return id;
+}
+
+grpc::Status Edge::Answer(grpc::ServerContext& context, std::string_view caller,
+                          std::string_view action, const absl::Status& status) {
+  if (status.ok()) {
+    LogDebug("call", {{"action", action}, {"caller", caller}});
+    return grpc::Status::OK;
+  }
   context.AddTrailingMetadata("shoal-reason", ReasonOf(status));
   if (absl::IsInternal(status) || absl::IsDataLoss(status)) {
-    LogError("call_failed", {{"error", status}});
+    LogError("call_failed",
+             {{"action", action}, {"caller", caller}, {"error", status}});
+  } else {
+    LogInfo("call_refused",
+            {{"action", action}, {"caller", caller}, {"error", status}});
   }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                       std::string(status.message()));

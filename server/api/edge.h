@@ -1,6 +1,9 @@
 // What every call passes before its work: the caller's TLS key, the policy,
 // and on the way back the status with its machine-readable reason in the
-// trailing metadata "shoal-reason". Includes gRPC: for server/api only.
+// trailing metadata "shoal-reason". The call's id, the caller's own in the
+// metadata "shoal-request-id" or one of ours, goes into every log line that the
+// call causes and back in the trailing metadata. Includes gRPC: for server/api
+// only.
 #ifndef SHOAL_SERVER_API_EDGE_H_
 #define SHOAL_SERVER_API_EDGE_H_
 
@@ -8,11 +11,13 @@
 #include <grpcpp/impl/codegen/service_type.h>
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/log_context.h"
 #include "common/status.h"
 #include "server/api/api_server.h"
 #include "server/api/watches.h"
@@ -35,9 +40,11 @@ class Edge {
   template <typename Work>
   grpc::Status Call(grpc::ServerContext* context, std::string_view action,
                     Work work) const {
+    const std::string id = RequestId(*context);
+    const ScopedLogField scope("request", id);
     absl::StatusOr<Caller> caller = Authorise(*context, action);
-    if (!caller.ok()) return Answer(*context, caller.status());
-    return Answer(*context, work(*caller));
+    if (!caller.ok()) return Answer(*context, "", action, caller.status());
+    return Answer(*context, caller->audit_name(), action, work(*caller));
   }
 
   // The same for a call that stays open until its caller has enough.
@@ -56,7 +63,9 @@ class Edge {
  private:
   absl::StatusOr<Caller> Authorise(const grpc::ServerContext& context,
                                    std::string_view action) const;
+  static std::string RequestId(grpc::ServerContext& context);
   static grpc::Status Answer(grpc::ServerContext& context,
+                             std::string_view caller, std::string_view action,
                              const absl::Status& status);
   const ApiParts parts_;
   mutable Watches watches_{kWatchesPerOperator, kWatchesInAll};

@@ -28,6 +28,7 @@ struct Puller::Reader {
   std::mutex mutex;
   std::condition_variable wake;
   std::set<std::string> artifacts;  // hex
+  bool reachable = false;
   std::thread read_thread;
   std::thread watch_thread;
 
@@ -175,6 +176,7 @@ void Puller::Watch(Reader& reader) {
     const absl::Status status =
         reader.client->GetStatus(absl::Seconds(5), &response);
     std::lock_guard lock(reader.mutex);
+    reader.reachable = status.ok();
     reader.artifacts.clear();
     if (status.ok()) {
       reader.artifacts.insert(response.artifacts().begin(),
@@ -192,6 +194,16 @@ uint32_t Puller::NodesWith(const std::vector<std::string>& digests) const {
                          [&](const std::string& digest) {
                            return reader->artifacts.contains(HexEncode(digest));
                          });
+  }
+  return nodes;
+}
+
+uint32_t Puller::nodes_reachable() const {
+  std::lock_guard lock(mutex_);
+  uint32_t nodes = 0;
+  for (const auto& [id, reader] : readers_) {
+    std::lock_guard reader_lock(reader->mutex);
+    nodes += reader->reachable;
   }
   return nodes;
 }

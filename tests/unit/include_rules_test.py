@@ -59,6 +59,7 @@ ENGINES = {
     r"opendht[./]": ["dht/records"],
     r"libtorrent/": ["dht/swarm"],
     r"curl/": ["dht/swarm", "signing/client"],
+    r"prometheus/": ["common/metrics"],
     r"microhttpd\.h": ["dht/swarm"],
     r"sodium[./]": ["common/crypto"],
     r"openssl/": ["common/crypto"],

@@ -91,6 +91,12 @@ class Device {
     EXPECT_TRUE(json.is_object()) << result->output;
     return json;
   }
+  std::string Metrics() {
+    const auto result = Run({BinPath("shoal-agent"), "status", "--config",
+                             config(), "--output", "prometheus"});
+    EXPECT_OK(result);
+    return result.ok() ? result->output : "";
+  }
   std::string RunningVersion() {
     return Status()["running"].value("version", "");
   }

@@ -57,6 +57,12 @@ TEST_F(OfflineTest, InstallsBootsChecksAndCommits) {
   EXPECT_EQ(status["last_update"]["result"], "success");
   EXPECT_EQ(status["last_update"]["health_output"], "1.1.0\n");
   EXPECT_EQ(status["running"]["trial"], false);
+  const std::string metrics = device_->Metrics();
+  for (const char* line :
+       {"shoal_agent_info{device_type=\"gateway\",version=\"1.1.0\"",
+        "shoal_agent_image_counter 5\n", "shoal_agent_floor 4\n",
+        "shoal_agent_last_update_success 1\n", "shoal_agent_paired 0\n"})
+    EXPECT_THAT(metrics, ::testing::HasSubstr(line));
   device_->PowerOff();
   answer = device_->Install(fleet_->repository(), &code);
   EXPECT_EQ(code, 0);
