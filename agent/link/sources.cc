@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <future>
 
 #include "common/bytes.h"
@@ -80,8 +81,21 @@ absl::StatusOr<std::string> DhtFetcher::FetchLog(const std::string& name,
   const auto no_more = [&] {
     return NotFound("no_more_sources", "nobody else has log/" + name);
   };
-  if (name.starts_with(kProof)) {
-    if (source == 0) {
+  constexpr std::string_view kTimestamp = "timestamp/";
+  const bool timestamp = name.starts_with(kTimestamp);
+  if (timestamp && source == 0) {
+    uint64_t version = 0;
+    std::from_chars(name.data() + kTimestamp.size(), name.data() + name.size(),
+                    version);
+    proof_name_ = name;
+    proofs_.clear();
+    for (const dht::VerifiedRecord& record :
+         Look(places_->Metadata("timestamp", version)))
+      if (record.body.kind() == records::v1::RECORD_KIND_METADATA)
+        proofs_.push_back(record.body.payload());
+  }
+  if (timestamp || name.starts_with(kProof)) {
+    if (source == 0 && !timestamp) {
       SHOAL_ASSIGN_OR_RETURN(
           const std::string root,
           HexDecode(std::string_view(name).substr(kProof.size())));

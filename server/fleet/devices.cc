@@ -133,6 +133,7 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
         state == fleet::v1::ENROLMENT_STATE_REJECTED) {
       return FailedPrecondition(
           "not_accepted", name + " was never in the fleet: reject it instead");
+    }
     if (!etag.empty() && etag != DeviceView(row).etag()) {
       return MakeError(absl::StatusCode::kAborted, "stale_etag",
                        name + " was changed meanwhile: read it again");

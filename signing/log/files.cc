@@ -32,6 +32,10 @@ std::string LogProofName(std::string_view root) {
   return "proof/" + HexEncode(root);
 }
 
+std::string LogTimestampName(uint64_t version) {
+  return fmt::format("timestamp/{}", version);
+}
+
 std::string EncodeLogEntries(const std::vector<std::string>& leaves) {
   std::string bytes;
   for (const std::string& leaf : leaves) {

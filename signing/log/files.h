@@ -28,6 +28,10 @@ inline constexpr uint64_t kMaxLogProofBytes = 16'384;
 std::string LogEntriesName(uint64_t bundle);
 std::string LogTileName(int level, uint64_t index);  // level of the tile
 std::string LogProofName(std::string_view root);
+// Timestamps of this version, where a source knows any: no file of a tree.
+std::string LogTimestampName(uint64_t version);
+// How many sources are asked for one thing at most.
+inline constexpr size_t kMaxLogSources = 8;
 
 // Leaves of a bundle, each after its length in 2 bytes, big endian.
 std::string EncodeLogEntries(const std::vector<std::string>& leaves);

@@ -8,7 +8,6 @@
 namespace shoal::signing {
 namespace {
 
-constexpr size_t kMaxSources = 8;
 constexpr int kMaxPrefixes = 16;
 
 HashPath PathOf(const google::protobuf::RepeatedPtrField<std::string>& path) {
@@ -42,7 +41,7 @@ absl::StatusOr<log::v1::LogProof> ParseLogProof(std::string_view bytes,
 void LogProver::LoadProofs() {
   if (proofs_) return;
   proofs_.emplace();
-  for (size_t i = 0; i < kMaxSources; ++i) {
+  for (size_t i = 0; i < kMaxLogSources; ++i) {
     const auto bytes =
         source_.FetchLog(LogProofName(head_.root), i, kMaxLogProofBytes);
     if (ReasonOf(bytes.status()) == "no_more_sources") break;
@@ -82,7 +81,7 @@ absl::StatusOr<std::string> LogProver::RootAt(uint64_t size) {
       if (root.ok()) return root;
       last_ = root.status();
     }
-  for (size_t i = 0; i < kMaxSources; ++i) {
+  for (size_t i = 0; i < kMaxLogSources; ++i) {
     bool over = false;
     const auto path = PrefixPath(size, head_.size, Tiles(i, &over));
     if (over) break;
@@ -104,7 +103,7 @@ absl::Status LogProver::ProveSnapshot(const std::string& leaf_hash) {
   };
   for (const log::v1::LogProof& proof : *proofs_)
     if (holds(PathOf(proof.inclusion()))) return absl::OkStatus();
-  for (size_t i = 0; i < kMaxSources; ++i) {
+  for (size_t i = 0; i < kMaxLogSources; ++i) {
     bool over = false;
     const auto path =
         InclusionPath(head_.snapshot, head_.size, Tiles(i, &over));

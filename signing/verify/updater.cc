@@ -8,6 +8,7 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "signing/log/files.h"
 #include "signing/verify/updater_impl.h"
 
 namespace shoal::signing {
@@ -105,6 +106,10 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
     if (!logged.ok()) {
       state.timestamp = before;
       state.timestamp_bytes = before_bytes;
+      if (ReasonOf(logged) == "log_unproven" && before) {
+        LookForAnotherTruth(source);
+        if (log.memory().has_fork()) return log.Confront(*before, "", start);
+      }
       return logged;
     }
     return Save("timestamp.json", bytes);
@@ -182,19 +187,35 @@ absl::Status Updater::Refresh(Fetcher& source) {
 
 const log::v1::LogMemory& Updater::log() const { return impl_->log.memory(); }
 
+absl::StatusOr<LogVerdict> Updater::Impl::CompareLog(
+    Fetcher& source, std::string_view timestamp) {
+  if (!has_root)
+    return FailedPrecondition("not_refreshed", "no root is known yet");
+  SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
+                         ParseTimestampAs(options.policy.dialect, timestamp));
+  SHOAL_RETURN_IF_ERROR(VerifySignatures(
+      other.envelope, state.root.keys, state.root.roles.at("timestamp"),
+      "timestamp", *options.policy.algorithms));
+  return log.Compare(other.value, timestamp, source, floor.Now(clock));
+}
+
+// A log that cannot be connected may be another one, whose timestamp of the
+// version known here lies beside ours: that alone is the proof.
+void Updater::Impl::LookForAnotherTruth(Fetcher& source) {
+  const std::string name = LogTimestampName(state.timestamp->version);
+  for (size_t i = 0; i < kMaxLogSources && !log.memory().has_fork(); ++i) {
+    const auto other = source.FetchLog(name, i, kMaxTimestampBytes);
+    if (ReasonOf(other.status()) == "no_more_sources") return;
+    if (!other.ok()) continue;
+    const auto verdict = CompareLog(source, *other);
+    if (!verdict.ok())
+      LogDebug("log_not_compared", {{"error", verdict.status()}});
+  }
+}
+
 absl::StatusOr<LogVerdict> Updater::CompareLog(Fetcher& source,
                                                std::string_view timestamp) {
-  Impl& impl = *impl_;
-  if (!impl.has_root)
-    return FailedPrecondition("not_refreshed", "no root is known yet");
-  SHOAL_ASSIGN_OR_RETURN(
-      const ParsedTimestamp other,
-      ParseTimestampAs(impl.options.policy.dialect, timestamp));
-  SHOAL_RETURN_IF_ERROR(VerifySignatures(other.envelope, impl.state.root.keys,
-                                         impl.state.root.roles.at("timestamp"),
-                                         "timestamp",
-                                         *impl.options.policy.algorithms));
-  return impl.log.Compare(other.value, timestamp, source, Now());
+  return impl_->CompareLog(source, timestamp);
 }
 
 bool Updater::fresh() const { return impl_->fresh; }

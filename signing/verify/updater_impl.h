@@ -70,6 +70,10 @@ struct Updater::Impl {
   absl::Status RefreshSnapshot(Fetcher& source);
   absl::Status RefreshTargets(Fetcher& source);
 
+  absl::StatusOr<LogVerdict> CompareLog(Fetcher& source,
+                                        std::string_view timestamp);
+  void LookForAnotherTruth(Fetcher& source);
+
   absl::Status RequireReady() const;
   // Verified metadata of a delegated role out of memory, store or source.
   absl::StatusOr<const Targets*> LoadRole(

@@ -16,9 +16,13 @@ class ReleaseLogTest : public PlaneTest {
     TrustRepository::Changed all;
     EXPECT_OK(trust_->AddLog(all));
     std::vector<signing::LogLeaf> leaves;
-    for (const auto& [n, bytes] : all.log_bundles)
-      for (const std::string& leaf : signing::ParseLogEntries(bytes).value())
+    for (const auto& [n, bytes] : all.log_bundles) {
+      const auto bundle = signing::ParseLogEntries(bytes);
+      EXPECT_OK(bundle);
+      if (!bundle.ok()) continue;
+      for (const std::string& leaf : *bundle)
         leaves.push_back(signing::ParseLogLeaf(leaf).value());
+    }
     return leaves;
   }
   bool Has(signing::LogLeafKind kind, const std::string& name,
@@ -41,8 +45,9 @@ class ReleaseLogTest : public PlaneTest {
 
 TEST_F(ReleaseLogTest, EverythingInForceIsInIt) {
   for (const auto& [role, version] : trust_->View()->versions)
-    if (role != "timestamp")
+    if (role != "timestamp") {
       EXPECT_TRUE(Has(signing::LogLeafKind::kMetadata, role, version)) << role;
+    }
   Put("r1");
   EXPECT_TRUE(
       Has(signing::LogLeafKind::kTarget, "director/gateway/rollout/r1", 8));
