@@ -43,10 +43,14 @@ TEST(MessageToJson, FollowsTheProtoFieldByField) {
       "waiting_reason": "",
       "policy_version": 0,
       "etag": "",
-      "agent_version": ""
+      "agent_version": "",
+      "groups": [],
+      "resume_token": "",
+      "left_filter": false
     }
   ],
-  "next_page_token": ""
+  "next_page_token": "",
+  "total_size": 0
 })");
 }
 
