@@ -6,6 +6,7 @@
 #include "server/api/edge.h"
 #include "server/fleet/device_history.h"
 #include "server/fleet/device_import.h"
+#include "server/fleet/enrolment.h"
 #include "server/fleet/device_list.h"
 #include "shoal/fleet/v1/device_service.grpc.pb.h"
 
@@ -122,19 +123,27 @@ class DevicesService final : public fleet::v1::Devices::Service {
       ServerContext* context,
       grpc::ServerReader<fleet::v1::ImportDevicesRequest>* reader,
       fleet::v1::ImportDevicesResponse* response) override {
-    return edge_.Watch(context, "device.label",
-                       [&](const Caller& caller) -> absl::Status {
-                         // To let keys in without a ticket is another right
-                         // than labels.
-                         DeviceImporter importer(*edge_.parts().store,
-                                                 caller.audit_name(), nullptr);
-                         fleet::v1::ImportDevicesRequest request;
-                         while (reader->Read(&request)) {
-                           SHOAL_RETURN_IF_ERROR(importer.Add(request));
-                         }
-                         SHOAL_ASSIGN_OR_RETURN(*response, importer.Finish());
-                         return absl::OkStatus();
-                       });
+    return edge_.Watch(
+        context, "device.label", [&](const Caller& caller) -> absl::Status {
+          // To let keys in without a ticket is another right
+          // than labels.
+          const absl::Status may_accept =
+              edge_.parts().access->Check(caller, "device.accept");
+          const Enrolment& enrolment = *edge_.parts().enrolment;
+          DeviceImporter importer(
+              *edge_.parts().store, caller.audit_name(),
+              [&](Transaction& tx, const fleet::v1::DeviceImport& device,
+                  const std::string& principal) -> absl::Status {
+                SHOAL_RETURN_IF_ERROR(may_accept);
+                return enrolment.PreauthorizeKey(tx, device, principal);
+              });
+          fleet::v1::ImportDevicesRequest request;
+          while (reader->Read(&request)) {
+            SHOAL_RETURN_IF_ERROR(importer.Add(request));
+          }
+          SHOAL_ASSIGN_OR_RETURN(*response, importer.Finish());
+          return absl::OkStatus();
+        });
   }
 
   grpc::Status CreateClaimTicket(

@@ -75,6 +75,11 @@ class Enrolment {
   absl::StatusOr<fleet::v1::Device> Preauthorize(
       const fleet::v1::PreauthorizeDeviceRequest& request,
       const std::string& principal);
+  // A device known by its public key, out of an import that was checked; within
+  // the import's own change. "already_exists".
+  absl::Status PreauthorizeKey(Transaction& tx,
+                               const fleet::v1::DeviceImport& import,
+                               const std::string& principal) const;
   // "bad_request", "no_nodes".
   absl::StatusOr<fleet::v1::CreateBootstrapFileResponse> CreateBootstrapFile(
       const fleet::v1::CreateBootstrapFileRequest& request,
@@ -97,6 +102,8 @@ class Enrolment {
   absl::StatusOr<store::DeviceRow> Preauthorized(const Transaction& tx,
                                                  const Arrival& arrival) const;
   absl::StatusOr<bool> RoomForPending() const;
+  absl::Status PutPreauthorized(Transaction& tx, fleet::v1::Device& device,
+                                const std::string& principal) const;
 
   Store& store_;
   const PlaneKeys& keys_;

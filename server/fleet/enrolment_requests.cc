@@ -214,6 +214,46 @@ absl::Status Enrolment::OnKnown(Transaction& tx, const std::string& key,
   return absl::OkStatus();
 }
 
+absl::Status Enrolment::PreauthorizeKey(Transaction& tx,
+                                        const fleet::v1::DeviceImport& import,
+                                        const std::string& principal) const {
+  SHOAL_ASSIGN_OR_RETURN(const std::string public_key,
+                         HexDecode(import.public_key()));
+  fleet::v1::Device device;
+  device.set_fingerprint(signing::FingerprintOf(public_key));
+  device.set_device_type(import.device_type());
+  *device.mutable_labels() = import.labels();
+  *device.mutable_groups() = import.groups();
+  return PutPreauthorized(tx, device, principal);
+}
+
+absl::Status Enrolment::PutPreauthorized(Transaction& tx,
+                                         fleet::v1::Device& device,
+                                         const std::string& principal) const {
+  if (tx.Has(kDeviceKeys, PreauthorizationKey(device))) {
+    return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
+                     "this device was announced before");
+  }
+  store::DeviceRow row;
+  const std::string id = crypto::RandomBytes(16);
+  const std::string key = HexEncode(id);
+  row.mutable_assignment()->set_device_id(id);
+  row.mutable_assignment()->set_version(1);
+  row.mutable_assignment()->set_device_type(device.device_type());
+  *row.mutable_assignment()->mutable_labels() = device.labels();
+  device.set_name("devices/" + key);
+  device.set_state(fleet::v1::ENROLMENT_STATE_PREAUTHORIZED);
+  *row.mutable_device() = device;
+  row.set_revision(1);
+  tx.Put(kDevices, key, row);
+  store::DeviceKeyRow pointer;
+  pointer.set_device(key);
+  tx.Put(kDeviceKeys, PreauthorizationKey(device), pointer);
+  tx.Audit(principal, "device.accept", device.name(), "preauthorized",
+           PreauthorizationKey(device));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<fleet::v1::Device> Enrolment::Preauthorize(
     const fleet::v1::PreauthorizeDeviceRequest& request,
     const std::string& principal) {
@@ -260,33 +300,11 @@ absl::StatusOr<fleet::v1::Device> Enrolment::Preauthorize(
                          FindRequest(tx, "PreauthorizeDevice", principal,
                                      request.request_id(), request, device));
   if (again) return device;
-  if (tx.Has(kDeviceKeys, PreauthorizationKey(device))) {
-    return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
-                     "this device was announced before");
-  }
-  store::DeviceRow row;
-  const std::string id = crypto::RandomBytes(16);
-  const std::string key = HexEncode(id);
-  row.mutable_assignment()->set_device_id(id);
-  row.mutable_assignment()->set_version(1);
-  row.mutable_assignment()->set_device_type(request.device_type());
-  device.set_name("devices/" + key);
-  device.set_state(fleet::v1::ENROLMENT_STATE_PREAUTHORIZED);
   device.set_device_type(request.device_type());
-  for (const auto& [label, value] : labels) {
-    (*device.mutable_labels())[label] = value;
-    (*row.mutable_assignment()->mutable_labels())[label] = value;
-  }
-  *row.mutable_device() = device;
-  row.set_revision(1);
-  tx.Put(kDevices, key, row);
-  store::DeviceKeyRow pointer;
-  pointer.set_device(key);
-  tx.Put(kDeviceKeys, PreauthorizationKey(device), pointer);
+  *device.mutable_labels() = request.labels();
+  SHOAL_RETURN_IF_ERROR(PutPreauthorized(tx, device, principal));
   RememberRequest(tx, "PreauthorizeDevice", principal, request.request_id(),
                   request, device);
-  tx.Audit(principal, "device.accept", device.name(), "preauthorized",
-           PreauthorizationKey(device));
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   return device;
 }
