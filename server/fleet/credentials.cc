@@ -138,7 +138,9 @@ absl::Status Credentials::OnReport(Transaction& tx,
   const std::string used = record.body.has_credential()
                                ? dht::CredentialDigest(record.body.credential())
                                : record.body.credential_digest();
-  if (used != newest || row->reported_epoch() < row->network_epoch()) {
+  const bool keys_missing = row->network_epoch() > kFirstEpoch &&
+                            row->reported_epoch() < row->network_epoch();
+  if (used != newest || keys_missing) {
     return absl::OkStatus();
   }
   return writer_.Drop(tx, records::v1::RECORD_KIND_PAIR_GRANT, key);
