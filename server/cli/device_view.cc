@@ -123,7 +123,9 @@ std::string DescribeDevice(const fleet::v1::Device& device) {
       device.running_sha256(), device.policy_version(), device.agent_version(),
       FormatMillis(device.enrolled_at()), FormatMillis(device.last_seen_at()),
       device.waiting_reason().empty() ? "-" : device.waiting_reason());
-  text += fmt::format("release log      {} entries\n", device.log_size());
+  if (device.log_size() > 0) {
+    text += fmt::format("release log      {} entries\n", device.log_size());
+  }
   if (!device.log_alarm().empty()) {
     text += fmt::format("LOG ALARM        {}: {}\n", device.log_alarm(),
                         device.log_alarm_text());

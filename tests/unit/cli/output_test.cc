@@ -46,7 +46,18 @@ TEST(MessageToJson, FollowsTheProtoFieldByField) {
       "agent_version": "",
       "groups": [],
       "resume_token": "",
-      "left_filter": false
+      "left_filter": false,
+      "log_alarm": "",
+      "log_alarm_at": 0,
+      "log_alarm_text": "",
+      "log_size": 0,
+      "log_root": "",
+      "fingerprint": "",
+      "origin": "",
+      "serial_number": "",
+      "manufacturer": "",
+      "reason": "",
+      "requested_at": 0
     }
   ],
   "next_page_token": "",
