@@ -188,7 +188,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   publisher->Start();
   groups->Start();
   deltas->Start();
-  driver->Start();
+  driver->Start([this] { return puller->CaughtUp(); });
   pair_listener =
       std::make_unique<PairListener>(*store, *pairing, *intake, *network);
   pair_listener->Start();

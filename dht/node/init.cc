@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/bytes.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/keyfile.h"
 #include "common/status.h"
 #include "dht/node/node_config.h"
@@ -20,6 +21,12 @@ namespace {
 
 constexpr char kEnrollDomain[] = "shoal.node.enroll.v1";
 constexpr absl::Duration kTlsLifetime = absl::Hours(24 * 365 * 10);
+
+// Below the ports that Linux gives to outgoing connections (from 32768 on by
+// default): one of those may be somebody else's when the node starts again.
+constexpr int kFirstPort = 16384;
+constexpr int kPorts = 16384;
+constexpr int kPortTries = 64;
 
 // A port that is free now. It stays bound until `holder` ends, so that two
 // calls never get the same.
@@ -44,14 +51,27 @@ absl::StatusOr<uint16_t> FreePort(const std::string& ip, bool v6, int type,
       return InvalidArgument("bad_address", ip);
     }
   }
-  if (::bind(holder->get(), reinterpret_cast<sockaddr*>(&address), length) !=
-          0 ||
+  in_port_t& port = v6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
+                       : reinterpret_cast<sockaddr_in*>(&address)->sin_port;
+  const auto bound = [&] {
+    return ::bind(holder->get(), reinterpret_cast<sockaddr*>(&address),
+                  length) == 0;
+  };
+  for (int i = 0; i < kPortTries; ++i) {
+    const std::string random = crypto::RandomBytes(2);
+    port = htons(static_cast<uint16_t>(
+        kFirstPort + ((static_cast<unsigned char>(random[0]) << 8 |
+                       static_cast<unsigned char>(random[1])) %
+                      kPorts)));
+    if (bound()) return ntohs(port);
+  }
+  port = 0;
+  if (!bound() ||
       ::getsockname(holder->get(), reinterpret_cast<sockaddr*>(&address),
                     &length) != 0) {
     return ErrnoError(errno, "bind " + ip);
   }
-  return ntohs(v6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                  : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+  return ntohs(port);
 }
 
 absl::StatusOr<crypto::TlsKeyPair> MakeTls(const std::string& id,

@@ -25,6 +25,7 @@ struct Puller::Reader {
   std::string name;  // of its cursor row: the node's id in hex
   std::unique_ptr<dht::PullClient> client;
   std::atomic<bool> stop{false};
+  std::atomic<bool> caught_up{false};
   std::mutex mutex;
   std::condition_variable wake;
   std::set<std::string> artifacts;  // hex
@@ -143,6 +144,7 @@ void Puller::Read(Reader& reader) {
         });
     if (caught_up.ok() && taken.ok() && flush(last)) {
       pause = absl::Milliseconds(100);
+      reader.caught_up = true;
       if (reported) {
         LogInfo("node_back", {{"node", reader.name}});
         reported = false;
@@ -196,6 +198,13 @@ uint32_t Puller::NodesWith(const std::vector<std::string>& digests) const {
                          });
   }
   return nodes;
+}
+
+bool Puller::CaughtUp() const {
+  std::lock_guard lock(mutex_);
+  return std::all_of(readers_.begin(), readers_.end(), [](const auto& entry) {
+    return entry.second->caught_up.load();
+  });
 }
 
 uint32_t Puller::nodes_reachable() const {

@@ -34,6 +34,8 @@ class Puller {
   // Nodes that said they hold all of these artifacts (32-byte digests).
   uint32_t NodesWith(const std::vector<std::string>& digests) const;
   uint32_t node_count() const;
+  // Every node of the directory was read to its end since the start.
+  bool CaughtUp() const;
   // Nodes that answered the last time they were asked, a second ago or so.
   uint32_t nodes_reachable() const;
 

@@ -20,6 +20,8 @@ std::string ReleaseName(const rollout::v1::RolloutDocument& document) {
 
 // Between two signatures that only admit more devices.
 constexpr absl::Duration kAdmitPause = absl::Seconds(2);
+// How long a plane that starts waits for nodes that do not answer.
+constexpr absl::Duration kInformedPause = absl::Seconds(15);
 
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now) {
   auto* document = row.mutable_rollout()->mutable_document();
@@ -89,8 +91,13 @@ RolloutDriver::RolloutDriver(Store& store, Rollouts& rollouts,
 
 RolloutDriver::~RolloutDriver() { Stop(); }
 
-void RolloutDriver::Start() {
-  thread_ = std::thread([this] {
+void RolloutDriver::Start(std::function<bool()> informed) {
+  thread_ = std::thread([this, informed = std::move(informed)] {
+    const absl::Duration latest =
+        store_.clock().MonotonicNow() + kInformedPause;
+    while (informed && !informed() && !store_.shut_down() &&
+           store_.clock().MonotonicNow() < latest)
+      store_.WaitForChange(store_.revision(), absl::Milliseconds(100));
     while (!store_.shut_down()) {
       const uint64_t seen = store_.revision();
       const absl::Status status = Step();

@@ -29,7 +29,10 @@ class RolloutDriver {
                 Deltas& deltas, Devices& devices, TrustRepository& trust,
                 Publisher& publisher, CountMirrors mirrors);
   ~RolloutDriver();
-  void Start();
+  // `informed`: what the storage nodes hold was read, halts and outcomes of the
+  // time that the plane was away included. Until it says so, for 15 seconds at
+  // most, no phase is opened.
+  void Start(std::function<bool()> informed = nullptr);
   void Stop();  // ends by Store::Shutdown()
 
   // One look at every live rollout; for tests and the thread.

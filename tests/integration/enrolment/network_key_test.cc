@@ -74,8 +74,8 @@ TEST_F(NetworkKeyPrograms, T52_WhoLeftStaysOutAndWhoWasAwayComesBack) {
   away->PowerOff();
   leaves->PowerOff();
 
-  ASSERT_OK(fleet_->Shoal(
-      {"device", "decommission", IdOf(*leaves), "--reason", "stolen"}));
+  ASSERT_OK(fleet_->Shoal({"device", "decommission", IdOf(*leaves), "--reason",
+                           "stolen", "--yes"}));
   ASSERT_OK(
       stays->process().WaitForLog("event=network_keys", absl::Seconds(60)));
   // The overlap ends: nodes take the old key for one question only.

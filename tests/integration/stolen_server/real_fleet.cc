@@ -21,11 +21,15 @@ absl::Status Must(std::vector<std::string> arguments, std::string* output) {
 
 }  // namespace
 
+RealFleet::RealFleet(const TempDir& dir, int nodes)
+    : dir_(dir), helper_(crypto::SigningKey::Generate()) {
+  for (int i = 1; i <= nodes; ++i)
+    node_names_.push_back(fmt::format("node-{}", i));
+}
+
 absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
     const TempDir& dir, const RealFleetOptions& options) {
-  auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir));
-  for (int i = 1; i <= options.nodes; ++i)
-    fleet->node_names_.push_back(fmt::format("node-{}", i));
+  auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir, options.nodes));
   SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
   SHOAL_RETURN_IF_ERROR(fleet->StartPlane());
   SHOAL_RETURN_IF_ERROR(fleet->Connect("first"));
@@ -39,7 +43,8 @@ absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
 
 absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::StartEmpty(
     const TempDir& dir, const std::string& plane_settings) {
-  auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir));
+  auto fleet =
+      std::unique_ptr<RealFleet>(new RealFleet(dir, RealFleetOptions().nodes));
   SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
   const std::string path = fleet->Path("plane/shoald.toml");
   SHOAL_ASSIGN_OR_RETURN(const std::string config,

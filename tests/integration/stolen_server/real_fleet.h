@@ -82,8 +82,7 @@ class RealFleet {
   std::string order_taken() const { return Path("order-taken"); }
 
  private:
-  explicit RealFleet(const TempDir& dir)
-      : dir_(dir), helper_(crypto::SigningKey::Generate()) {}
+  RealFleet(const TempDir& dir, int nodes);
   absl::Status MakeTrust();
   absl::Status StartNodes();
   absl::Status MakeReleases();
