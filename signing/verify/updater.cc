@@ -100,6 +100,10 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
   const std::optional<Timestamp> before = state.timestamp;
   const std::string before_bytes = state.timestamp_bytes;
   const absl::Status status = state.UpdateTimestamp(bytes);
+  // A stock client, anchored by the root that it was given, keeps no release
+  // log: to it the head is an unknown field, and its sources serve no proofs.
+  if (status.ok() && options.anchored_by_root)
+    return Save("timestamp.json", bytes);
   if (status.ok()) {
     const absl::Status logged =
         log.Admit(*state.timestamp, bytes, state.root.version, source, start);
@@ -114,8 +118,9 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
     }
     return Save("timestamp.json", bytes);
   }
-  if (status.code() == absl::StatusCode::kAlreadyExists ||
-      ReasonOf(status) == "rollback") {
+  if (!options.anchored_by_root &&
+      (status.code() == absl::StatusCode::kAlreadyExists ||
+       ReasonOf(status) == "rollback")) {
     // Signed all the same: two truths, if its log is another one.
     SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
                            ParseTimestampAs(options.policy.dialect, bytes));

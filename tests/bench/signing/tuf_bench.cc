@@ -17,7 +17,6 @@
 #include <system_error>
 
 #include "common/clock.h"
-#include "common/crypto/hash.h"
 #include "common/files.h"
 #include "common/status.h"
 #include "common/subprocess.h"
@@ -68,8 +67,10 @@ absl::StatusOr<Figures> Measure(const std::string& repository,
   for (int i = 0; i < kWarmUp + rounds; ++i) {
     signing::UpdaterOptions options;
     options.directory = fmt::format("{}/cc-{}", work, i);
-    options.fleet_id = crypto::Sha256Digest(root);
-    options.root_v1 = root;
+    // As stock clients, which know no release log.
+    options.anchored_by_root = true;
+    SHOAL_RETURN_IF_ERROR(signing::Updater::InstallRoot(options.directory, root,
+                                                        options.policy, fs));
     SHOAL_ASSIGN_OR_RETURN(auto updater,
                            signing::Updater::Open(options, fs, clock));
     signing::DirectoryFetcher source(fs, repository);

@@ -127,6 +127,26 @@ TEST_F(LogKeeperTest, AFleetWithoutALogWorks) {
   EXPECT_EQ(memory().head().size(), 1u);
 }
 
+// A stock client knows no log: neither the head nor its lack of proofs matters.
+TEST_F(LogKeeperTest, AStockClientPassesItOver) {
+  UpdaterOptions options;
+  options.directory = dir_.File("stock");
+  options.anchored_by_root = true;
+  ASSERT_OK(Updater::InstallRoot(options.directory, repo_.file("1.root"),
+                                 options.policy, RealFileSystem()));
+  ASSERT_OK_AND_ASSIGN(auto stock,
+                       Updater::Open(options, RealFileSystem(), clock_));
+  repo_.Publish();
+  repo_.sources.clear();
+  EXPECT_OK(stock->Refresh(repo_));
+  repo_.Publish({"leaf"});
+  Fork(0);
+  repo_.sources.clear();
+  EXPECT_OK(stock->Refresh(repo_));
+  EXPECT_EQ(repo_.log_requests, 0);
+  EXPECT_EQ(stock->log().head().size(), 0u);
+}
+
 TEST_F(LogKeeperTest, T46_OnceSeenALogIsMandatory) {
   repo_.Publish();
   ASSERT_OK(Refresh());
