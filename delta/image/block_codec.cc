@@ -72,7 +72,8 @@ class BlockCodec::Impl {
       case ImageCodec::kZstd:
         return ZstdDecode(stored, raw, capacity);
       case ImageCodec::kLz4:
-      case ImageCodec::kLz4Hc: {
+      case ImageCodec::kLz4Hc:
+      case ImageCodec::kLz4HcPieces: {
         const int n = LZ4_decompress_safe(stored.data(), raw,
                                           static_cast<int>(stored.size()),
                                           static_cast<int>(capacity));
@@ -87,17 +88,18 @@ class BlockCodec::Impl {
   absl::StatusOr<char*> Prepare(const CodecSetting& setting,
                                 size_t raw_length) {
     SHOAL_RETURN_IF_ERROR(CheckSetting(setting));
-    // Longer deflate blocks are DeflateStream's.
+    // Longer deflate blocks are DeflateStream's, pieces are Lz4Pieces'.
     const size_t most = setting.codec == ImageCodec::kDeflate
                             ? kMaxBufferedBlock
                             : MaxRawLength(setting);
-    if (raw_length > most) return Damaged("a block is too long");
+    if (raw_length > most || setting.codec == ImageCodec::kLz4HcPieces)
+      return Damaged("a block is too long");
+    // At most one codec's state is there at a time: WholeBlockMemory().
+    if (setting.codec != prepared_.codec) ReleaseCompressors();
     prepared_ = setting;
     raw_length_ = raw_length;
-    const size_t margin =
-        setting.codec == ImageCodec::kLz4Hc ? Lz4InPlaceMargin(raw_length) : 0;
-    SHOAL_RETURN_IF_ERROR(raw_.Reserve(margin + raw_length));
-    return raw_.data() + margin;
+    SHOAL_RETURN_IF_ERROR(raw_.Reserve(raw_length));
+    return raw_.data();
   }
 
   absl::StatusOr<std::string_view> Compress(size_t limit) {
@@ -112,6 +114,8 @@ class BlockCodec::Impl {
         return Lz4Encode(limit);
       case ImageCodec::kLz4Hc:
         return Lz4HcEncode(limit);
+      case ImageCodec::kLz4HcPieces:
+        break;
     }
     return Damaged("no such codec");
   }
@@ -121,6 +125,13 @@ class BlockCodec::Impl {
     void operator()(ZSTD_CCtx* c) const { ZSTD_freeCCtx(c); }
     void operator()(ZSTD_DCtx* c) const { ZSTD_freeDCtx(c); }
   };
+
+  void ReleaseCompressors() {
+    if (deflating_) deflateEnd(&deflate_);
+    deflating_ = false;
+    encoder_.reset();
+    lz4_state_.Release();
+  }
 
   absl::StatusOr<size_t> Inflate(int wrapper, std::string_view stored,
                                  char* raw, size_t capacity) {
@@ -255,16 +266,16 @@ class BlockCodec::Impl {
     return Stored(n, limit);
   }
 
-  // In place: see Lz4InPlaceMargin.
   absl::StatusOr<std::string_view> Lz4HcEncode(size_t limit) {
     SHOAL_RETURN_IF_ERROR(lz4_state_.Reserve(LZ4_sizeofStateHC()));
-    const int n = LZ4_compress_HC_extStateHC(
-        lz4_state_.data(), raw_.data() + Lz4InPlaceMargin(raw_length_),
-        raw_.data(), static_cast<int>(raw_length_),
-        static_cast<int>(std::min(limit + 64, raw_.size())), prepared_.level);
-    if (n <= 0 || static_cast<size_t>(n) > limit)
-      return Damaged("a block got longer than it was");
-    return std::string_view(raw_.data(), n);
+    const int size = static_cast<int>(raw_length_);
+    const int room = LZ4_compressBound(size);
+    SHOAL_RETURN_IF_ERROR(stored_.Reserve(room));
+    const int n =
+        LZ4_compress_HC_extStateHC(lz4_state_.data(), raw_.data(),
+                                   stored_.data(), size, room, prepared_.level);
+    if (n <= 0) return Damaged("lz4 cannot compress a block");
+    return Stored(n, limit);
   }
 
   absl::StatusOr<std::string_view> Stored(size_t n, size_t limit) {

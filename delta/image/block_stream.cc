@@ -104,7 +104,7 @@ class InflateStream : public BlockStream {
   uint64_t raw_left_;
   z_stream stream_{};
   bool open_ = false, ended_ = false;
-  std::array<char, 8192> skipped_;
+  std::array<char, 4096> skipped_;
 };
 
 }  // namespace
@@ -113,7 +113,8 @@ absl::StatusOr<std::unique_ptr<BlockStream>> BlockStream::Open(
     const CodecSetting& setting, const ReadAt& read, uint64_t offset,
     uint64_t stored_length, uint64_t raw_length) {
   if (setting.codec == ImageCodec::kLz4 ||
-      setting.codec == ImageCodec::kLz4Hc) {
+      setting.codec == ImageCodec::kLz4Hc ||
+      setting.codec == ImageCodec::kLz4HcPieces) {
     std::unique_ptr<BlockStream> stream(
         new (std::nothrow) Lz4Stream(read, offset, stored_length, raw_length));
     if (!stream) return OutOfMemory();

@@ -20,7 +20,7 @@ using ReadAt =
     std::function<absl::Status(uint64_t offset, char* buffer, size_t size)>;
 
 // A decoder takes this much at most, a checkpoint included.
-inline constexpr uint64_t kBlockStreamMemory = 160u << 10;
+inline constexpr uint64_t kBlockStreamMemory = 74u << 10;
 
 class BlockStream {
  public:

@@ -8,7 +8,10 @@
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 
+#include <algorithm>
+
 #include "common/status.h"
+#include "delta/image/lz4_pieces.h"
 #include "delta/image/xz_filters.h"
 
 namespace shoal::delta {
@@ -48,10 +51,21 @@ bool IsValid(const CodecSetting& s) {
     case ImageCodec::kLz4:
       return s == used;
     case ImageCodec::kLz4Hc:
+    case ImageCodec::kLz4HcPieces:
       used.level = s.level;
       return s == used && InRange(s.level, 3, 12);
   }
   return false;
+}
+
+// zconf.h's formula, and what a state holds beside it.
+uint64_t DeflateState(const CodecSetting& s) {
+  return (uint64_t{1} << (s.window + 2)) + (uint64_t{1} << (s.memory + 9)) +
+         8192;
+}
+
+uint64_t Lz4Bound(uint64_t raw) {
+  return static_cast<uint64_t>(LZ4_compressBound(static_cast<int>(raw)));
 }
 
 }  // namespace
@@ -62,6 +76,7 @@ uint32_t MaxRawLength(const CodecSetting& setting) {
       return kMaxStreamedBlock;
     case ImageCodec::kLz4:
     case ImageCodec::kLz4Hc:
+    case ImageCodec::kLz4HcPieces:
       return kMaxLz4Block;
     case ImageCodec::kXz:
     case ImageCodec::kZstd:
@@ -93,35 +108,49 @@ std::string Describe(const CodecSetting& s) {
       return "lz4";
     case ImageCodec::kLz4Hc:
       return fmt::format("lz4hc level {}", s.level);
+    case ImageCodec::kLz4HcPieces:
+      return fmt::format("lz4hc level {}, in pieces", s.level);
   }
   return "unknown";
 }
 
-uint64_t CompressMemory(const CodecSetting& s, uint32_t raw_length) {
+void CodecMemory::RaiseTo(const CodecMemory& other) {
+  state = std::max(state, other.state);
+  raw = std::max(raw, other.raw);
+  stored = std::max(stored, other.stored);
+}
+
+CodecMemory WholeBlockMemory(const CodecSetting& s, uint32_t raw_length) {
   const uint64_t raw = raw_length;
-  const uint64_t both = raw + MaxStoredLength(raw) + 64;
+  const uint64_t stored = MaxStoredLength(raw) + 64;
   switch (s.codec) {
-    case ImageCodec::kDeflate: {
-      // zconf.h's formula, and what a state holds beside it.
-      const uint64_t state = (uint64_t{1} << (s.window + 2)) +
-                             (uint64_t{1} << (s.memory + 9)) + 8192;
-      return state + (raw > kMaxBufferedBlock ? kStreamChunk * 2 : both);
-    }
+    case ImageCodec::kDeflate:
+      return {DeflateState(s), raw, stored};
     case ImageCodec::kXz: {
       XzFilters filters;
-      if (!filters.Set(s)) return UINT64_MAX;
-      return lzma_raw_encoder_memusage(filters.chain) + both + 65536;
+      if (!filters.Set(s)) return {UINT64_MAX / 4, 0, 0};
+      return {lzma_raw_encoder_memusage(filters.chain) + 65536, raw, stored};
     }
     case ImageCodec::kZstd:
-      return ZSTD_estimateCCtxSize_usingCParams(
-                 ZSTD_getCParams(s.level, raw, 0)) +
-             raw + ZSTD_compressBound(raw) + 4096;
+      return {
+          ZSTD_estimateCCtxSize_usingCParams(ZSTD_getCParams(s.level, raw, 0)) +
+              4096,
+          raw, ZSTD_compressBound(raw)};
     case ImageCodec::kLz4:
-      return LZ4_sizeofState() + raw + LZ4_compressBound(static_cast<int>(raw));
+      return {static_cast<uint64_t>(LZ4_sizeofState()), raw, Lz4Bound(raw)};
     case ImageCodec::kLz4Hc:
-      return LZ4_sizeofStateHC() + raw + Lz4InPlaceMargin(raw_length);
+    case ImageCodec::kLz4HcPieces:
+      return {Lz4HcState(s.level), raw, Lz4Bound(raw)};
   }
-  return UINT64_MAX;
+  return {UINT64_MAX / 4, 0, 0};
+}
+
+uint64_t CompressMemory(const CodecSetting& s, uint32_t raw_length) {
+  if (s.codec == ImageCodec::kLz4HcPieces)
+    return Lz4PiecesMemory(s.level, std::min(raw_length, kMaxLz4Piece));
+  if (s.codec == ImageCodec::kDeflate && raw_length > kMaxBufferedBlock)
+    return DeflateState(s) + 2 * kStreamChunk;
+  return WholeBlockMemory(s, raw_length).total();
 }
 
 uint64_t ExpandMemory(const CodecSetting& s) {
@@ -134,6 +163,7 @@ uint64_t ExpandMemory(const CodecSetting& s) {
       return ZSTD_estimateDCtxSize();
     case ImageCodec::kLz4:
     case ImageCodec::kLz4Hc:
+    case ImageCodec::kLz4HcPieces:
       return 0;
   }
   return 0;

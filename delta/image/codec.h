@@ -9,7 +9,9 @@
 //             both sizes, as lzma_stream_buffer_encode writes it
 //   kZstd     squashfs "zstd", one-call zstd frames. RFC 8878
 //   kLz4      squashfs "lz4": LZ4_compress_default. Bare LZ4 block format
-//   kLz4Hc    squashfs "lz4 -Xhc", Linux kernels (LZ4 legacy frames)
+//   kLz4Hc    squashfs "lz4 -Xhc"
+//   kLz4HcPieces  Linux kernels (LZ4 legacy frames): the same bytes, made piece
+//             by piece (lz4_pieces.h)
 //
 // Errors: "image_block" (damaged, or its length is not the expected one),
 // "image_memory" (an allocation failed). Nothing throws. Thread-compatible.
@@ -34,8 +36,8 @@ enum class ImageCodec : uint8_t {
   kZstd = 3,
   kLz4 = 4,
   kLz4Hc = 5,
+  kLz4HcPieces = 6,
 };
-inline constexpr int kCodecs = 5;
 
 // Meaning of the numbers by codec; those that a codec does not use are 0.
 //   kDeflate  level 1..9 · window 9..15 (log2 bytes) · memory 1..9 ·
@@ -45,7 +47,7 @@ inline constexpr int kCodecs = 5;
 //             wrapper 0 = lzma_stream_buffer_encode, 1 = lzma_stream_encoder
 //   kZstd     level 1..22 · check 0, 1 = frame checksum
 //   kLz4      nothing
-//   kLz4Hc    level 3..12
+//   kLz4Hc, kLz4HcPieces  level 3..12
 struct CodecSetting {
   ImageCodec codec = ImageCodec::kDeflate;
   uint8_t level = 0;
@@ -60,8 +62,8 @@ struct CodecSetting {
   auto operator<=>(const CodecSetting&) const = default;
 };
 
-// The longest raw length of a block. Blocks of kStreamed codecs are expanded
-// and compressed in passing; all others are held in memory as a whole.
+// The longest raw length of a block. Blocks above kMaxBufferedBlock are
+// expanded in passing, those of deflate compressed in passing, too.
 inline constexpr uint32_t kMaxBufferedBlock = 1u << 20;
 inline constexpr uint32_t kMaxLz4Block = 8u << 20;  // LZ4 legacy frames
 inline constexpr uint32_t kMaxStreamedBlock = 1u << 30;
@@ -77,8 +79,9 @@ absl::Status CheckSetting(const CodecSetting& setting);
 // "deflate level 9, window 15, memory 8, strategy 0, zlib wrapper".
 std::string Describe(const CodecSetting& setting);
 
-// Expands and compresses whole blocks. Keeps buffers and its libraries' state
-// between calls, so that a device allocates once.
+// Expands and compresses whole blocks. Keeps its buffers between calls, and the
+// compressor's state while blocks of the same codec follow, so that a device
+// hardly allocates.
 class BlockCodec {
  public:
   BlockCodec();
@@ -108,9 +111,23 @@ class BlockCodec {
   std::unique_ptr<Impl> impl_;
 };
 
-// Bytes that compressing one block of `raw_length` takes at most, its raw and
-// its stored bytes included. Declared in patches; a test holds it against
-// what is allocated.
+// Bytes that compressing takes at most. Of blocks in turn, the codec's state
+// may be that of one, the room for raw and for stored bytes that of others.
+struct CodecMemory {
+  uint64_t state = 0;
+  uint64_t raw = 0;
+  uint64_t stored = 0;
+
+  uint64_t total() const { return state + raw + stored; }
+  void RaiseTo(const CodecMemory& other);  // each to the larger of both
+};
+
+// For one block of `raw_length` held as a whole. Declared in patches; a test
+// holds it against what is allocated. Not for kLz4HcPieces.
+CodecMemory WholeBlockMemory(const CodecSetting& setting, uint32_t raw_length);
+
+// The same however the codec goes about a block of that length: as a whole, in
+// passing, or in pieces, which are then taken as long as they may be.
 uint64_t CompressMemory(const CodecSetting& setting, uint32_t raw_length);
 
 // Bytes that expanding one block takes at most beside its raw and stored bytes.
@@ -120,13 +137,6 @@ uint64_t ExpandMemory(const CodecSetting& setting);
 // A block may be this much longer than its raw bytes; longer ones stay raw.
 constexpr uint64_t MaxStoredLength(uint64_t raw_length) {
   return raw_length + raw_length / 64 + 1024;
-}
-
-// LZ4 blocks are compressed in place: a block's output starts this far before
-// its input, so that no byte is overwritten that a match may still refer to
-// (64 KiB back; n bytes never make more than n + n/255 + 16).
-constexpr size_t Lz4InPlaceMargin(size_t raw_length) {
-  return (64u << 10) + raw_length / 255 + 64;
 }
 
 }  // namespace shoal::delta

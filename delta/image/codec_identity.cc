@@ -9,7 +9,9 @@
 
 #include "common/crypto/hash.h"
 #include "common/status.h"
+#include "delta/image/buffer.h"
 #include "delta/image/image_map.h"
+#include "delta/image/lz4_pieces.h"
 
 namespace shoal::delta {
 namespace {
@@ -35,8 +37,27 @@ void MakeSample(char* out) {
   }
 }
 
+// Of pieces, what follows on half of the sample.
+absl::StatusOr<std::string> MakePiece(const CodecSetting& setting) {
+  Buffer sample, out;
+  SHOAL_RETURN_IF_ERROR(sample.Reserve(kSampleSize));
+  SHOAL_RETURN_IF_ERROR(out.Reserve(MaxStoredLength(kSampleSize)));
+  MakeSample(sample.data());
+  Lz4HcCompressor compressor;
+  SHOAL_ASSIGN_OR_RETURN(
+      const size_t n,
+      compressor.Compress(setting.level, sample.data() + kLz4History,
+                          kLz4History, kSampleSize - kLz4History, out.data(),
+                          out.size()));
+  return std::string(out.data(), n);
+}
+
 absl::StatusOr<std::string> Fingerprint(BlockCodec& codec,
                                         const CodecSetting& setting) {
+  if (setting.codec == ImageCodec::kLz4HcPieces) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string stored, MakePiece(setting));
+    return crypto::Sha256Digest(stored).substr(0, kFingerprintSize);
+  }
   SHOAL_ASSIGN_OR_RETURN(char* const room, codec.Prepare(setting, kSampleSize));
   MakeSample(room);
   SHOAL_ASSIGN_OR_RETURN(const std::string_view stored,
@@ -69,16 +90,25 @@ std::string LibraryOf(ImageCodec codec) {
       return fmt::format("lz4 {} ({} bit)", LZ4_versionString(),
                          8 * sizeof(void*));
     case ImageCodec::kLz4Hc:
+    case ImageCodec::kLz4HcPieces:
       return fmt::format("lz4 {}", LZ4_versionString());
   }
   return "unknown";
 }
 
 uint64_t CheckCodecsMemory(const ImageMap& map) {
-  uint64_t most = 0;
-  for (const CodecSetting& setting : map.settings)
-    most = std::max(most, CompressMemory(setting, kSampleSize));
-  return most;
+  // The codec of whole blocks keeps what it has while a piece is made.
+  CodecMemory whole;
+  uint64_t piece = 0;
+  for (const CodecSetting& setting : map.settings) {
+    if (setting.codec == ImageCodec::kLz4HcPieces) {
+      piece = std::max(piece, Lz4HcState(setting.level) + kSampleSize +
+                                  2 * MaxStoredLength(kSampleSize));
+    } else {
+      whole.RaiseTo(WholeBlockMemory(setting, kSampleSize));
+    }
+  }
+  return whole.total() + piece;
 }
 
 absl::StatusOr<std::string> DescribeCodecs(const ImageMap& map) {

@@ -30,7 +30,8 @@ uint64_t MemoryOf(const ImageMap& map) {
   uint64_t bytes = map.settings.capacity() * sizeof(CodecSetting) +
                    map.layers.capacity() * sizeof(Layer);
   for (const Layer& layer : map.layers)
-    bytes += layer.segments.capacity() * sizeof(Segment);
+    bytes += layer.segments.capacity() * sizeof(Segment) +
+             layer.pieces.capacity() * sizeof(Piece);
   return bytes;
 }
 

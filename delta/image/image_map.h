@@ -35,11 +35,25 @@ inline constexpr size_t kMaxSettings = 64;
 inline constexpr size_t kMaxSegments = 1u << 20;  // of all layers together
 inline constexpr uint64_t kMaxExpandedSize = uint64_t{1} << 40;  // bytes
 
+// A part of a block of codec kLz4HcPieces (see lz4_pieces.h): bytes that liblz4
+// compresses, or one sequence that is written as the map says it.
+struct Piece {
+  uint32_t raw = 0;       // expanded length, ≥ 1
+  uint32_t literals = 0;  // of the sequence; its match is the rest of `raw`
+  uint16_t distance = 0;  // of the match; 0: liblz4 compresses the piece
+
+  bool IsSequence() const { return distance != 0; }
+  bool operator==(const Piece&) const = default;
+};
+// Of one block.
+inline constexpr size_t kMaxPieces = 1024;
+
 struct Segment {
   enum class Kind : uint8_t { kRaw = 0, kBlock = 1, kVerbatim = 2 };
 
   Kind kind = Kind::kRaw;
   uint8_t setting = 0;     // kBlock: index in ImageMap::settings
+  uint16_t pieces = 0;     // kBlock of codec kLz4HcPieces: how many, ≥ 1
   uint32_t raw = 0;        // kBlock: expanded length, ≥ 1
   uint64_t stored = 0;     // outer length, ≥ 1
   uint64_t old_place = 0;  // kVerbatim: offset in the old layer's outer image
@@ -52,8 +66,9 @@ struct Segment {
 
 struct Layer {
   std::vector<Segment> segments;
-  uint64_t outer_size = 0;  // sum of stored
-  uint64_t inner_size = 0;  // sum of InnerLength()
+  std::vector<Piece> pieces;  // of all segments, in order
+  uint64_t outer_size = 0;    // sum of stored
+  uint64_t inner_size = 0;    // sum of InnerLength()
   bool operator==(const Layer&) const = default;
 };
 

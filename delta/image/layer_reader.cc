@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "common/status.h"
@@ -10,8 +11,11 @@ namespace shoal::delta {
 namespace {
 
 // A stream leaves a copy of itself behind when it passes a multiple of this,
-// so that going back does not mean starting over.
-constexpr uint64_t kCheckpointStep = 512u << 10;
+// and where it was when it is sent farther than the second: most reads go on
+// where the last one ended, but a few in between are far away, to and fro.
+constexpr uint64_t kCheckpointStep = 1u << 20;
+constexpr uint64_t kFarAway = 64u << 10;
+constexpr uint64_t kFresh = 64;  // reads
 constexpr size_t kMostBlocks = 16;
 
 bool IsLong(const Segment& segment) {
@@ -23,12 +27,13 @@ bool IsLong(const Segment& segment) {
 struct Demand {
   uint64_t raw = 0;      // of the longest block that is held whole
   uint64_t stored = 0;   // likewise
-  uint64_t decoder = 0;  // bytes
+  uint64_t decoder = 0;  // bytes, of all codecs, which keep their states
   bool streams = false;  // there are longer ones
 };
 
 Demand DemandOf(const ImageMap& map, const Layer& layer) {
   Demand demand;
+  std::map<ImageCodec, uint64_t> decoders;
   for (const Segment& segment : layer.segments) {
     if (segment.kind != Segment::Kind::kBlock) continue;
     if (IsLong(segment)) {
@@ -37,9 +42,11 @@ Demand DemandOf(const ImageMap& map, const Layer& layer) {
     }
     demand.raw = std::max<uint64_t>(demand.raw, segment.raw);
     demand.stored = std::max(demand.stored, segment.stored);
-    demand.decoder =
-        std::max(demand.decoder, ExpandMemory(map.settings[segment.setting]));
+    const CodecSetting& setting = map.settings[segment.setting];
+    uint64_t& decoder = decoders[setting.codec];
+    decoder = std::max(decoder, ExpandMemory(setting));
   }
+  for (const auto& [codec, bytes] : decoders) demand.decoder += bytes;
   return demand;
 }
 
@@ -50,7 +57,8 @@ size_t BlockCount(const Demand& demand, uint64_t cache) {
 
 size_t StreamCount(const Demand& demand, uint64_t cache) {
   if (!demand.streams) return 0;
-  return std::max<uint64_t>(cache / kBlockStreamMemory, 3);
+  // A quarter more than for blocks: going back costs more here.
+  return std::max<uint64_t>((cache + cache / 4) / kBlockStreamMemory, 3);
 }
 
 }  // namespace
@@ -123,18 +131,44 @@ absl::Status LayerReader::ReadBlock(const Segment& segment, size_t at,
   return absl::OkStatus();
 }
 
-LayerReader::OpenStream& LayerReader::OldestStream(const OpenStream* but) {
-  OpenStream* oldest = nullptr;
-  for (OpenStream& open : streams_)
-    if (&open != but && (oldest == nullptr || open.used < oldest->used))
-      oldest = &open;
-  return *oldest;  // there are at least three
+// The stream that is missed least: what lies between the one before it in its
+// block and itself would be decoded again, the less likely the longer ago it
+// was used.
+LayerReader::OpenStream& LayerReader::LeastWorth(const OpenStream* but) {
+  OpenStream* least = nullptr;
+  double least_worth = 0;
+  for (OpenStream& open : streams_) {
+    if (&open == but) continue;
+    if (!open.stream) return open;
+    const uint64_t place = open.stream->place();
+    uint64_t before = 0;
+    for (const OpenStream& other : streams_)
+      if (other.stream && other.segment == open.segment &&
+          (other.stream->place() < place ||
+           (other.stream->place() == place && &other < &open)))
+        before = std::max(before, other.stream->place());
+    const double worth = static_cast<double>(place - before + 1) /
+                         static_cast<double>(clock_ - open.used + kFresh);
+    if (least == nullptr || worth < least_worth) {
+      least = &open;
+      least_worth = worth;
+    }
+  }
+  return *least;  // there are at least three
+}
+
+// Another stream stands at the same place.
+bool LayerReader::IsKept(const OpenStream& open) const {
+  return std::any_of(streams_.begin(), streams_.end(), [&](const auto& other) {
+    return &other != &open && other.stream && other.segment == open.segment &&
+           other.stream->place() == open.stream->place();
+  });
 }
 
 // A copy of `open` in another place of the cache.
 absl::StatusOr<LayerReader::OpenStream*> LayerReader::KeepCopy(
     OpenStream& open) {
-  OpenStream& other = OldestStream(&open);
+  OpenStream& other = LeastWorth(&open);
   other.stream.reset();  // first: never more streams than declared
   other.segment = SIZE_MAX;
   SHOAL_ASSIGN_OR_RETURN(other.stream, open.stream->Clone());
@@ -154,8 +188,10 @@ absl::StatusOr<LayerReader::OpenStream*> LayerReader::StreamFor(
         (best == nullptr || best->stream->place() < open.stream->place()))
       best = &open;
   }
+  if (best != nullptr && at - best->stream->place() > kFarAway)
+    SHOAL_RETURN_IF_ERROR(KeepCopy(*best).status());
   if (best == nullptr) {
-    best = &OldestStream(nullptr);
+    best = &LeastWorth(nullptr);
     best->stream.reset();
     best->segment = SIZE_MAX;
     SHOAL_ASSIGN_OR_RETURN(
@@ -179,8 +215,8 @@ absl::Status LayerReader::ReadStream(const Segment& segment, uint64_t at,
       SHOAL_RETURN_IF_ERROR(open->stream->Read(out, step));
       if (out != nullptr) out += step;
       n -= step;
-      if (until_step() == kCheckpointStep)
-        SHOAL_RETURN_IF_ERROR(KeepCopy(*open));
+      if (until_step() == kCheckpointStep && !IsKept(*open))
+        SHOAL_RETURN_IF_ERROR(KeepCopy(*open).status());
     }
     return absl::OkStatus();
   };

@@ -46,7 +46,8 @@ class LayerReader {
                           size_t size);
   absl::StatusOr<OpenStream*> StreamFor(const Segment& segment, uint64_t at);
   absl::StatusOr<OpenStream*> KeepCopy(OpenStream& open);
-  OpenStream& OldestStream(const OpenStream* but);
+  bool IsKept(const OpenStream& open) const;
+  OpenStream& LeastWorth(const OpenStream* but);
 
   const ImageMap& map_;
   const ReadAt outer_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "common/status.h"
@@ -26,24 +27,45 @@ LayerRebuilder::LayerRebuilder(const ImageMap& map, const Layer& layer,
       segment_(start.segment),
       into_(start.into),
       discard_(start.discard) {
-  for (size_t i = 0; i < segment_; ++i) done_ += layer.segments[i].stored;
+  for (size_t i = 0; i < segment_; ++i) {
+    done_ += layer.segments[i].stored;
+    piece_ += layer.segments[i].pieces;
+  }
   done_ += into_;
 }
 
 uint64_t LayerRebuilder::Memory(const ImageMap& map, const Layer& layer) {
-  uint64_t block = 0, copy = 0;
+  // What each way of compressing keeps, and all of them may be in use.
+  CodecMemory whole;
+  uint64_t streamed = 0, in_pieces = 0, copy = 0;
+  std::span<const Piece> pieces(layer.pieces);
   for (const Segment& segment : layer.segments) {
-    if (segment.kind == Kind::kBlock)
-      block = std::max(
-          block, CompressMemory(map.settings[segment.setting], segment.raw));
     if (segment.kind == Kind::kVerbatim) copy = kCopySize;
+    if (segment.kind != Kind::kBlock) continue;
+    const CodecSetting& setting = map.settings[segment.setting];
+    if (segment.pieces > 0) {
+      in_pieces =
+          std::max(in_pieces,
+                   Lz4PiecesMemory(setting.level,
+                                   LongestPiece(pieces.first(segment.pieces))));
+      pieces = pieces.subspan(segment.pieces);
+    } else if (setting.codec == ImageCodec::kDeflate &&
+               segment.raw > kMaxBufferedBlock) {
+      streamed = std::max(streamed, CompressMemory(setting, segment.raw));
+    } else {
+      whole.RaiseTo(WholeBlockMemory(setting, segment.raw));
+    }
   }
-  return block + copy;
+  return whole.total() + streamed + in_pieces + copy;
 }
 
 bool LayerRebuilder::IsStreamed(const Segment& segment) const {
   return segment.raw > kMaxBufferedBlock &&
          map_.settings[segment.setting].codec == ImageCodec::kDeflate;
+}
+
+bool LayerRebuilder::IsInPieces(const Segment& segment) const {
+  return map_.settings[segment.setting].codec == ImageCodec::kLz4HcPieces;
 }
 
 absl::Status LayerRebuilder::Write(std::string_view inner) {
@@ -70,6 +92,7 @@ absl::Status LayerRebuilder::Finish() {
 }
 
 void LayerRebuilder::NextSegment() {
+  piece_ += layer_.segments[segment_].pieces;
   ++segment_;
   into_ = 0;
 }
@@ -103,18 +126,14 @@ absl::Status LayerRebuilder::WriteRaw(const Segment& segment,
 absl::Status LayerRebuilder::WriteBlock(const Segment& segment,
                                         std::string_view inner) {
   const CodecSetting& setting = map_.settings[segment.setting];
-  if (IsStreamed(segment)) {
-    if (into_ == 0) {
-      streamed_ = 0;
-      SHOAL_RETURN_IF_ERROR(deflate_.Begin(setting));
-    }
-    SHOAL_RETURN_IF_ERROR(
-        deflate_.Write(inner, [&](std::string_view stored) -> absl::Status {
-          streamed_ += stored.size();
-          if (streamed_ > segment.stored)
-            return DataLoss("image_block", "a block got longer than it was");
-          return Emit(stored);
-        }));
+  if (into_ == 0) streamed_ = 0;
+  if (IsInPieces(segment)) {
+    SHOAL_RETURN_IF_ERROR(WritePieces(segment, inner));
+  } else if (IsStreamed(segment)) {
+    if (into_ == 0) SHOAL_RETURN_IF_ERROR(deflate_.Begin(setting));
+    SHOAL_RETURN_IF_ERROR(deflate_.Write(inner, [&](std::string_view stored) {
+      return EmitOf(segment, stored);
+    }));
   } else {
     if (into_ == 0) {
       SHOAL_ASSIGN_OR_RETURN(room_, codec_.Prepare(setting, segment.raw));
@@ -125,28 +144,40 @@ absl::Status LayerRebuilder::WriteBlock(const Segment& segment,
   return into_ == segment.raw ? FinishBlock(segment) : absl::OkStatus();
 }
 
+absl::Status LayerRebuilder::WritePieces(const Segment& segment,
+                                         std::string_view inner) {
+  if (into_ == 0)
+    SHOAL_RETURN_IF_ERROR(lz4_.Begin(
+        map_.settings[segment.setting].level,
+        std::span(layer_.pieces).subspan(piece_, segment.pieces), segment.raw));
+  return lz4_.Write(
+      inner, [&](std::string_view stored) { return EmitOf(segment, stored); });
+}
+
 absl::Status LayerRebuilder::FinishBlock(const Segment& segment) {
-  uint64_t length;
   if (IsStreamed(segment)) {
-    SHOAL_RETURN_IF_ERROR(
-        deflate_.Finish([&](std::string_view stored) -> absl::Status {
-          streamed_ += stored.size();
-          if (streamed_ > segment.stored)
-            return DataLoss("image_block", "a block got longer than it was");
-          return Emit(stored);
-        }));
-    length = streamed_;
-  } else {
+    SHOAL_RETURN_IF_ERROR(deflate_.Finish(
+        [&](std::string_view stored) { return EmitOf(segment, stored); }));
+  } else if (!IsInPieces(segment)) {
     SHOAL_ASSIGN_OR_RETURN(const std::string_view stored,
                            codec_.Compress(segment.stored));
-    length = stored.size();
-    if (length == segment.stored) SHOAL_RETURN_IF_ERROR(Emit(stored));
+    if (stored.size() == segment.stored)
+      SHOAL_RETURN_IF_ERROR(EmitOf(segment, stored));
   }
-  if (length != segment.stored)
+  if (streamed_ != segment.stored)
     return DataLoss("image_block", "a block got shorter than it was");
   done_ += segment.stored;
   NextSegment();
   return absl::OkStatus();
+}
+
+// Bytes of a compressed block.
+absl::Status LayerRebuilder::EmitOf(const Segment& segment,
+                                    std::string_view stored) {
+  streamed_ += stored.size();
+  if (streamed_ > segment.stored)
+    return DataLoss("image_block", "a block got longer than it was");
+  return Emit(stored);
 }
 
 absl::Status LayerRebuilder::Emit(std::string_view outer) {

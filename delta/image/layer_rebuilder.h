@@ -11,6 +11,7 @@
 #include "delta/image/buffer.h"
 #include "delta/image/deflate_stream.h"
 #include "delta/image/image_map.h"
+#include "delta/image/lz4_pieces.h"
 
 namespace shoal::delta {
 
@@ -46,6 +47,9 @@ class LayerRebuilder {
  private:
   bool AtEnd() const { return segment_ == layer_.segments.size(); }
   bool IsStreamed(const Segment& segment) const;
+  bool IsInPieces(const Segment& segment) const;
+  absl::Status WritePieces(const Segment& segment, std::string_view inner);
+  absl::Status EmitOf(const Segment& segment, std::string_view stored);
   absl::Status CopyVerbatim();
   absl::Status WriteRaw(const Segment& segment, std::string_view inner);
   absl::Status WriteBlock(const Segment& segment, std::string_view inner);
@@ -58,13 +62,15 @@ class LayerRebuilder {
   const ReadAt read_old_;
   const Sink sink_;
   size_t segment_;
-  uint64_t into_;  // inner bytes of the segment that are done
+  size_t piece_ = 0;  // the first one of the segment
+  uint64_t into_;     // inner bytes of the segment that are done
   uint64_t discard_;
   uint64_t done_ = 0;
-  uint64_t streamed_ = 0;  // stored bytes of a streamed block so far
+  uint64_t streamed_ = 0;  // stored bytes of a block made in passing so far
   char* room_ = nullptr;   // for the raw bytes of the block at hand
   BlockCodec codec_;
   DeflateStream deflate_;
+  Lz4Pieces lz4_;
   Buffer copy_;
 };
 

@@ -1,5 +1,6 @@
 #include "delta/image/lz4_stream.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -9,6 +10,7 @@ namespace shoal::delta {
 namespace {
 
 constexpr uint64_t kMinMatch = 4;
+constexpr uint64_t kStep = 32u << 10;  // decoded before it is given out
 
 absl::Status Damaged() {
   return DataLoss("image_block", "an lz4 block is damaged");
@@ -18,14 +20,18 @@ absl::Status Damaged() {
 
 absl::Status Lz4Stream::Read(char* out, size_t size) {
   while (size > 0) {
-    if (read_ == end_) SHOAL_RETURN_IF_ERROR(Decode());
-    if (read_ == end_) return Damaged();  // the block is shorter
-    const size_t n = std::min(size, end_ - read_);
+    if (place_ == made_) {
+      const uint64_t most = std::min<uint64_t>(size, kStep);
+      if (raw_left() == 0) return Damaged();  // the block is shorter
+      SHOAL_RETURN_IF_ERROR(DecodeTo(made_ + std::min(most, raw_left())));
+    }
+    const size_t there = made_ - place_;  // ≤ kHistory
+    const size_t from = next_ >= there ? next_ - there : next_ + kRing - there;
+    const size_t n = std::min({size, there, kRing - from});
     if (out != nullptr) {
-      memcpy(out, window_.data() + read_, n);
+      memcpy(out, ring_.data() + from, n);
       out += n;
     }
-    read_ += n;
     place_ += n;
     size -= n;
   }
@@ -33,14 +39,13 @@ absl::Status Lz4Stream::Read(char* out, size_t size) {
 }
 
 bool Lz4Stream::StepBack(uint64_t place) {
-  if (place > place_ || place_ - place > read_) return false;
-  read_ -= place_ - place;
+  if (place > place_ || made_ - place > kHistory) return false;
   place_ = place;
   return true;
 }
 
 absl::Status Lz4Stream::CheckEnd() {
-  if (raw_left_ == 0 && read_ == end_ && literals_ == 0 && match_ == 0 &&
+  if (raw_left() == 0 && place_ == made_ && literals_ == 0 && match_ == 0 &&
       input_.AtEnd())
     return absl::OkStatus();
   return Damaged();
@@ -52,21 +57,54 @@ absl::StatusOr<std::unique_ptr<BlockStream>> Lz4Stream::Clone() const {
   return copy;
 }
 
-absl::Status Lz4Stream::Decode() {
-  if (end_ > kHistory) {  // all of it was given out: keep the last 64 KiB
-    memmove(window_.data(), window_.data() + end_ - kHistory, kHistory);
-    end_ = read_ = kHistory;
-  }
-  while (end_ < window_.size() && raw_left_ > 0) {
+absl::Status Lz4Stream::DecodeTo(uint64_t target) {
+  while (made_ < target) {
     if (literals_ > 0) {
-      SHOAL_RETURN_IF_ERROR(Literals());
+      SHOAL_RETURN_IF_ERROR(Literals(target));
     } else if (match_ > 0) {
-      Match();
+      Match(target);
     } else {
-      SHOAL_RETURN_IF_ERROR(NextSequence());
+      if (!match_due_) ShortSequences(target);
+      if (made_ < target) SHOAL_RETURN_IF_ERROR(NextSequence());
     }
   }
   return absl::OkStatus();
+}
+
+// Most sequences are short, and most stand in the middle of everything: those
+// are decoded here, without a look at every byte. Stops before any other.
+void Lz4Stream::ShortSequences(uint64_t target) {
+  constexpr size_t kMost = 64;  // more than what one reads or writes
+  const std::string_view in = input_.buffered();
+  size_t used = 0;
+  while (in.size() - used >= kMost && target - made_ >= kMost &&
+         next_ + kMost <= kRing) {
+    const auto* const from = reinterpret_cast<const uint8_t*>(in.data()) + used;
+    const size_t literals = *from >> 4;
+    const size_t match = (*from & 15) + kMinMatch;
+    if (literals == 15 || match == 15 + kMinMatch) break;
+    const size_t distance = from[1 + literals] | size_t{from[2 + literals]}
+                                                     << 8;
+    if (distance == 0 || distance > made_ + literals) break;
+    char* to = ring_.data() + next_;
+    const size_t at = next_ + literals;
+    const size_t back = at >= distance ? at - distance : at + kRing - distance;
+    if (back + kMost > kRing) break;
+    memcpy(to, from + 1, 16);
+    to += literals;
+    const char* const there = ring_.data() + back;
+    if (distance >= 8) {
+      memcpy(to, there, 8);
+      memcpy(to + 8, there + 8, 8);
+      memcpy(to + 16, there + 16, 2);
+    } else {  // the match repeats itself
+      for (size_t i = 0; i < match; ++i) to[i] = there[i];
+    }
+    used += 1 + literals + 2;
+    next_ += literals + match;
+    made_ += literals + match;
+  }
+  input_.Consume(used);
 }
 
 // Reads a token with its literal length, or after the literals the match.
@@ -75,7 +113,7 @@ absl::Status Lz4Stream::NextSequence() {
     SHOAL_ASSIGN_OR_RETURN(token_, input_.Byte());
     literals_ = token_ >> 4;
     if (literals_ == 15) SHOAL_RETURN_IF_ERROR(TakeLength(literals_));
-    if (literals_ > raw_left_) return Damaged();
+    if (literals_ > raw_left()) return Damaged();
     match_due_ = true;
     return absl::OkStatus();
   }
@@ -86,8 +124,7 @@ absl::Status Lz4Stream::NextSequence() {
   if (match_ == 15) SHOAL_RETURN_IF_ERROR(TakeLength(match_));
   match_ += kMinMatch;
   match_due_ = false;
-  // The window holds all of the block, or at least 64 KiB of it.
-  if (distance_ == 0 || distance_ > end_ || match_ > raw_left_)
+  if (distance_ == 0 || distance_ > made_ || match_ > raw_left())
     return Damaged();
   return absl::OkStatus();
 }
@@ -96,36 +133,45 @@ absl::Status Lz4Stream::TakeLength(uint64_t& length) {
   for (;;) {
     SHOAL_ASSIGN_OR_RETURN(const uint8_t more, input_.Byte());
     length += more;
-    if (length > raw_left_) return Damaged();
+    if (length > raw_left()) return Damaged();
     if (more != 255) return absl::OkStatus();
   }
 }
 
-absl::Status Lz4Stream::Literals() {
+absl::Status Lz4Stream::Literals(uint64_t target) {
   SHOAL_RETURN_IF_ERROR(input_.Fill());
   const std::string_view bytes = input_.buffered();
-  const size_t n = std::min<uint64_t>(
-      literals_, std::min(bytes.size(), window_.size() - end_));
-  memcpy(window_.data() + end_, bytes.data(), n);
+  const size_t n = std::min({literals_, uint64_t{bytes.size()}, target - made_,
+                             uint64_t{kRing - next_}});
+  memcpy(ring_.data() + next_, bytes.data(), n);
   input_.Consume(n);
-  end_ += n;
   literals_ -= n;
-  raw_left_ -= n;
+  Advance(n);
   return absl::OkStatus();
 }
 
-void Lz4Stream::Match() {
-  const size_t n = std::min<uint64_t>(match_, window_.size() - end_);
-  char* to = window_.data() + end_;
-  const char* from = to - distance_;
+void Lz4Stream::Match(uint64_t target) {
+  const size_t back =
+      next_ >= distance_ ? next_ - distance_ : next_ + kRing - distance_;
+  const size_t n = std::min({match_, target - made_, uint64_t{kRing - next_},
+                             uint64_t{kRing - back}});
+  char* const to = ring_.data() + next_;
+  const char* const from = ring_.data() + back;
   if (distance_ >= n) {
-    memcpy(to, from, n);
+    memmove(to, from, n);  // across the ring's end they may touch
+  } else if (distance_ == 1) {
+    memset(to, *from, n);
   } else {  // the match repeats itself
     for (size_t i = 0; i < n; ++i) to[i] = from[i];
   }
-  end_ += n;
   match_ -= n;
-  raw_left_ -= n;
+  Advance(n);
+}
+
+void Lz4Stream::Advance(size_t n) {
+  made_ += n;
+  next_ += n;
+  if (next_ == kRing) next_ = 0;
 }
 
 }  // namespace shoal::delta

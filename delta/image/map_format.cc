@@ -6,6 +6,8 @@
 #include "common/status.h"
 #include "delta/format/format.h"
 #include "delta/image/image_map.h"
+#include "delta/image/lz4_pieces.h"
+#include "delta/image/lz4_sequences.h"
 
 namespace shoal::delta {
 namespace {
@@ -61,19 +63,22 @@ class LayerParser {
         outer_size_(outer_size),
         old_outer_size_(old_outer_size) {}
 
-  // `most` segments at most; "image_memory" when there are more.
-  absl::StatusOr<Layer> Parse(size_t most) {
+  // What the layer occupies is taken from `memory`; "image_memory" when it is
+  // more.
+  absl::StatusOr<Layer> Parse(uint64_t& memory, uint64_t most) {
     SHOAL_ASSIGN_OR_RETURN(const uint64_t count,
                            Number(bytes_, kMaxSegments, "too many segments"));
-    if (count > most)
+    if (count > most || count > memory / sizeof(Segment))
       return ResourceExhausted("image_memory", "too many segments");
     // Two bytes a segment at least: nothing is allocated for a mere claim.
     if (count * 2 > bytes_.size()) return Malformed("segments are cut off");
+    memory -= count * sizeof(Segment);
     layer_.segments.resize(count);
     SHOAL_RETURN_IF_ERROR(Kinds());
     SHOAL_RETURN_IF_ERROR(StoredLengths());
     SHOAL_RETURN_IF_ERROR(RawLengths());
     SHOAL_RETURN_IF_ERROR(OldPlaces());
+    SHOAL_RETURN_IF_ERROR(Pieces(memory));
     return std::move(layer_);
   }
 
@@ -141,11 +146,97 @@ class LayerParser {
     return absl::OkStatus();
   }
 
+  absl::Status Pieces(uint64_t& memory) {
+    uint64_t blocks = 0;
+    for (const Segment& segment : layer_.segments) blocks += InPieces(segment);
+    if (blocks == 0) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(
+        const uint64_t total,
+        Number(bytes_, blocks * kMaxPieces, "too many pieces"));
+    // At least a byte each.
+    if (total > bytes_.size()) return Malformed("pieces are cut off");
+    if (total > memory / sizeof(Piece))
+      return ResourceExhausted("image_memory", "too many pieces");
+    memory -= total * sizeof(Piece);
+    layer_.pieces.reserve(total);
+    for (Segment& segment : layer_.segments) {
+      if (!InPieces(segment)) continue;
+      SHOAL_ASSIGN_OR_RETURN(
+          const uint64_t count,
+          Number(bytes_,
+                 std::min<uint64_t>(kMaxPieces, total - layer_.pieces.size()),
+                 "too many pieces"));
+      if (count == 0) return Malformed("a block without pieces");
+      segment.pieces = static_cast<uint16_t>(count);
+      SHOAL_RETURN_IF_ERROR(PiecesOf(segment));
+    }
+    return layer_.pieces.size() == total ? absl::OkStatus()
+                                         : Malformed("too few pieces");
+  }
+
+  // The last piece is what is left, and liblz4 makes it: a block ends with
+  // literals.
+  absl::Status PiecesOf(const Segment& segment) {
+    uint64_t left = segment.raw;
+    for (int i = 1; i < segment.pieces; ++i) {
+      SHOAL_ASSIGN_OR_RETURN(
+          const uint64_t number,
+          Number(bytes_, 2 * left - 1, "pieces are too long"));
+      Piece piece{.raw = static_cast<uint32_t>(number / 2)};
+      if (number & 1) {
+        if (piece.raw < kLz4MinMatch)
+          return Malformed("a sequence is too short");
+        SHOAL_ASSIGN_OR_RETURN(
+            const uint64_t literals,
+            Number(bytes_, piece.raw - kLz4MinMatch, "a sequence is too long"));
+        SHOAL_ASSIGN_OR_RETURN(
+            const uint64_t distance,
+            Number(
+                bytes_,
+                std::min<uint64_t>(UINT16_MAX, segment.raw - left + literals),
+                "a match is outside its block"));
+        if (distance == 0) return Malformed("a match with itself");
+        piece.literals = static_cast<uint32_t>(literals);
+        piece.distance = static_cast<uint16_t>(distance);
+      } else if (piece.raw == 0 || piece.raw > kMaxLz4Piece) {
+        return Malformed("a piece is too long or empty");
+      }
+      left -= piece.raw;
+      if (left == 0) return Malformed("a block has no last piece");
+      layer_.pieces.push_back(piece);
+    }
+    if (left > kMaxLz4Piece) return Malformed("a piece is too long");
+    layer_.pieces.push_back({.raw = static_cast<uint32_t>(left)});
+    return absl::OkStatus();
+  }
+
+  bool InPieces(const Segment& segment) const {
+    return segment.kind == Kind::kBlock &&
+           map_.settings[segment.setting].codec == ImageCodec::kLz4HcPieces;
+  }
+
   std::string_view& bytes_;
   const ImageMap& map_;
   const uint64_t outer_size_, old_outer_size_;
   Layer layer_;
 };
+
+void AppendPieces(std::string& out, const Layer& layer) {
+  if (layer.pieces.empty()) return;
+  AppendVarint(out, layer.pieces.size());
+  const Piece* piece = layer.pieces.data();
+  for (const Segment& segment : layer.segments) {
+    if (segment.pieces == 0) continue;
+    AppendVarint(out, segment.pieces);
+    for (int i = 1; i < segment.pieces; ++i, ++piece) {
+      AppendVarint(out, uint64_t{piece->raw} * 2 + piece->IsSequence());
+      if (!piece->IsSequence()) continue;
+      AppendVarint(out, piece->literals);
+      AppendVarint(out, piece->distance);
+    }
+    ++piece;  // the last one is what is left
+  }
+}
 
 }  // namespace
 
@@ -170,6 +261,7 @@ std::string SerializeImageMap(const ImageMap& map) {
       AppendVarint(out, Zigzag(static_cast<int64_t>(s.old_place - next)));
       next = s.old_place + s.stored;
     }
+    AppendPieces(out, layer);
   }
   return out;
 }
@@ -188,14 +280,14 @@ absl::StatusOr<ImageMap> ParseImageMap(
   }
   SHOAL_ASSIGN_OR_RETURN(const uint64_t layers,
                          Number(bytes, kMaxLayers, "too many layers"));
-  uint64_t segments =
-      std::min<uint64_t>(max_memory / sizeof(Segment), kMaxSegments);
+  uint64_t segments = kMaxSegments;
   for (uint64_t i = 0; i < layers; ++i) {
     const uint64_t outer = map.ExpandedSize();
     const uint64_t old_outer =
         i < old_outer_sizes.size() ? old_outer_sizes[i] : 0;
     SHOAL_ASSIGN_OR_RETURN(
-        Layer layer, LayerParser(bytes, map, outer, old_outer).Parse(segments));
+        Layer layer,
+        LayerParser(bytes, map, outer, old_outer).Parse(max_memory, segments));
     segments -= layer.segments.size();
     map.layers.push_back(std::move(layer));
   }

@@ -47,7 +47,7 @@ class StoredInput {
   const ReadAt* read_;
   uint64_t next_, left_;
   size_t at_ = 0, filled_ = 0;
-  std::array<char, 16384> buffer_;
+  std::array<char, 4096> buffer_;
 };
 
 }  // namespace shoal::delta

@@ -29,9 +29,8 @@ struct MakeOptions {
   Coding coding = Coding::kModel;
   // Bytes that applying may take on the device. Within it images are expanded
   // as far as it goes, then the model is as large as it can be, with smaller
-  // windows where they must (none fits: kZstd). Unset: 8 MiB, but 16 MiB where
-  // compressing an image's blocks again takes more (LZ4 kernels); the patch
-  // states what it takes.
+  // windows where they must (none fits: kZstd). Unset: 8 MiB. The patch states
+  // what it takes.
   std::optional<uint64_t> max_reader_memory;
   int threads = 2;     // 1..64
   bool expand = true;  // what the images hold in compressed form (delta/image)

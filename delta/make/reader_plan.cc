@@ -80,29 +80,26 @@ absl::StatusOr<ReaderPlan> PlanReader(const MakeOptions& options,
                                       const MappedFile& old_file,
                                       const MappedFile& new_file,
                                       const std::string& patch_path) {
-  const uint64_t usual =
+  const uint64_t memory =
       std::min<uint64_t>(options.max_reader_memory.value_or(kUsualReaderMemory),
                          std::numeric_limits<uint32_t>::max());
-  const uint64_t most = options.max_reader_memory ? usual : kMostReaderMemory;
   // Of all that a device must hold to expand and compress, the compressor's
   // part bounds the analysis; where layers together take too much, less of it.
   std::vector<uint64_t> rebuild;
   if (options.expand && options.format == Format::kSdelta)
-    rebuild = {most - std::min(most, kSmallestCoding), usual / 2};
+    rebuild = {memory - std::min(memory, kSmallestCoding), memory / 2};
   for (const uint64_t max_rebuild_memory : rebuild) {
     ReaderPlan plan;
     SHOAL_ASSIGN_OR_RETURN(plan.expanded,
                            ExpandPair(old_file, new_file,
                                       {patch_path, options.threads,
                                        max_rebuild_memory, options.cancel}));
-    for (const uint64_t memory : {usual, most}) {
-      auto header = PlanWith(options, plan.expanded, memory);
-      if (!header) continue;
-      plan.header = *header;
-      return plan;
-    }
+    const auto header = PlanWith(options, plan.expanded, memory);
+    if (!header) continue;
+    plan.header = *header;
+    return plan;
   }
-  const auto header = PlanWith(options, {}, usual);
+  const auto header = PlanWith(options, {}, memory);
   if (!header)
     return InvalidArgument("bad_argument",
                            "max_reader_memory is too small for any patch");

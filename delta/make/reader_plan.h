@@ -13,11 +13,8 @@
 
 namespace shoal::delta {
 
-// Unless options.max_reader_memory says it: what applying takes (bytes), and
-// what it may take where the images hold blocks that a device cannot compress
-// again in less. An LZ4 kernel's are 8 MiB.
+// What applying may take (bytes), unless options.max_reader_memory says it.
 inline constexpr uint64_t kUsualReaderMemory = 8u << 20;
-inline constexpr uint64_t kMostReaderMemory = 16u << 20;
 
 struct ReaderPlan {
   ExpandedPair expanded;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/status.h"
+#include "delta/image/analyze/lz4_plan.h"
 #include "delta/image/analyze/settings.h"
 
 namespace shoal::delta {
@@ -34,6 +35,7 @@ struct Verdict {
   Kind kind = Kind::kRaw;
   CodecSetting setting;
   uint32_t raw = 0;
+  std::vector<Piece> pieces;
   uint64_t old_place = 0;
   size_t hash = 0;
 };
@@ -161,8 +163,12 @@ class Examination {
       verdict.setting = setting;
       return Choose(
           block, verdict, [&](const CodecSetting& s) -> absl::StatusOr<bool> {
-            return Reproduces(room.codec, s, {room.raw.data(), verdict.raw},
-                              room.stored);
+            const std::string_view raw(room.raw.data(), verdict.raw);
+            if (s.codec != ImageCodec::kLz4HcPieces)
+              return Reproduces(room.codec, s, raw, room.stored);
+            SHOAL_ASSIGN_OR_RETURN(verdict.pieces,
+                                   PlanLz4Pieces(s.level, raw, room.stored));
+            return !verdict.pieces.empty();
           });
     }
     return absl::OkStatus();
@@ -173,6 +179,9 @@ class Examination {
                       const Test& test) {
     if (!job_.verify_exact) {
       verdict.kind = Kind::kBlock;
+      // Nobody makes it again, so nobody asks for its pieces.
+      if (verdict.setting.codec == ImageCodec::kLz4HcPieces)
+        verdict.setting.codec = ImageCodec::kLz4Hc;
       return absl::OkStatus();
     }
     for (const CodecSetting& setting : orders_[block.family]) {
@@ -264,6 +273,9 @@ absl::StatusOr<Layer> AnalyzeLayer(const LayerJob& job,
       expanded += verdict.raw;
       segment.setting = static_cast<uint8_t>(number);
       segment.raw = verdict.raw;
+      segment.pieces = static_cast<uint16_t>(verdict.pieces.size());
+      layer.pieces.insert(layer.pieces.end(), verdict.pieces.begin(),
+                          verdict.pieces.end());
     } else {
       continue;
     }

@@ -40,6 +40,11 @@ std::vector<CodecSetting> OthersLike(const CodecSetting& first) {
         settings.push_back(s);
       }
       break;
+    case ImageCodec::kLz4HcPieces:
+      for (const uint8_t level : {9, 12, 10, 11, 3, 4, 5, 6, 7, 8})
+        settings.push_back({.codec = first.codec, .level = level});
+      settings.push_back({.codec = ImageCodec::kLz4});
+      break;
     case ImageCodec::kLz4:
     case ImageCodec::kLz4Hc:
       settings.push_back({.codec = ImageCodec::kLz4});

@@ -148,8 +148,8 @@ absl::StatusOr<uint64_t> FindLz4Legacy(const Source& source, uint64_t offset,
         stored > MaxStoredLength(static_cast<uint64_t>(n)))
       break;
     if (family == SIZE_MAX)
-      family = FamilyOf(found, {{.codec = ImageCodec::kLz4Hc, .level = 9},
-                                {.codec = ImageCodec::kLz4Hc, .level = 12}});
+      family =
+          FamilyOf(found, {{.codec = ImageCodec::kLz4HcPieces, .level = 9}});
     found.blocks.push_back({at + 4, stored, static_cast<uint32_t>(n), family});
     at += 4 + stored;
     last = n < static_cast<int>(kMaxLz4Block);

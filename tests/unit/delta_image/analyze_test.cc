@@ -99,8 +99,11 @@ TEST(Analyze, AnLz4KernelsStreamOfSeveralBlocks) {
   // After the stream a kernel has the expanded length, which is no block.
   const std::string image =
       Noise(random, 20000) + stream + LittleEndianBytes(raw.size(), 4) + "end";
-  const ImageMap map = MapOf(image);
+  AnalyzeOptions options;
+  options.max_rebuild_memory = 700 << 10;  // in pieces, not as a whole
+  const ImageMap map = MapOf(image, options);
   EXPECT_EQ(CountBlocks(map), 2u);
+  EXPECT_LT(RebuilderMemory(map), 700u << 10);
   const std::string expanded = Expanded(map, image);
   const Rebuilt rebuilt = Rebuild({ImageMap{}, map}, "", expanded, 1 << 20);
   EXPECT_OK(rebuilt.status);
@@ -159,10 +162,12 @@ TEST(Analyze, UnchangedBlocksAreVerbatimEvenWhereNothingReproducesThem) {
 
 TEST(Analyze, BlocksThatNeedTooMuchMemoryStayRaw) {
   std::mt19937_64 random(10);
-  const std::string image = Lz4Legacy(WordsAndNoise(random, 9 << 20), 9);
+  const std::string image = GzipMember(WordsAndNoise(random, 100000), 9) +
+                            Compress({.codec = ImageCodec::kZstd, .level = 3},
+                                     WordsAndNoise(random, 900000));
   AnalyzeOptions options;
-  options.max_rebuild_memory = 4 << 20;
-  EXPECT_EQ(CountBlocks(MapOf(image, options)), 1u);  // only the short one
+  options.max_rebuild_memory = 1 << 20;
+  EXPECT_EQ(CountBlocks(MapOf(image, options)), 1u);  // only the first one
   EXPECT_EQ(CountBlocks(MapOf(image)), 2u);
 }
 

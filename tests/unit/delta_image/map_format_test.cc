@@ -5,6 +5,8 @@
 
 #include "common/bytes.h"
 #include "delta/image/image_map.h"
+#include "delta/image/lz4_pieces.h"
+#include "delta/image/lz4_sequences.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/delta_image/image_test_support.h"
 
@@ -128,6 +130,85 @@ TEST(MapFormat, T31_MemoryIsBoundedBeforeItIsTaken) {
   // A claim of 65,536 segments in a few bytes.
   EXPECT_THAT(Parse(std::string("\x05\x00\x01\x80\x80\x04", 6)),
               FailsBecause("image_map"));
+}
+
+// A block of 300,000 bytes in four pieces, one of them a sequence of 200,100.
+ImageMap InPieces() {
+  ImageMap map;
+  map.settings = {{.codec = ImageCodec::kLz4HcPieces, .level = 9}};
+  Layer layer;
+  AppendSegment(layer, {.stored = 8});
+  AppendSegment(
+      layer,
+      {.kind = Kind::kBlock, .pieces = 4, .raw = 300000, .stored = 50000});
+  layer.pieces = {{.raw = 65540},
+                  {.raw = 200100, .literals = 100, .distance = 1},
+                  {.raw = 20000},
+                  {.raw = 14360}};
+  map.image_size = layer.outer_size;
+  map.layers = {layer};
+  return map;
+}
+
+// The second worked example of docs/delta-image.md.
+TEST(MapFormat, PiecesAreByteExact) {
+  const std::string bytes = SerializeImageMap(InPieces());
+  EXPECT_EQ(HexEncode(bytes),
+            "d88603"
+            "01"
+            "060900000000000000000000"
+            "01"
+            "02"
+            "0001"
+            "08d08603"
+            "e0a712"
+            "04"
+            "04"
+            "888008"
+            "c9b6186401"
+            "c0b802");
+  std::string_view left = bytes;
+  ASSERT_OK_AND_ASSIGN(const ImageMap parsed, ParseImageMap(left, kPlenty));
+  EXPECT_EQ(parsed, InPieces());
+  EXPECT_EQ(left, "");
+}
+
+TEST(MapFormat, T31_PiecesThatDoNotHoldAreRefused) {
+  const std::string bytes = SerializeImageMap(InPieces());
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    std::string_view cut = std::string_view(bytes).substr(0, n);
+    EXPECT_THAT(ParseImageMap(cut, kPlenty), FailsBecause("image_map"));
+  }
+  std::string_view left = bytes;
+  const uint64_t memory = 2 * sizeof(Segment) + 4 * sizeof(Piece);
+  EXPECT_OK(ParseImageMap(left, memory));
+  left = bytes;
+  EXPECT_THAT(ParseImageMap(left, memory - 1), FailsBecause("image_memory"));
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    for (int value = 0; value < 256; ++value) {
+      std::string other = bytes;
+      other[at] = static_cast<char>(value);
+      left = other;
+      const auto map = ParseImageMap(left, kPlenty);
+      if (!map.ok()) {
+        EXPECT_THAT(map, FailsBecause("image_map"));
+        continue;
+      }
+      if (map->layers.empty() || map->layers[0].pieces.empty()) continue;
+      const Segment& block = map->layers[0].segments.back();
+      uint64_t sum = 0;
+      for (const Piece& piece : map->layers[0].pieces) {
+        EXPECT_LE(piece.raw, piece.IsSequence() ? kMaxLz4Block : kMaxLz4Piece);
+        if (piece.IsSequence()) {
+          EXPECT_LE(piece.literals + kLz4MinMatch, piece.raw);
+          EXPECT_LE(piece.distance, sum + piece.literals);
+        }
+        sum += piece.raw;
+      }
+      EXPECT_EQ(sum, block.raw);
+      EXPECT_FALSE(map->layers[0].pieces.back().IsSequence());
+    }
+  }
 }
 
 TEST(MapFormat, T31_AnOldMapHasNoVerbatimSegments) {
