@@ -33,7 +33,7 @@ class EnrolmentPrograms : public ::testing::Test {
     return device.at("name").get<std::string>().substr(8);
   }
   std::string FingerprintOf(const Device& device) {
-    const auto shown = Run(
+    const auto shown = shoal::testing::Run(
         {BinPath("shoal-agent"), "fingerprint", "--config", device.config()});
     EXPECT_OK(shown);
     std::string text = shown->output;
@@ -42,10 +42,10 @@ class EnrolmentPrograms : public ::testing::Test {
   }
   // Its public key; the secret one stays in factory-keys.
   std::string MakeManufacturer() {
-    const auto made =
-        Run({BinPath("shoal-sign"), "key", "create", "acme", "--keys",
-             dir_.File("factory-keys"), "--passphrase-file",
-             fleet_->Path("pass"), "--kdf", "interactive"});
+    const auto made = shoal::testing::Run(
+        {BinPath("shoal-sign"), "key", "create", "acme", "--keys",
+         dir_.File("factory-keys"), "--passphrase-file", fleet_->Path("pass"),
+         "--kdf", "interactive"});
     EXPECT_OK(made);
     EXPECT_TRUE(made.ok() && made->status.ok()) << made->output;
     return dir_.File("factory-keys/acme.pub");
@@ -118,12 +118,13 @@ TEST_F(EnrolmentPrograms, T51_AFactoryDeviceIsKnownByItsSerialNumber) {
                            "--out", dir_.File("bootstrap")}));
   // In the factory: the key is made on the device and never leaves it.
   Device device(dir_, "from-factory");
-  const auto key = Run({BinPath("shoal-agent"), "fingerprint", "--data",
-                        device.data(), "--output", "json"});
+  const auto key =
+      shoal::testing::Run({BinPath("shoal-agent"), "fingerprint", "--data",
+                           device.data(), "--output", "json"});
   ASSERT_OK(key);
   ASSERT_OK(
       RealFileSystem().WriteAtomic(dir_.File("device.json"), key->output));
-  const auto issued = Run(
+  const auto issued = shoal::testing::Run(
       {BinPath("shoal-sign"), "factory", "issue", "--keys",
        dir_.File("factory-keys"), "--passphrase-file", fleet_->Path("pass"),
        "--signer", "acme", "--device-key", dir_.File("device.json"), "--serial",
