@@ -17,16 +17,18 @@ namespace shoal::server {
 class FleetTest : public PlaneTest {
  protected:
   // "devices/ID"; ids rise with `number`.
-  static std::string Name(uint32_t number) {
+  static std::string Id(uint32_t number) {
     std::string id;
-    AppendBigEndian(id, number, 16);
-    return "devices/" + HexEncode(id);
+    AppendBigEndian(id, 0, 8);
+    AppendBigEndian(id, number, 8);
+    return id;
+  }
+  static std::string Name(uint32_t number) {
+    return "devices/" + HexEncode(Id(number));
   }
   static store::DeviceRow NewRow(uint32_t number) {
     store::DeviceRow row;
-    std::string id;
-    AppendBigEndian(id, number, 16);
-    row.mutable_assignment()->set_device_id(id);
+    row.mutable_assignment()->set_device_id(Id(number));
     row.mutable_assignment()->set_version(1);
     row.mutable_assignment()->set_device_type("gateway");
     row.mutable_device()->set_name(Name(number));
