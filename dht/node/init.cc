@@ -4,13 +4,13 @@
 #include <google/protobuf/util/json_util.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <vector>
 
 #include "common/bytes.h"
-#include "common/crypto/hash.h"
 #include "common/crypto/keyfile.h"
 #include "common/status.h"
 #include "dht/node/node_config.h"
@@ -24,8 +24,11 @@ constexpr absl::Duration kTlsLifetime = absl::Hours(24 * 365 * 10);
 
 // Below the ports that Linux gives to outgoing connections (from 32768 on by
 // default): one of those may be somebody else's when the node starts again.
-constexpr int kFirstPort = 16384;
-constexpr int kPorts = 16384;
+// Each process begins elsewhere, so that nodes made one after the other do not
+// choose the same before the first of them runs.
+constexpr int kFirstPort = 10240;
+constexpr int kPorts = 32768 - kFirstPort;
+constexpr int kPortsOfANode = 4;
 constexpr int kPortTries = 64;
 
 // A port that is free now. It stays bound until `holder` ends, so that two
@@ -58,11 +61,8 @@ absl::StatusOr<uint16_t> FreePort(const std::string& ip, bool v6, int type,
                   length) == 0;
   };
   for (int i = 0; i < kPortTries; ++i) {
-    const std::string random = crypto::RandomBytes(2);
     port = htons(static_cast<uint16_t>(
-        kFirstPort + ((static_cast<unsigned char>(random[0]) << 8 |
-                       static_cast<unsigned char>(random[1])) %
-                      kPorts)));
+        kFirstPort + (getpid() * kPortsOfANode + i) % kPorts));
     if (bound()) return ntohs(port);
   }
   port = 0;
