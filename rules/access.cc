@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -20,6 +21,7 @@ using policy::v1::Rule;
 constexpr size_t kMaxPolicyBytes = 65536;
 constexpr int kMaxOperators = 1000;
 constexpr int kMaxRules = 1000;
+constexpr uint32_t kMaxApprovals = 16;
 
 bool ActionMatches(std::string_view pattern, std::string_view action) {
   if (!pattern.empty() && pattern.back() == '*')
@@ -126,6 +128,9 @@ absl::Status ValidateRule(const Rule& rule) {
       return Bad(fmt::format("rules: {}: access rules can't name groups",
                              rule.name()));
   }
+  if (rule.conditions().approvals() > kMaxApprovals)
+    return Bad(fmt::format("rules: {}: at most {} approvals", rule.name(),
+                           kMaxApprovals));
   for (const auto& window : rule.conditions().windows()) {
     absl::Status status = ValidateWindow(window);
     if (!status.ok())
@@ -163,17 +168,28 @@ Decision Evaluate(const AccessPolicy& policy, const Principal& principal,
       outside_window = true;
       continue;
     }
-    // A rule without consent beats one that asks for it.
-    if (decision.allowed && rule.conditions().consent()) continue;
+    // A rule that asks for less beats one that asks for more.
+    const auto asks = [](bool consent, uint32_t approvals) {
+      return std::pair((consent ? 1 : 0) + (approvals > 0 ? 1 : 0), approvals);
+    };
+    const auto& conditions = rule.conditions();
+    if (decision.allowed &&
+        asks(conditions.consent(), conditions.approvals()) >=
+            asks(decision.needs_consent, decision.approvals))
+      continue;
     decision.allowed = true;
-    decision.needs_consent = rule.conditions().consent();
+    decision.needs_consent = conditions.consent();
+    decision.approvals = conditions.approvals();
     decision.rule = rule.name();
-    if (!decision.needs_consent) break;
+    if (!decision.needs_consent && decision.approvals == 0) break;
   }
   if (decision.allowed)
     decision.explanation = fmt::format(
-        "rule {} allows {} to {}{}", decision.rule, Describe(principal), action,
-        decision.needs_consent ? " after consent" : "");
+        "rule {} allows {} to {}{}{}", decision.rule, Describe(principal),
+        action, decision.needs_consent ? " after consent" : "",
+        decision.approvals > 0
+            ? fmt::format(" with {} signed approvals", decision.approvals)
+            : "");
   else
     decision.explanation =
         fmt::format("no rule allows {} to {}{}", Describe(principal), action,

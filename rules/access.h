@@ -3,6 +3,7 @@
 #ifndef SHOAL_RULES_ACCESS_H_
 #define SHOAL_RULES_ACCESS_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,8 @@ struct Decision {
   bool allowed = false;
   // Allowed, but somebody at the device must consent first.
   bool needs_consent = false;
+  // Allowed, but so many operators must have signed it (rules/approval.h).
+  uint32_t approvals = 0;
   std::string rule;         // name of the rule that allows
   std::string explanation;  // for people
 };

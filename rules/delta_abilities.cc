@@ -54,23 +54,40 @@ DeltaAbilities ReadDeltaAbilities(
 
 std::optional<DeltaDemand> DemandOf(
     const std::vector<DeltaAbilities>& devices) {
-  size_t sdelta = 0, bsdiff_only = 0;
-  for (const DeltaAbilities& d : devices) {
-    if (d.sdelta1) ++sdelta;
-    if (!d.sdelta1 && d.bsdiff40) ++bsdiff_only;
+  std::vector<CountedAbilities> counted;
+  for (const DeltaAbilities& abilities : devices)
+    counted.push_back({abilities, 1});
+  return DemandOf(counted);
+}
+
+std::optional<DeltaDemand> DemandOf(
+    const std::vector<CountedAbilities>& devices) {
+  uint64_t sdelta = 0, bsdiff_only = 0;
+  for (const auto& [abilities, count] : devices) {
+    if (abilities.sdelta1) sdelta += count;
+    if (!abilities.sdelta1 && abilities.bsdiff40) bsdiff_only += count;
   }
   if (sdelta + bsdiff_only == 0) return std::nullopt;
   DeltaDemand demand;
   if (bsdiff_only > sdelta) demand.format = kBsdiff40;
-  std::vector<uint64_t> memories;
-  for (const DeltaAbilities& d : devices) {
-    const bool takes =
-        demand.format == kSdelta1 ? d.sdelta1 : d.bsdiff40 && !d.sdelta1;
-    if (takes) memories.push_back(d.memory.value_or(kPlenty));
+  std::map<uint64_t, uint64_t> memories;  // bytes → devices
+  uint64_t all = 0;
+  for (const auto& [abilities, count] : devices) {
+    const bool takes = demand.format == kSdelta1
+                           ? abilities.sdelta1
+                           : abilities.bsdiff40 && !abilities.sdelta1;
+    if (!takes) continue;
+    memories[abilities.memory.value_or(kPlenty)] += count;
+    all += count;
   }
-  std::sort(memories.begin(), memories.end());
-  const uint64_t memory =
-      std::max(memories[memories.size() / 10], kLeastMemory);
+  // The one behind a tenth of them, counted from the smallest.
+  uint64_t memory = kPlenty;
+  uint64_t passed = 0;
+  for (const auto& [bytes, count] : memories) {
+    memory = bytes;
+    if ((passed += count) > all / 10) break;
+  }
+  memory = std::max(memory, kLeastMemory);
   if (memory < kPlenty) demand.memory = memory;
   return demand;
 }

@@ -48,6 +48,14 @@ struct DeltaDemand {
 // must not make everybody's delta large. SDELTA unless most have only the
 // classic format; nothing when most have neither.
 std::optional<DeltaDemand> DemandOf(const std::vector<DeltaAbilities>& devices);
+// The same for devices that are counted already: abilities and how many have
+// them.
+struct CountedAbilities {
+  DeltaAbilities abilities;
+  uint64_t devices = 0;
+};
+std::optional<DeltaDemand> DemandOf(
+    const std::vector<CountedAbilities>& devices);
 
 }  // namespace shoal::rules
 

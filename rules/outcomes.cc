@@ -1,5 +1,7 @@
 #include "rules/outcomes.h"
 
+#include "rules/way_back.h"
+
 namespace shoal::rules {
 
 OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
@@ -8,7 +10,7 @@ OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
   if (result == records::v1::OUTCOME_RESULT_REFUSED)
     return OutcomeVerdict::kRefused;
   return result == records::v1::OUTCOME_RESULT_SUCCESS &&
-                 running_sha256 == document.release().sha256()
+                 LeadsTo(document, running_sha256)
              ? OutcomeVerdict::kSucceeded
              : OutcomeVerdict::kFailed;
 }

@@ -27,7 +27,8 @@ struct OutcomeCount {
 };
 
 // RolloutDocument.rules_level that this code understands.
-inline constexpr uint32_t kRulesLevel = 1;
+// 1: fields 18 to 28. 2: groups of the selector.
+inline constexpr uint32_t kRulesLevel = 2;
 
 // kInvalidArgument "bad_rollout", "bad_selector", "bad_window", "bad_calendar".
 // Limits: id and names identifiers; 1 to 32 phases with thresholds that never

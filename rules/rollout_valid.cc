@@ -26,6 +26,8 @@ constexpr int64_t kYear9999Ms = 253'402'300'799'999;
 constexpr uint32_t kMaxAttempts = 10;
 constexpr int kMaxGroups = 64;
 constexpr size_t kMaxLiftedHalts = 64;
+constexpr int kMaxPrevious = 8;
+constexpr int kMaxApprovals = 64;
 
 absl::Status Bad(const std::string& what) {
   return InvalidArgument("bad_rollout", what);
@@ -116,6 +118,37 @@ absl::Status ValidatePhases(const RolloutDocument& document) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateWayBack(const RolloutDocument& document) {
+  if (document.previous_size() > kMaxPrevious)
+    return Bad(fmt::format("at most {} previous releases", kMaxPrevious));
+  if (document.previous_size() > 0 && document.only_running_sha256().empty())
+    return Bad("previous releases are of a rollout that leads back");
+  std::set<std::string_view> images = {document.release().sha256()};
+  for (const auto& previous : document.previous()) {
+    if (previous.sha256().size() != 32 || previous.image_target().empty() ||
+        previous.length() == 0)
+      return Bad("a previous release needs image target, sha256 and length");
+    if (!images.insert(previous.sha256()).second)
+      return Bad("two of the releases have one image");
+  }
+  if (!document.leads_back_from().empty() &&
+      !IsIdentifier(document.leads_back_from()))
+    return Bad("leads_back_from is not an identifier");
+  return absl::OkStatus();
+}
+
+absl::Status ValidateApprovals(const RolloutDocument& document) {
+  if (document.approvals_size() > kMaxApprovals)
+    return Bad(fmt::format("at most {} approvals", kMaxApprovals));
+  for (const auto& approval : document.approvals()) {
+    if (approval.phase() >= static_cast<uint32_t>(document.phases_size()) ||
+        approval.operator_key().size() != 32 ||
+        approval.signature().size() != 64)
+      return Bad("an approval names a phase, a key and a signature");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateRollout(const RolloutDocument& document) {
@@ -164,6 +197,8 @@ absl::Status ValidateRollout(const RolloutDocument& document) {
     return Bad("lost_after_seconds is 60 to 31,536,000");
   if (static_cast<size_t>(document.lifted_halts_size()) > kMaxLiftedHalts)
     return Bad(fmt::format("at most {} lifted halts", kMaxLiftedHalts));
+  SHOAL_RETURN_IF_ERROR(ValidateWayBack(document));
+  SHOAL_RETURN_IF_ERROR(ValidateApprovals(document));
   return ValidatePhases(document);
 }
 

@@ -91,9 +91,11 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
       [this] { return static_cast<int>(puller->node_count()); });
   releases = std::make_unique<Releases>(*store, *trust, *publisher, *blobs);
   revocations = std::make_unique<Revocations>(*store, *trust, *publisher);
-  deltas = std::make_unique<Deltas>(*store, *blobs, *releases, *devices);
+  deltas = std::make_unique<Deltas>(*store, *blobs, *releases, config.deltas);
   rollouts = std::make_unique<Rollouts>(*store, *writer, *trust, *releases,
                                         *deltas, *devices);
+  collector = std::make_unique<DeltaCollector>(
+      *store, *trust, *publisher, *writer, *blobs, *releases, *deltas);
   explainer = std::make_unique<Explainer>(*store, *rollouts, *devices, *trust,
                                           writer->fleet_id());
   telemetry = std::make_unique<Telemetry>(*store, keys->telemetry);
@@ -182,6 +184,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   SHOAL_RETURN_IF_ERROR(releases->SyncTree());
   SHOAL_RETURN_IF_ERROR(nodes->PublishDirectory());
   SHOAL_RETURN_IF_ERROR(publisher->PublishCurrent());
+  SHOAL_RETURN_IF_ERROR(collector->Sweep());
   SHOAL_RETURN_IF_ERROR(seeder->OfferAll(*releases, *deltas));
   SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
   puller->SetDirectory(directory);
@@ -211,6 +214,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
     if (status.ok()) status = enrolment->Expire();
     if (status.ok()) status = network_keys->RotateIfDue();
     if (status.ok()) status = credentials->RenewDue().status();
+    if (status.ok()) status = collector->Collect("plane").status();
     if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
   });
   key_delivery = std::make_unique<Periodic>(*store, absl::Seconds(1), [this] {
@@ -235,6 +239,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.releases = releases.get();
   parts.rollouts = rollouts.get();
   parts.deltas = deltas.get();
+  parts.collector = collector.get();
   parts.explainer = explainer.get();
   parts.telemetry = telemetry.get();
   parts.intake = intake.get();

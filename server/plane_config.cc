@@ -31,6 +31,9 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
       file.Duration("trust.timestamp_renewal", absl::Hours(1));
   config.network_keys.overlap =
       file.Duration("network.key_overlap", config.network_keys.overlap);
+  config.deltas.threads =
+      static_cast<int>(file.Integer("deltas.threads", 1, 1, 16));
+  config.deltas.grace = file.Duration("deltas.grace", config.deltas.grace);
   EnrolmentOptions& enrolment = config.enrolment;
   enrolment.max_pending = static_cast<size_t>(
       file.Integer("pairing.max_pending", 1000, 1, 100'000));
@@ -47,6 +50,10 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
       config.network_keys.overlap > absl::Hours(24 * 365)) {
     return InvalidArgument("bad_config",
                            "network.key_overlap is one second to a year");
+  }
+  if (config.deltas.grace < absl::ZeroDuration() ||
+      config.deltas.grace > absl::Hours(24 * 365)) {
+    return InvalidArgument("bad_config", "deltas.grace is 0 to a year");
   }
   if (enrolment.pending_lifetime < absl::Minutes(1)) {
     return InvalidArgument("bad_config",

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "server/fleet/enrolment.h"
 #include "server/fleet/network_keys.h"
+#include "server/release/deltas.h"
 
 namespace shoal::server {
 
@@ -27,6 +28,7 @@ struct PlaneConfig {
   absl::Duration timestamp_renewal;
   EnrolmentOptions enrolment;
   NetworkKeyOptions network_keys;
+  DeltaOptions deltas;
 };
 
 // kInvalidArgument "bad_config".

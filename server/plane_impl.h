@@ -23,6 +23,7 @@
 #include "server/plane.h"
 #include "server/pull/pair_listener.h"
 #include "server/pull/puller.h"
+#include "server/release/delta_gc.h"
 #include "server/release/seeder.h"
 #include "server/rollout/driver.h"
 #include "server/rollout/explain.h"
@@ -80,6 +81,7 @@ struct Plane::Impl {
   std::unique_ptr<Releases> releases;
   std::unique_ptr<Deltas> deltas;
   std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<DeltaCollector> collector;
   std::unique_ptr<Explainer> explainer;
   std::unique_ptr<Telemetry> telemetry;
   std::unique_ptr<Intake> intake;

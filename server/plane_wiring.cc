@@ -1,6 +1,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "server/plane_impl.h"
+#include "server/rollout/delta_demand.h"
 
 namespace shoal::server {
 
@@ -58,34 +59,19 @@ void Plane::Impl::Wire() {
     if (!sealed.ok()) LogError("network_keys_unsent", {{"error", sealed}});
   });
   releases->OnCreated([this](const store::ReleaseRow& row) {
-    auto artifact = ArtifactOfRelease(row);
-    const absl::Status offered =
-        artifact.ok() ? seeder->Offer(*artifact) : artifact.status();
+    const auto artifacts = ArtifactsOfRelease(row);
+    absl::Status offered = artifacts.status();
+    for (size_t i = 0; offered.ok() && i < artifacts->size(); ++i)
+      offered = seeder->Offer((*artifacts)[i]);
     if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
   });
   deltas->OnMade([this](const dht::Artifact& artifact) {
     const absl::Status offered = seeder->Offer(artifact);
     if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
   });
-  deltas->SetDemand([this] {
-    std::vector<store::ReleaseRow> wanted;
-    auto live = rollouts->Live();
-    if (!live.ok()) {
-      LogError("deltas_failed", {{"error", live.status()}});
-      return wanted;
-    }
-    std::stable_sort(
-        live->begin(), live->end(),
-        [](const auto& a, const auto& b) { return Rank(a) > Rank(b); });
-    for (const store::RolloutRow& row : *live) {
-      if (row.document_signed()) continue;
-      const auto& document = row.rollout().document();
-      auto release = releases->Row("releases/" + document.device_type() + "/" +
-                                   document.release().version());
-      if (release.ok()) wanted.push_back(*std::move(release));
-    }
-    return wanted;
-  });
+  deltas->SetDemand([this] { return DemandOfPlane(*rollouts, *releases); });
+  collector->OnGone(
+      [this](const std::string& sha256) { fetch->StopSeeding(sha256); });
 }
 
 }  // namespace shoal::server

@@ -46,8 +46,11 @@ absl::StatusOr<SignedImage> PickImage(
     std::string_view device_type, std::string_view version) {
   std::optional<SignedImage> best;
   for (const signing::TargetFile& target : targets) {
+    if (signing::IsAttachment(target)) continue;
     SHOAL_ASSIGN_OR_RETURN(signing::ImageInfo info,
                            signing::ParseImageInfo(target));
+    // Other components of the device are not what this agent installs.
+    if (info.artifact != "image") continue;
     if (!version.empty() && info.version != version) continue;
     if (!best || info.counter > best->info.counter)
       best = SignedImage{target, std::move(info)};
@@ -70,6 +73,18 @@ absl::Status CheckImage(const SignedImage& image, std::string_view device_type,
         "below_floor",
         fmt::format("{} has counter {}, this device's floor is {}",
                     image.target.path, image.info.counter, floor));
+  return absl::OkStatus();
+}
+
+absl::Status CheckFit(const SignedImage& image,
+                      const rules::DeviceParts& parts) {
+  rules::ArtifactNeeds needs{image.info.hardware, {}};
+  for (const signing::ImageNeed& need : image.info.needs)
+    needs.needs.push_back({need.artifact, need.min_counter});
+  for (const rules::Condition& one : rules::FitConditions(needs, parts)) {
+    if (one.state == rules::Condition::State::kUnmet)
+      return FailedPrecondition(one.reason, one.text);
+  }
   return absl::OkStatus();
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "agent/state/device_state.h"
 #include "agent/state/update_record.h"
+#include "rules/compatibility.h"
 #include "shoal/release/v1/delta_index.pb.h"
 #include "shoal/rollout/v1/document.pb.h"
 #include "signing/metadata/image_info.h"
@@ -39,6 +40,11 @@ absl::StatusOr<SignedImage> PickImage(
 // "wrong_device_type" (T23), "below_floor" (T24).
 absl::Status CheckImage(const SignedImage& image, std::string_view device_type,
                         uint64_t floor);
+// What the fw- role says that the image fits and needs, against this device:
+// "wrong_hardware", "dependency_unmet". All or none: nothing of the release is
+// taken by a device that lacks a part of it.
+absl::Status CheckFit(const SignedImage& image,
+                      const rules::DeviceParts& parts);
 // The rollout names the image that was signed: "wrong_fleet",
 // "wrong_device_type" (T21), "wrong_image".
 absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,

@@ -95,6 +95,7 @@ absl::Status Engine::Begin(UpdateRecord record) {
     RolloutMemory& memory = d.rollouts[record.rollout_id];
     memory.attempts = record.attempt;
     memory.last_attempt_ms = record.started_ms;
+    memory.ran_before = running.info.sha256;
     std::erase_if(d.starts_ms, [&](int64_t ms) {
       return ms < record.started_ms - 86'400'000;
     });

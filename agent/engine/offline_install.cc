@@ -96,6 +96,9 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
       !status.ok())
     return refuse("update", status);
 
+  if (const absl::Status status = CheckFit(*image, config.parts); !status.ok())
+    return refuse("update", status);
+
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
   OfflineResult result;
   const auto index = DeltaIndexOf(*updater, source, image->info);

@@ -68,8 +68,10 @@ void Agent::SendReport() {
   if (!changed && age < absl::Hours(12)) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  for (const auto& [name, value] :
-       Inventory(config_.data_directory, running_.slot, config_.max_delta_memory))
+  std::map<std::string, std::string> inventory = Inventory(
+      config_.data_directory, running_.slot, config_.max_delta_memory);
+  rules::TellParts(config_.parts, inventory);
+  for (const auto& [name, value] : inventory)
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =
       state_->Change([](StateData& d) { ++d.report_version; });

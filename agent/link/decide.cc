@@ -7,7 +7,9 @@
 #include "agent/link/requests.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "rules/approval.h"
 #include "rules/outcome_shard.h"
+#include "rules/way_back.h"
 
 namespace shoal::agent {
 namespace {
@@ -147,7 +149,7 @@ void Decider::Watch(const UpdateRecord& update, const StateData& state) {
   if (newest != nullptr && newest->document.id() != update.rollout_id &&
       newest->document.state() == rollout::v1::ROLLOUT_STATE_ACTIVE &&
       !rules::IsOver(newest->document, now) &&
-      newest->document.release().sha256() != update.image.sha256 &&
+      !rules::LeadsTo(newest->document, update.image.sha256) &&
       (own == entries.end() ||
        newest->document.order() > own->document.order())) {
     may_activate_ = false;
@@ -264,8 +266,8 @@ absl::StatusOr<rules::StartDecision> Decider::Turn(const RolloutEntry& entry,
   return decision;
 }
 
-absl::Status Decider::CheckPolicy(
-    const rollout::v1::RolloutDocument& document) const {
+absl::Status Decider::CheckPolicy(const rollout::v1::RolloutDocument& document,
+                                  int phase) const {
   const std::shared_ptr<const TrustView> trust = link_->trust();
   if (!trust) return PermissionDenied("policy_denied", "no policy is known");
   const std::string& device_id = link_->out().membership().device_id();
@@ -280,6 +282,12 @@ absl::Status Decider::CheckPolicy(
     return PermissionDenied("policy_denied", decision.explanation);
   if (decision.needs_consent && !HasConsent(*fs_, *config_, document.id()))
     return Wait("needs_consent");
+  // T20: what the plane says of approvals counts for nothing here.
+  if (decision.approvals > 0 &&
+      rules::SignedApprovers(document, static_cast<uint32_t>(phase),
+                             trust->policy)
+              .size() < decision.approvals)
+    return Wait("approvals_missing");
   return absl::OkStatus();
 }
 
@@ -297,12 +305,18 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
       return FailedPrecondition(turn.reason, "rollout " + document.id());
     return Wait(turn.reason);
   }
-  SHOAL_ASSIGN_OR_RETURN(const SignedImage image, link_->ImageOf(document));
-  SHOAL_RETURN_IF_ERROR(CheckRollout(document, image,
-                                     link_->out().membership().fleet_id,
-                                     config_->device_type));
+  // One that leads back: to what ran here before, where it names that.
+  rollout::v1::RolloutDocument own = document;
+  const auto before = state.rollouts.find(document.leads_back_from());
+  *own.mutable_release() = rules::ReleaseFor(
+      document, before == state.rollouts.end() ? "" : before->second.ran_before,
+      state.floor);
+  SHOAL_ASSIGN_OR_RETURN(const SignedImage image, link_->ImageOf(own));
+  SHOAL_RETURN_IF_ERROR(CheckRollout(
+      own, image, link_->out().membership().fleet_id, config_->device_type));
   SHOAL_RETURN_IF_ERROR(CheckImage(image, config_->device_type, state.floor));
-  SHOAL_RETURN_IF_ERROR(CheckPolicy(document));
+  SHOAL_RETURN_IF_ERROR(CheckFit(image, config_->parts));
+  SHOAL_RETURN_IF_ERROR(CheckPolicy(document, turn.phase));
   const auto finish = [&](UpdateRecord& update) {
     update.rollout_id = document.id();
     update.rollout_version = document.version();
@@ -331,7 +345,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   if (const absl::Status own = CheckPace(state, pace, link_->Now()); !own.ok())
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =
-      link_->DeltaIndexOf(document);
+      link_->DeltaIndexOf(own);
   UpdateRecord update =
       MakeUpdate(image, index.get(), running.info, config_->max_delta_memory);
   finish(update);

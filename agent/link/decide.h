@@ -45,7 +45,8 @@ class Decider {
   const RolloutEntry* Newest();
   // An update in hand: may it restart, or is its rollout over?
   void Watch(const UpdateRecord& update, const StateData& state);
-  absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document) const;
+  absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document,
+                           int phase) const;
   void Refuse(const RolloutEntry& entry, const absl::Status& status);
   bool IsForeign(const RolloutEntry& entry);
   // Tells the operator, once for each rollout and reason, restarts included.

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/bytes.h"
 #include "common/config.h"
@@ -191,6 +192,9 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.data_directory = config.Path("data", ".");
   c.log_level = config.String("log.level", "info");
   c.device_type = config.RequiredString("device.type");
+  c.parts.hardware = config.String("device.hardware");
+  const std::vector<std::string> components =
+      config.Strings("device.components");
   const std::string fleet = config.String("fleet.id");
   c.ticket_file = config.Path("pairing.ticket_file");
   c.bootstrap_file = config.Path("pairing.bootstrap_file");
@@ -231,6 +235,24 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
 
   if (!IsIdentifier(c.device_type))
     return InvalidArgument("bad_config", "device.type: must be an identifier");
+  if (!c.parts.hardware.empty() && !IsIdentifier(c.parts.hardware))
+    return InvalidArgument("bad_config",
+                           "device.hardware: must be an identifier");
+  for (const std::string& text : components) {
+    const size_t equals = text.find('=');
+    const std::string name = text.substr(0, equals);
+    uint64_t counter = 0;
+    if (equals == text.npos || !IsIdentifier(name) || name == "image" ||
+        !absl::SimpleAtoi(text.substr(equals + 1), &counter) ||
+        !c.parts.components.emplace(name, counter).second)
+      return InvalidArgument(
+          "bad_config",
+          fmt::format("device.components: '{}' is not NAME=COUNTER of another "
+                      "component than the image",
+                      text));
+  }
+  if (c.parts.components.size() > 16)
+    return InvalidArgument("bad_config", "device.components: at most 16");
   if (handler != "file")
     return InvalidArgument(
         "bad_config",

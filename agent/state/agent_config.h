@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rules/compatibility.h"
 #include "rules/facts.h"
 #include "shoal/policy/v1/policy.pb.h"
 
@@ -39,6 +40,10 @@ struct AgentConfig {
   std::string path;            // of the file itself, absolute
   std::string data_directory;  // everything the agent writes is below it
   std::string device_type;
+  // Hardware, and components beside the image with the counters they run: the
+  // owner's word. This agent installs the image alone; an image that needs
+  // another component waits until its installer has brought it up.
+  rules::DeviceParts parts;
   std::string fleet_id;  // 32 bytes, or empty: known from pairing only
   // The way into a fleet: a ticket, else a bootstrap file, with or without a
   // factory credential. None: the device stays alone.
@@ -52,7 +57,7 @@ struct AgentConfig {
   bool listen = true;        // false: look up every poll_interval only
   absl::Duration poll_interval;
   absl::Duration log_interval;  // between looks at other devices' log heads
-  bool metered = false;  // the owner's word: bytes over this link cost
+  bool metered = false;         // the owner's word: bytes over this link cost
   std::string swarm_listen;
   int64_t upload_limit = 0;    // bytes per second; 0: no limit
   int64_t download_limit = 0;  // bytes per second; 0: no limit

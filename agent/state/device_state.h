@@ -31,6 +31,7 @@ struct RolloutMemory {
   std::set<std::string> refusals;  // reasons that an outcome told already
   // By phase, decimal: since when the outcomes read are enough for its gate.
   std::map<std::string, int64_t> enough_since_ms;
+  std::string ran_before;  // image that its last try began from, 32 bytes
 };
 
 struct HaltMemory {

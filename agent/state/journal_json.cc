@@ -150,7 +150,8 @@ std::string EncodeState(const StateData& d) {
                          {"finished", r.finished},
                          {"order", r.order},
                          {"refusals", r.refusals},
-                         {"enough_since_ms", r.enough_since_ms}};
+                         {"enough_since_ms", r.enough_since_ms},
+                         {"ran_before", HexEncode(r.ran_before)}};
   for (const auto& [digest, h] : d.halts)
     j["halts"][digest] = {{"rollout_id", h.rollout_id},
                           {"counter", h.counter},
@@ -189,7 +190,8 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
           .order = r.value("order", uint64_t{0}),
           .refusals = r.value("refusals", std::set<std::string>()),
           .enough_since_ms =
-              r.value("enough_since_ms", std::map<std::string, int64_t>())};
+              r.value("enough_since_ms", std::map<std::string, int64_t>()),
+          .ran_before = Bytes(r, "ran_before")};
     const json halts = j.value("halts", json::object());
     for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),

@@ -189,7 +189,7 @@ absl::Status TrustKeeper::ReadTargets(signing::Fetcher* source,
   SHOAL_RETURN_IF_ERROR(targets);
   for (const signing::TargetFile& target : *targets) {
     if (role.rfind("fw-", 0) == 0) {
-      const auto info = signing::ParseImageInfo(target);
+      const auto info = signing::ParseBulkInfo(target);
       const auto path = signing::TargetFilePath(target);
       if (!info.ok() || !path.ok()) {
         LogWarn("image_ignored",

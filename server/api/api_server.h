@@ -19,6 +19,7 @@
 #include "server/identity/plane_keys.h"
 #include "server/publish/publisher.h"
 #include "server/pull/intake.h"
+#include "server/release/delta_gc.h"
 #include "server/release/releases.h"
 #include "server/rollout/explain.h"
 #include "server/rollout/rollouts.h"
@@ -41,6 +42,7 @@ struct ApiParts {
   Releases* releases = nullptr;
   Rollouts* rollouts = nullptr;
   const Deltas* deltas = nullptr;
+  DeltaCollector* collector = nullptr;
   const Explainer* explainer = nullptr;
   Telemetry* telemetry = nullptr;
   Intake* intake = nullptr;

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/bytes.h"
 #include "common/files.h"
 #include "server/api/edge.h"
 #include "shoal/release/v1/release_service.grpc.pb.h"
@@ -33,6 +34,11 @@ class ReleasesService final : public release::v1::Releases::Service {
               auto upload, edge_.parts().releases->Begin(request.header(),
                                                          caller.audit_name()));
           while (reader->Read(&request)) {
+            if (request.part_case() ==
+                release::v1::CreateReleaseRequest::kFile) {
+              SHOAL_RETURN_IF_ERROR(upload->BeginFile(request.file()));
+              continue;
+            }
             if (!request.has_chunk() || request.chunk().size() > kMaxChunk) {
               return InvalidArgument("bad_request",
                                      "chunks of at most 1 MiB must follow");
@@ -83,7 +89,66 @@ class ReleasesService final : public release::v1::Releases::Service {
     });
   }
 
+  grpc::Status DownloadAttachment(
+      ServerContext* context,
+      const release::v1::DownloadAttachmentRequest* request,
+      grpc::ServerWriter<release::v1::DownloadAttachmentResponse>* writer)
+      override {
+    return edge_.Call(context, kAnyOperator, [&](const Caller&) {
+      return Download(request->name(), *writer);
+    });
+  }
+
+  grpc::Status ListDeltas(ServerContext* context,
+                          const release::v1::ListDeltasRequest* request,
+                          release::v1::ListDeltasResponse* response) override {
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 edge_.parts().deltas->List(request->parent()));
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status CollectDeltas(
+      ServerContext* context, const release::v1::CollectDeltasRequest* request,
+      release::v1::CollectDeltasResponse* response) override {
+    return edge_.Call(
+        context, "release.create", [&](const Caller& caller) -> absl::Status {
+          DeltaCollector& collector = *edge_.parts().collector;
+          SHOAL_ASSIGN_OR_RETURN(*response,
+                                 request->validate_only()
+                                     ? collector.Look()
+                                     : collector.Collect(caller.audit_name()));
+          return absl::OkStatus();
+        });
+  }
+
  private:
+  absl::Status Download(
+      const std::string& name,
+      grpc::ServerWriter<release::v1::DownloadAttachmentResponse>& writer)
+      const {
+    SHOAL_ASSIGN_OR_RETURN(const auto attachment,
+                           edge_.parts().releases->AttachmentOf(name));
+    SHOAL_ASSIGN_OR_RETURN(const std::string sha256,
+                           HexDecode(attachment.sha256()));
+    std::ifstream file(edge_.parts().blobs->PathOf(sha256), std::ios::binary);
+    if (!file) return DataLoss("io_not_found", name + " has no bytes");
+    release::v1::DownloadAttachmentResponse response;
+    std::string buffer(256 << 10, '\0');
+    do {
+      file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+      if (file.bad()) return DataLoss("io_error", "cannot read " + name);
+      response.set_chunk(buffer.data(), static_cast<size_t>(file.gcount()));
+      if (!writer.Write(response)) {
+        return MakeError(absl::StatusCode::kCancelled, "cancelled",
+                         "the caller went away");
+      }
+    } while (!file.eof());
+    return absl::OkStatus();
+  }
+
   // Directories in order of their names: blobs, metadata, targets.
   static absl::Status Export(
       const std::string& directory, const std::string& prefix,

@@ -86,10 +86,8 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
                             rollout::v1::Rollout* response) override {
     return edge_.Call(
         context, "rollout.approve", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(
-              *response, edge_.parts().rollouts->Approve(
-                             request->name(), request->phase(), request->etag(),
-                             caller.audit_name()));
+          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Approve(
+                                                *request, caller.audit_name()));
           return absl::OkStatus();
         });
   }

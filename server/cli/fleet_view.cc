@@ -56,6 +56,16 @@ absl::StatusOr<signing::FleetTrust> VerifyNetwork(
   return signing::BuildFleetTrust(*updater, &source);
 }
 
+absl::StatusOr<std::vector<signing::TargetFile>> SignedTargets(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    const std::string& role, FileSystem& fs, Clock& clock) {
+  SHOAL_RETURN_IF_ERROR(CheckFleet(context, network));
+  SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
+  signing::MemoryFetcher source = SourceOf(network);
+  SHOAL_RETURN_IF_ERROR(updater->Refresh(source));
+  return updater->TargetsOf(&source, role);
+}
+
 absl::StatusOr<StoredTrust> LoadTrust(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock) {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
@@ -27,6 +28,11 @@ absl::StatusOr<signing::FleetTrust> VerifyNetwork(
 absl::StatusOr<std::unique_ptr<signing::Updater>> OpenTrust(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock);
+
+// What a role signed by `network`, verified as a device would.
+absl::StatusOr<std::vector<signing::TargetFile>> SignedTargets(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    const std::string& role, FileSystem& fs, Clock& clock);
 
 // For reading records with shoald down: what the context holds, verified
 // again; expired metadata is good enough to read, and said in `expired`.

@@ -180,6 +180,9 @@ SHOAL_UNARY(fleet::v1, Nodes, nodes, EnrollNode, EnrollNodeResponse)
 SHOAL_UNARY(policy::v1, Policies, policies, TestPolicy, TestPolicyResponse)
 SHOAL_UNARY(release::v1, Releases, releases, GetRelease, Release)
 SHOAL_UNARY(release::v1, Releases, releases, ListReleases, ListReleasesResponse)
+SHOAL_UNARY(release::v1, Releases, releases, ListDeltas, ListDeltasResponse)
+SHOAL_UNARY(release::v1, Releases, releases, CollectDeltas,
+            CollectDeltasResponse)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, CreateRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, GetRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListRollouts, ListRolloutsResponse)
@@ -225,8 +228,8 @@ PlaneClient::GetTelemetryStatus() {
 }
 
 absl::StatusOr<release::v1::Release> PlaneClient::CreateRelease(
-    const release::v1::CreateReleaseHeader& header,
-    const std::function<absl::StatusOr<std::string>()>& next) {
+    const release::v1::CreateReleaseHeader& header, const NextChunk& next,
+    const std::vector<UploadFile>& beside) {
   // No deadline: an image may be large and the link thin. A plane that went
   // away is noticed by the keep-alive.
   grpc::ClientContext context;
@@ -236,16 +239,26 @@ absl::StatusOr<release::v1::Release> PlaneClient::CreateRelease(
   *request.mutable_header() = header;
   bool open = writer->Write(request);
   absl::Status local;
-  while (open) {
-    auto chunk = next();
-    if (!chunk.ok()) {
-      local = chunk.status();
-      context.TryCancel();
-      break;
+  const auto send = [&](const NextChunk& chunks) {
+    while (open) {
+      auto chunk = chunks();
+      if (!chunk.ok()) {
+        local = chunk.status();
+        context.TryCancel();
+        open = false;
+        return;
+      }
+      if (chunk->empty()) return;
+      request.set_chunk(std::move(*chunk));
+      open = writer->Write(request);
     }
-    if (chunk->empty()) break;
-    request.set_chunk(std::move(*chunk));
+  };
+  send(next);
+  for (const UploadFile& file : beside) {
+    if (!open) break;
+    request.set_file(file.name);
     open = writer->Write(request);
+    send(file.next);
   }
   // After an error the plane's status says why; these say nothing new.
   writer->WritesDone();
@@ -314,6 +327,16 @@ absl::Status PlaneClient::TailTelemetry(
   return impl_->Stream<telemetry::v1::TailTelemetryResponse>(
       [&](grpc::ClientContext* context) {
         return impl_->telemetry->TailTelemetry(context, request);
+      },
+      absl::InfiniteFuture(), each);
+}
+
+absl::Status PlaneClient::DownloadAttachment(
+    const release::v1::DownloadAttachmentRequest& request,
+    const Each<release::v1::DownloadAttachmentResponse>& each) {
+  return impl_->Stream<release::v1::DownloadAttachmentResponse>(
+      [&](grpc::ClientContext* context) {
+        return impl_->releases->DownloadAttachment(context, request);
       },
       absl::InfiniteFuture(), each);
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -112,9 +113,19 @@ class PlaneClient {
       const release::v1::ListReleasesRequest& request);
   // `next` gives the image's bytes, at most 1 MiB at a time, "" at the end; an
   // error of it cancels the upload and is returned.
+  using NextChunk = std::function<absl::StatusOr<std::string>()>;
+  // What is uploaded beside the image, each with a `next` of its own.
+  struct UploadFile {
+    std::string name;
+    NextChunk next;
+  };
   absl::StatusOr<release::v1::Release> CreateRelease(
-      const release::v1::CreateReleaseHeader& header,
-      const std::function<absl::StatusOr<std::string>()>& next);
+      const release::v1::CreateReleaseHeader& header, const NextChunk& next,
+      const std::vector<UploadFile>& beside = {});
+  absl::StatusOr<release::v1::ListDeltasResponse> ListDeltas(
+      const release::v1::ListDeltasRequest& request);
+  absl::StatusOr<release::v1::CollectDeltasResponse> CollectDeltas(
+      const release::v1::CollectDeltasRequest& request);
 
   absl::StatusOr<rollout::v1::Rollout> CreateRollout(
       const rollout::v1::CreateRolloutRequest& request);
@@ -159,6 +170,9 @@ class PlaneClient {
   absl::Status TailTelemetry(
       const telemetry::v1::TailTelemetryRequest& request,
       const Each<telemetry::v1::TailTelemetryResponse>& each);
+  absl::Status DownloadAttachment(
+      const release::v1::DownloadAttachmentRequest& request,
+      const Each<release::v1::DownloadAttachmentResponse>& each);
   absl::Status ExportRepository(
       const Each<release::v1::ExportRepositoryResponse>& each);
 

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <functional>
+#include <memory>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -11,6 +13,7 @@
 #include "server/cli/export_tree.h"
 #include "server/cli/parse.h"
 #include "server/cli/progress.h"
+#include "server/cli/release_parts.h"
 #include "server/cli/repo_reader.h"
 
 namespace shoal::cli {
@@ -23,6 +26,8 @@ struct CreateOptions {
   std::string device_type;
   std::string version;
   std::string notes;
+  std::string sbom;
+  std::string provenance;
 };
 struct NameOptions {
   std::string name;
@@ -33,13 +38,56 @@ struct ListOptions {
 
 std::string Describe(const release::v1::Release& release) {
   return fmt::format(
-      "release      {}/{}\ncounter      {} (floor once committed: {})\n"
-      "size         {}\nsha256       {}\nimage        {}\ncreated      {}\n"
-      "running on   {} devices\nnotes        {}\n",
-      release.device_type(), release.version(), release.counter(),
-      release.min_counter(), HumanBytes(release.length()), release.sha256(),
-      release.image_target(), FormatMillis(release.created_at()),
-      release.devices(), release.notes().empty() ? "-" : release.notes());
+             "release      {}/{}\ncounter      {} (floor once committed: {})\n"
+             "size         {}\nsha256       {}\nimage        {}\ncreated      "
+             "{}\n"
+             "running on   {} devices\nnotes        {}\n",
+             release.device_type(), release.version(), release.counter(),
+             release.min_counter(), HumanBytes(release.length()),
+             release.sha256(), release.image_target(),
+             FormatMillis(release.created_at()), release.devices(),
+             release.notes().empty() ? "-" : release.notes()) +
+         DescribeParts(release);
+}
+
+// The bytes of a file as they are sent; at the end they must be the signed
+// ones.
+absl::StatusOr<PlaneClient::NextChunk> Chunks(
+    const std::string& path, const signing::TargetFile& target,
+    std::function<void(uint64_t)> advance) {
+  const auto file = std::make_shared<std::ifstream>(path, std::ios::binary);
+  if (!*file) return ErrnoError(errno, "open " + path);
+  const auto hash = std::make_shared<crypto::Sha256>();
+  return [=]() -> absl::StatusOr<std::string> {
+    std::string chunk(kChunk, '\0');
+    file->read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+    if (file->bad()) return ErrnoError(EIO, "read " + path);
+    chunk.resize(static_cast<size_t>(file->gcount()));
+    hash->Update(chunk);
+    advance(chunk.size());
+    if (chunk.empty() && hash->Finish() != target.sha256) {
+      return DataLoss(
+          "hash_mismatch",
+          fmt::format("{} is not what was signed as {}", path, target.path));
+    }
+    return chunk;
+  };
+}
+
+// --sbom and --provenance: another place of the bytes than the repository.
+absl::Status TakeFile(const std::string& name, const std::string& path,
+                      ReleaseImage& image) {
+  if (path.empty()) return absl::OkStatus();
+  for (auto& file : image.beside) {
+    if (file.name != name || !file.attachment) continue;
+    file.path = path;
+    return absl::OkStatus();
+  }
+  return FailedPrecondition(
+      "not_signed",
+      fmt::format("{} names no attachment '{}' of this version: shoal-sign "
+                  "image add --attach {}={} signs it with the image",
+                  image.metadata_name, name, name, path));
 }
 
 absl::Status Create(Program& program, const CreateOptions& options) {
@@ -47,42 +95,37 @@ absl::Status Create(Program& program, const CreateOptions& options) {
     return UsageError(
         "type and version are names of letters, digits, '.', '_', '-'");
   }
-  SHOAL_ASSIGN_OR_RETURN(const ReleaseImage image,
+  SHOAL_ASSIGN_OR_RETURN(ReleaseImage image,
                          FindRelease(program.fs(), options.repository,
                                      options.device_type, options.version));
+  SHOAL_RETURN_IF_ERROR(TakeFile("sbom", options.sbom, image));
+  SHOAL_RETURN_IF_ERROR(TakeFile("provenance", options.provenance, image));
   release::v1::CreateReleaseHeader header;
   header.set_device_type(options.device_type);
   header.set_version(options.version);
   header.set_metadata(image.metadata);
   header.set_notes(options.notes);
   header.set_request_id(HexEncode(crypto::RandomBytes(16)));
-  std::ifstream file(image.path, std::ios::binary);
-  if (!file) return ErrnoError(errno, "open " + image.path);
-  crypto::Sha256 hash;
-  uint64_t sent = 0;
+  uint64_t bytes = image.target.length;
+  for (const auto& file : image.beside) bytes += file.target.length;
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   absl::StatusOr<release::v1::Release> created =
       Internal("unspecified", "not sent");
   {
     ProgressLine progress(program.streams().err,
                           program.streams().err_is_terminal && !program.json(),
-                          program.clock(), "uploading", image.target.length);
-    const auto next = [&]() -> absl::StatusOr<std::string> {
-      std::string chunk(kChunk, '\0');
-      file.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-      if (file.bad()) return ErrnoError(EIO, "read " + image.path);
-      chunk.resize(static_cast<size_t>(file.gcount()));
-      hash.Update(chunk);
-      sent += chunk.size();
-      if (chunk.empty() && hash.Finish() != image.target.sha256) {
-        return DataLoss("hash_mismatch",
-                        fmt::format("{} is not the image that {} names",
-                                    image.path, image.metadata_name));
-      }
-      progress.Update(sent);
-      return chunk;
-    };
-    created = plane->CreateRelease(header, next);
+                          program.clock(), "uploading", bytes);
+    uint64_t sent = 0;
+    const auto advance = [&](uint64_t more) { progress.Update(sent += more); };
+    SHOAL_ASSIGN_OR_RETURN(const auto next,
+                           Chunks(image.path, image.target, advance));
+    std::vector<PlaneClient::UploadFile> beside;
+    for (const auto& file : image.beside) {
+      SHOAL_ASSIGN_OR_RETURN(auto chunks,
+                             Chunks(file.path, file.target, advance));
+      beside.push_back({file.name, std::move(chunks)});
+    }
+    created = plane->CreateRelease(header, next, beside);
   }
   SHOAL_RETURN_IF_ERROR(created.status());
   program.Print(*created, [&] { return Describe(*created); });
@@ -163,6 +206,12 @@ void AddReleaseCommands(CLI::App& app, Program& program) {
   command->add_option("--type", create->device_type, "Device type")->required();
   command->add_option("--version", create->version, "Version")->required();
   command->add_option("--notes", create->notes, "What is new, for people");
+  command->add_option("--sbom", create->sbom,
+                      "The bill of materials that was signed with the image "
+                      "[from the repository]");
+  command->add_option("--provenance", create->provenance,
+                      "The provenance that was signed with it "
+                      "[from the repository]");
   OnRun(command, program, create, Create);
 
   auto list = std::make_shared<ListOptions>();
@@ -184,6 +233,8 @@ void AddReleaseCommands(CLI::App& app, Program& program) {
       "release export /srv/www/fleet");
   command->add_option("directory", out->name, "Where to")->required();
   OnRun(command, program, out, Export);
+  AddAttachmentCommands(*group, program);
+  AddDeltaCommands(*group, program);
 }
 
 }  // namespace shoal::cli

@@ -122,6 +122,14 @@ absl::StatusOr<ReleaseImage> FindRelease(FileSystem& fs,
                     image.metadata_name, version, device_type));
   }
   image.target = target->second;
+  const std::string prefix = signing::ImagePath(device_type, version, "");
+  for (const auto& [path, named] : parsed.value.targets) {
+    if (!path.starts_with(prefix) || path == image.target.path) continue;
+    ReleaseImage::File file{path.substr(prefix.size()), named, "",
+                            signing::IsAttachment(named)};
+    SHOAL_ASSIGN_OR_RETURN(file.path, TargetPath(repository, named));
+    image.beside.push_back(std::move(file));
+  }
   SHOAL_ASSIGN_OR_RETURN(image.path, TargetPath(repository, image.target));
   if (!fs.Exists(image.path)) {
     return NotFound(

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/files.h"
@@ -35,6 +36,14 @@ struct ReleaseImage {
   std::string metadata_name;
   signing::TargetFile target;
   std::string path;  // of the image's bytes
+  // Further artifacts and attachments of the version.
+  struct File {
+    std::string name;
+    signing::TargetFile target;
+    std::string path;  // where its bytes should be
+    bool attachment = false;
+  };
+  std::vector<File> beside;
 };
 // kNotFound "unknown_release" when the metadata names no such version,
 // "image_missing" when its bytes are not in the repository.

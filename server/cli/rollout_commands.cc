@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "common/status.h"
+#include "rules/approval.h"
 #include "server/cli/command_line.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/parse.h"
@@ -143,6 +144,12 @@ absl::Status Approve(Program& program, const NameOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const uint32_t phase,
                          WhichPhase(rollout, options.phase_name));
   request.set_phase(phase);
+  // Devices whose access policy asks for approvals count signed ones alone.
+  SHOAL_ASSIGN_OR_RETURN(const Context* context, program.CurrentContext());
+  SHOAL_ASSIGN_OR_RETURN(const auto key,
+                         LoadOperatorKey(program.fs(), context->operator_dir));
+  request.set_signature(
+      key.Sign(rules::ApprovalInput(rollout.document(), phase)));
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   SHOAL_ASSIGN_OR_RETURN(const auto updated, plane->ApprovePhase(request));
   PrintRollout(program, updated);
@@ -175,6 +182,8 @@ void AddCreate(CLI::App* group, Program& program) {
   repeated("--label", options->labels,
            "Only devices with this label; may be repeated");
   repeated("--device", options->devices, "Only this device; may be repeated");
+  repeated("--group", options->groups,
+           "Only devices of this group; one of several is enough");
   repeated("--window", options->windows,
            "Device-local time: '22:00-04:00', '1-5 22:00-04:00'");
   command->add_option("--error-threshold", options->error_threshold,
@@ -183,6 +192,9 @@ void AddCreate(CLI::App* group, Program& program) {
                       "Nothing starts after that [30d]");
   command->add_option("--max-attempts", options->max_attempts,
                       "Tries of one device, 1 to 10 [3]");
+  command->add_option("--delta-wait", options->delta_wait,
+                      "How long to wait for deltas before devices without one "
+                      "take the full image: all, none, 30m [all]");
   command->add_flag("--unattended", options->unattended,
                     "Time gates may open while shoald is down");
   command->add_flag("--wait-published", options->wait_published,
@@ -226,7 +238,10 @@ void AddRolloutCommands(CLI::App& app, Program& program) {
   OnRun(command, program, watch, Watch);
 
   auto approve = std::make_shared<NameOptions>();
-  command = AddCommand(*group, "approve", "Open the phase behind a manual gate",
+  command = AddCommand(*group, "approve",
+                       "Approve a phase, signed with your own key: opens a "
+                       "manual gate, and counts at devices whose policy asks "
+                       "for approvals",
                        "rollout approve r-7\nrollout approve r-7 --phase all");
   command->add_option("rollout", approve->name, "Its id")->required();
   command->add_option("--phase", approve->phase_name,

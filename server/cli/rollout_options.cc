@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "common/bytes.h"
@@ -33,9 +34,17 @@ absl::Status FillSelector(const RolloutOptions& options,
     SHOAL_ASSIGN_OR_RETURN(const std::string name, DeviceName(device));
     selector->add_device_ids(name.substr(name.find('/') + 1));
   }
+  for (const auto& group : options.groups) {
+    const std::string id =
+        group.starts_with("groups/") ? group.substr(7) : group;
+    if (!IsIdentifier(id))
+      return UsageError(fmt::format("--group '{}' is not a group's id", group));
+    selector->add_groups(id);
+  }
   // Everything of the type must be said in words: an empty selector selects
   // nothing.
-  selector->set_all(labels.empty() && options.devices.empty());
+  selector->set_all(labels.empty() && options.devices.empty() &&
+                    options.groups.empty());
   return absl::OkStatus();
 }
 
@@ -51,6 +60,7 @@ absl::Status MergeRolloutFile(FileSystem& fs, RolloutOptions& options) {
   TakeList(options.phases, config.Strings("phases"));
   TakeList(options.labels, config.Strings("labels"));
   TakeList(options.devices, config.Strings("devices"));
+  TakeList(options.groups, config.Strings("groups"));
   TakeList(options.windows, config.Strings("windows"));
   TakeText(options.error_threshold, config.String("error_threshold"));
   TakeText(options.lifetime, config.String("lifetime"));
@@ -104,6 +114,14 @@ absl::StatusOr<rollout::v1::CreateRolloutRequest> BuildRolloutRequest(
                            ParseDuration(options.lifetime));
     request.set_lifetime_seconds(absl::ToInt64Seconds(lifetime));
   }
+  if (options.delta_wait == "none") {
+    request.set_delta_wait_seconds(-1);
+  } else if (!options.delta_wait.empty() && options.delta_wait != "all") {
+    SHOAL_ASSIGN_OR_RETURN(const absl::Duration wait,
+                           ParseDuration(options.delta_wait));
+    request.set_delta_wait_seconds(
+        std::max<int64_t>(1, absl::ToInt64Seconds(wait)));
+  }
   if (options.max_attempts > 10) {
     return UsageError("--max-attempts is 1 to 10");
   }
@@ -122,7 +140,8 @@ absl::StatusOr<rollout::v1::CreateRolloutRequest> RolloutRequestOf(
     return BuildRolloutRequest(options);
   }
   if (!given.phases.empty() || !given.labels.empty() ||
-      !given.devices.empty() || !given.windows.empty() ||
+      !given.devices.empty() || !given.groups.empty() ||
+      !given.windows.empty() || !given.delta_wait.empty() ||
       !given.error_threshold.empty() || !given.lifetime.empty() ||
       given.max_attempts != 0) {
     return UsageError(

@@ -21,6 +21,8 @@ struct RolloutOptions {
   std::vector<std::string> phases;
   std::vector<std::string> labels;
   std::vector<std::string> devices;
+  std::vector<std::string> groups;
+  std::string delta_wait;  // a duration, "all" or "none"; empty: all
   std::vector<std::string> windows;
   std::string error_threshold;
   std::string lifetime;
@@ -31,8 +33,8 @@ struct RolloutOptions {
 };
 
 // Fills what the command line left out from the TOML file: keys release, id,
-// phases, labels, devices, windows, error_threshold, lifetime, max_attempts,
-// unattended. Flags win.
+// phases, labels, devices, groups, windows, error_threshold, lifetime,
+// max_attempts, unattended. Flags win.
 absl::Status MergeRolloutFile(FileSystem& fs, RolloutOptions& options);
 
 // Without phases: one of all devices; without a threshold: 10 %. UsageError's

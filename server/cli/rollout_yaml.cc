@@ -195,6 +195,17 @@ void ReadPace(YamlMap& root, CreateRolloutRequest& request) {
         "max_bytes_per_second", 4096, uint64_t{1} << 40,
         [&](uint64_t value) { bandwidth->set_max_bytes_per_second(value); });
   });
+  root.Text("delta_wait", [&](const std::string& text) -> absl::Status {
+    if (text == "all") return absl::OkStatus();
+    if (text == "none") {
+      request.set_delta_wait_seconds(-1);
+      return absl::OkStatus();
+    }
+    return Duration([&](absl::Duration value) {
+      request.set_delta_wait_seconds(
+          std::max<int64_t>(1, absl::ToInt64Seconds(value)));
+    })(text);
+  });
   root.Number("max_parallel", 1, 1'000'000, [&](uint64_t value) {
     request.set_max_parallel(static_cast<uint32_t>(value));
   });

@@ -10,13 +10,15 @@
 #include "common/log.h"
 #include "server/fleet/device_history.h"
 #include "server/fleet/device_index.h"
+#include "server/fleet/running_images.h"
 
 namespace shoal::server {
 namespace {
 
 constexpr absl::Duration kAssignmentLifetime = absl::Hours(24 * 90);
-// Of the index's form: another number, and it is made anew at the next start.
-constexpr uint64_t kIndexVersion = 1;
+// Of the index's form. 2: what devices run is counted beside it.
+constexpr uint64_t kIndexVersion = 2;
+constexpr uint64_t kUncounted = 1;
 constexpr std::string_view kIndexKey = "device_index";
 constexpr std::string_view kGroupsKey = "groups";
 constexpr size_t kRowsPerChange = 500;
@@ -60,6 +62,11 @@ absl::Status DeviceChanges::BuildIndex(Store& store) {
     Transaction tx(store);
     SHOAL_ASSIGN_OR_RETURN(const auto have, tx.GetRaw(kMeta, kIndexKey));
     if (have == want) return absl::OkStatus();
+    if (have == SequenceKey(kUncounted)) {
+      SHOAL_RETURN_IF_ERROR(RecountRunningImages(tx));
+      tx.PutRaw(kMeta, kIndexKey, want);
+      return tx.Commit();
+    }
     if (have) {
       return FailedPrecondition("schema_too_new",
                                 "the index of devices has another form");
@@ -183,6 +190,7 @@ absl::Status DeviceChanges::Forget(Transaction& tx,
                                    const store::DeviceRow& old) {
   if (old.ordinal() == 0) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(WriteDeviceIndex(tx, &old, nullptr));
+  SHOAL_RETURN_IF_ERROR(CountRunningImage(tx, &old, nullptr));
   DropDeviceHistory(tx, old);
   tx.Delete(kDeviceChanges, SequenceKey(old.change()));
   return absl::OkStatus();
@@ -220,6 +228,7 @@ absl::Status DeviceChanges::OnWrite(Transaction& tx, const std::string& key) {
   SHOAL_RETURN_IF_ERROR(UpdateAssignment(tx, old, next));
   WriteDeviceHistory(tx, old, next);
   SHOAL_RETURN_IF_ERROR(WriteDeviceIndex(tx, indexed, &next));
+  SHOAL_RETURN_IF_ERROR(CountRunningImage(tx, indexed, &next));
   SHOAL_ASSIGN_OR_RETURN(const uint64_t change,
                          tx.NextSequence(kDeviceChanges));
   next.set_change(change);

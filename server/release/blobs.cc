@@ -81,6 +81,13 @@ absl::Status Blobs::Keep(const std::string& temporary,
   return SyncDirectory(Parent(path));
 }
 
+absl::Status Blobs::Remove(std::string_view sha256) {
+  const std::string path = PathOf(sha256);
+  if (unlink(path.c_str()) != 0 && errno != ENOENT)
+    return ErrnoError(errno, "unlink " + path);
+  return SyncDirectory(Parent(path));
+}
+
 absl::Status Blobs::Link(std::string_view sha256,
                          const std::string& tree_path) {
   const std::string path = JoinPath(public_dir(), tree_path);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -36,6 +37,13 @@ class Blobs {
   std::string NewTemporary() const;
   // Syncs the file and gives it its place; the temporary is gone then.
   absl::Status Keep(const std::string& temporary, std::string_view sha256);
+  // Held from giving a blob its place until the row that names it is
+  // committed, and while what no row names is removed.
+  std::unique_lock<std::mutex> Hold() {
+    return std::unique_lock<std::mutex>(mutex_);
+  }
+  // Removes a blob; one that is gone already is fine.
+  absl::Status Remove(std::string_view sha256);
   // A second name of a blob in the tree ("targets/fw/…").
   absl::Status Link(std::string_view sha256, const std::string& tree_path);
   // Writes what differs and removes metadata and targets that `tree` and
@@ -48,6 +56,7 @@ class Blobs {
       : directory_(std::move(directory)), fs_(fs) {}
   const std::string directory_;
   FileSystem& fs_;
+  std::mutex mutex_;
 };
 
 // A file in the making: bytes are hashed as they are written.

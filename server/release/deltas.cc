@@ -1,5 +1,6 @@
 #include "server/release/deltas.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -7,15 +8,11 @@
 #include "common/log.h"
 #include "delta/make/make.h"
 #include "fmt/format.h"
+#include "server/fleet/running_images.h"
 #include "signing/metadata/file_root.h"
 
 namespace shoal::server {
 namespace {
-
-std::string DeltaKey(const Deltas::Pair& pair) {
-  return fmt::format("{}/{}/{}", pair.device_type, pair.to.release().sha256(),
-                     pair.from.release().sha256());
-}
 
 dht::Artifact ArtifactOf(const release::v1::Delta& delta) {
   dht::Artifact artifact;
@@ -28,8 +25,14 @@ dht::Artifact ArtifactOf(const release::v1::Delta& delta) {
 
 }  // namespace
 
-Deltas::Deltas(Store& store, Blobs& blobs, Releases& releases, Devices& devices)
-    : store_(store), blobs_(blobs), releases_(releases), devices_(devices) {}
+std::string DeltaKey(const Deltas::Pair& pair) {
+  return fmt::format("{}/{}/{}", pair.device_type, pair.to.release().sha256(),
+                     pair.from.release().sha256());
+}
+
+Deltas::Deltas(Store& store, Blobs& blobs, Releases& releases,
+               DeltaOptions options)
+    : store_(store), blobs_(blobs), releases_(releases), options_(options) {}
 
 Deltas::~Deltas() { Stop(); }
 
@@ -42,37 +45,42 @@ void Deltas::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+absl::StatusOr<std::vector<DeltaDemand>> Deltas::Demand() const {
+  if (!demand_) return std::vector<DeltaDemand>();
+  return demand_();
+}
+
 absl::StatusOr<std::vector<Deltas::Pair>> Deltas::Wanted(
-    const store::ReleaseRow& release) const {
-  const std::string& type = release.release().device_type();
-  SHOAL_ASSIGN_OR_RETURN(auto rows, devices_.Accepted(type));
-  std::map<std::string, std::vector<rules::DeltaAbilities>> running;
-  for (const store::DeviceRow& row : rows) {
-    const auto& inventory = row.device().inventory();
-    running[row.device().running_sha256()].push_back(
-        rules::ReadDeltaAbilities({inventory.begin(), inventory.end()}));
-  }
-  running.erase(release.release().sha256());
+    const DeltaDemand& demand) const {
+  const auto& release = demand.release.release();
+  SHOAL_ASSIGN_OR_RETURN(auto running,
+                         RunningImages(store_, release.device_type()));
+  running.erase(release.sha256());
   std::vector<Pair> pairs;
-  SHOAL_ASSIGN_OR_RETURN(auto all, releases_.All());
+  SHOAL_ASSIGN_OR_RETURN(auto all, releases_.OfType(release.device_type()));
   for (const store::ReleaseRow& row : all) {
+    const std::string& from = row.release().sha256();
+    if (!demand.only_from.empty() && from != demand.only_from) continue;
     // Two releases may hold one image: one delta is enough.
-    if (row.release().device_type() != type) continue;
-    const auto devices = running.extract(row.release().sha256());
+    const auto devices = running.extract(from);
     if (devices.empty()) continue;
-    if (const auto demand = rules::DemandOf(devices.mapped())) {
-      pairs.push_back({type, row, release, *demand});
+    if (const auto abilities = rules::DemandOf(devices.mapped().abilities)) {
+      pairs.push_back({release.device_type(), row, demand.release, *abilities,
+                       devices.mapped().devices});
     }
   }
+  std::stable_sort(
+      pairs.begin(), pairs.end(),
+      [](const Pair& a, const Pair& b) { return a.devices > b.devices; });
   return pairs;
 }
 
 absl::StatusOr<Deltas::Progress> Deltas::ProgressOf(
-    const store::ReleaseRow& release) const {
-  SHOAL_ASSIGN_OR_RETURN(auto pairs, Wanted(release));
+    const DeltaDemand& demand) const {
+  SHOAL_ASSIGN_OR_RETURN(auto pairs, Wanted(demand));
   Progress progress;
-  progress.index.set_device_type(release.release().device_type());
-  progress.index.set_release_version(release.release().version());
+  progress.index.set_device_type(demand.release.release().device_type());
+  progress.index.set_release_version(demand.release.release().version());
   for (const Pair& pair : pairs) {
     ++progress.wanted;
     SHOAL_ASSIGN_OR_RETURN(const auto row, MadeOf(pair));
@@ -109,26 +117,44 @@ absl::StatusOr<std::vector<dht::Artifact>> Deltas::Artifacts() const {
   return artifacts;
 }
 
+absl::StatusOr<std::optional<Deltas::Pair>> Deltas::Next(
+    const std::set<std::string>& failed) const {
+  SHOAL_ASSIGN_OR_RETURN(const auto demands, Demand());
+  for (const DeltaDemand& demand : demands) {
+    SHOAL_ASSIGN_OR_RETURN(auto pairs, Wanted(demand));
+    for (Pair& pair : pairs) {
+      if (failed.contains(DeltaKey(pair))) continue;
+      SHOAL_ASSIGN_OR_RETURN(const auto row, MadeOf(pair));
+      if (!row) return std::move(pair);
+    }
+  }
+  return std::nullopt;
+}
+
 void Deltas::Run() {
   while (!store_.shut_down() && !cancel_) {
     const uint64_t seen = store_.revision();
-    bool worked = false;
-    for (const store::ReleaseRow& release : demand_()) {
-      auto pairs = Wanted(release);
-      if (!pairs.ok()) {
-        LogError("deltas_failed", {{"error", pairs.status()}});
-        continue;
+    // Not tried again before the next change or pause: the disk may be full.
+    std::set<std::string> failed;
+    while (!store_.shut_down() && !cancel_) {
+      const auto next = Next(failed);
+      if (!next.ok()) LogError("deltas_failed", {{"error", next.status()}});
+      if (!next.ok() || !*next) break;
+      const std::string key = DeltaKey(**next);
+      {
+        std::lock_guard lock(making_mutex_);
+        making_ = key;
       }
-      for (const Pair& pair : *pairs) {
-        if (cancel_) return;
-        const auto row = MadeOf(pair);
-        if (!row.ok() || row->has_value()) continue;
-        const absl::Status made = MakeOne(pair);
-        if (!made.ok()) LogError("delta_failed", {{"error", made}});
-        worked = made.ok();
+      const absl::Status made = MakeOne(**next);
+      {
+        std::lock_guard lock(making_mutex_);
+        making_.clear();
       }
+      if (made.ok() || cancel_) continue;
+      LogError("delta_failed", {{"error", made}});
+      failed.insert(key);
     }
-    if (!worked) store_.WaitForChange(seen, absl::Seconds(5));
+    store_.WaitForChange(seen, absl::Seconds(5));
   }
 }
 
@@ -138,7 +164,7 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   SHOAL_ASSIGN_OR_RETURN(std::string to, HexDecode(pair.to.release().sha256()));
   const std::string temporary = blobs_.NewTemporary();
   delta::MakeOptions options;
-  options.threads = 1;
+  options.threads = options_.threads;
   options.cancel = &cancel_;
   options.max_reader_memory = pair.demand.memory;
   if (pair.demand.format == rules::kBsdiff40) {
@@ -148,6 +174,7 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   auto stats = delta::MakeDelta(options, blobs_.PathOf(from), blobs_.PathOf(to),
                                 temporary);
   store::DeltaRow row;
+  std::unique_lock<std::mutex> hold;
   if (!stats.ok()) {
     if (ReasonOf(stats.status()) == "cancelled" || cancel_ ||
         absl::IsResourceExhausted(stats.status())) {
@@ -164,6 +191,7 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   } else {
     SHOAL_ASSIGN_OR_RETURN(signing::FileDigests digests,
                            signing::DigestFile(temporary));
+    hold = blobs_.Hold();
     SHOAL_RETURN_IF_ERROR(blobs_.Keep(temporary, digests.sha256));
     release::v1::Delta& delta = *row.mutable_delta();
     delta.set_from_sha256(from);
@@ -180,6 +208,7 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   Transaction tx(store_);
   tx.Put(kDeltas, DeltaKey(pair), row);
   SHOAL_RETURN_IF_ERROR(tx.Commit());
+  if (hold) hold.unlock();
   if (row.has_delta()) {
     LogInfo("delta_made",
             {{"from", pair.from.release().version()},

@@ -17,6 +17,18 @@ namespace {
 constexpr std::string_view kPrefix = "releases/";
 constexpr char kArtifact[] = "image";
 
+absl::StatusOr<std::vector<store::ReleaseRow>> WithPrefix(
+    const Store& store, const std::string& prefix) {
+  std::vector<store::ReleaseRow> rows;
+  SHOAL_RETURN_IF_ERROR(store.Scan<store::ReleaseRow>(
+      kReleases, prefix, "",
+      [&](std::string_view, const store::ReleaseRow& row) {
+        rows.push_back(row);
+        return true;
+      }));
+  return rows;
+}
+
 }  // namespace
 
 Releases::Releases(Store& store, TrustRepository& trust, Publisher& publisher,
@@ -46,31 +58,23 @@ absl::StatusOr<std::unique_ptr<Releases::Upload>> Releases::Begin(
                                        kArtifact)));
   SHOAL_ASSIGN_OR_RETURN(upload->info_,
                          signing::ParseImageInfo(upload->target_));
-  SHOAL_ASSIGN_OR_RETURN(upload->writer_, BlobWriter::Create(blobs_));
+  SHOAL_RETURN_IF_ERROR(FindBeside(*upload, metadata));
+  upload->files_[kArtifact].target = upload->target_;
+  SHOAL_RETURN_IF_ERROR(upload->BeginFile(kArtifact));
   return upload;
 }
 
-absl::Status Releases::Upload::Append(std::string_view bytes) {
-  if (writer_->length() + bytes.size() > target_.length) {
-    return DataLoss(
-        "length_mismatch",
-        fmt::format("more than the {} bytes that are signed", target_.length));
-  }
-  return writer_->Append(bytes);
-}
-
 absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
-  if (upload.writer_->length() != upload.target_.length) {
-    return DataLoss(
-        "length_mismatch",
-        fmt::format("{} bytes came, {} are signed", upload.writer_->length(),
-                    upload.target_.length));
+  SHOAL_RETURN_IF_ERROR(upload.EndFile());
+  for (const auto& [name, file] : upload.files_) {
+    if (!file.complete)
+      return FailedPrecondition(
+          "file_missing",
+          fmt::format("{} is signed and did not come", file.target.path));
   }
-  if (upload.writer_->Sha256() != upload.target_.sha256) {
-    return DataLoss("hash_mismatch",
-                    "the image is not the one that was signed");
-  }
-  SHOAL_RETURN_IF_ERROR(upload.writer_->Keep(upload.target_.sha256));
+  auto hold = blobs_.Hold();
+  for (const auto& [name, file] : upload.files_)
+    SHOAL_RETURN_IF_ERROR(file.writer->Keep(file.target.sha256));
   const auto& header = upload.header_;
   const std::string key = header.device_type() + "/" + header.version();
   store::ReleaseRow row;
@@ -85,6 +89,8 @@ absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
   release.set_image_target(upload.target_.path);
   release.set_notes(header.notes());
   release.set_created_at(absl::ToUnixMillis(store_.clock().WallNow()));
+  *release.mutable_artifacts() = upload.beside_.release().artifacts();
+  *release.mutable_attachments() = upload.beside_.release().attachments();
   row.set_file_root(upload.info_.file_root);
   row.set_piece_length(static_cast<uint32_t>(upload.info_.piece_length));
 
@@ -113,6 +119,7 @@ absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
         return publisher_.AddPublication(tx, changed, view);
       });
   SHOAL_RETURN_IF_ERROR(applied);
+  hold.unlock();
   SHOAL_RETURN_IF_ERROR(SyncTree());
   if (on_created_) on_created_(row);
   LogInfo("release_created", {{"release", row.release().name()},
@@ -150,14 +157,31 @@ absl::StatusOr<release::v1::Release> Releases::Get(
   return View(row);
 }
 
+absl::StatusOr<release::v1::Attachment> Releases::AttachmentOf(
+    const std::string& name) const {
+  constexpr std::string_view kMiddle = "/attachments/";
+  const size_t middle = name.find(kMiddle);
+  if (middle == name.npos) {
+    return InvalidArgument(
+        "bad_name",
+        "an attachment's name is releases/TYPE/VERSION/attachments/NAME");
+  }
+  SHOAL_ASSIGN_OR_RETURN(const auto row, Row(name.substr(0, middle)));
+  const std::string wanted = name.substr(middle + kMiddle.size());
+  for (const auto& one : row.release().attachments()) {
+    if (one.name() == wanted) return one;
+  }
+  return NotFound("not_found", fmt::format("{} has no attachment '{:.64}'",
+                                           row.release().name(), wanted));
+}
+
 absl::StatusOr<std::vector<store::ReleaseRow>> Releases::All() const {
-  std::vector<store::ReleaseRow> rows;
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::ReleaseRow>(
-      kReleases, "", "", [&](std::string_view, const store::ReleaseRow& row) {
-        rows.push_back(row);
-        return true;
-      }));
-  return rows;
+  return WithPrefix(store_, "");
+}
+
+absl::StatusOr<std::vector<store::ReleaseRow>> Releases::OfType(
+    const std::string& device_type) const {
+  return WithPrefix(store_, device_type + "/");
 }
 
 absl::StatusOr<Releases::Page> Releases::List(
@@ -187,13 +211,24 @@ absl::Status Releases::SyncTree() {
   SHOAL_ASSIGN_OR_RETURN(auto tree, trust_.Tree());
   SHOAL_ASSIGN_OR_RETURN(auto rows, All());
   std::map<std::string, std::string> linked;
-  for (const store::ReleaseRow& row : rows) {
+  const auto link = [&](const std::string& path, uint64_t length,
+                        const std::string& hex) -> absl::Status {
     signing::TargetFile target;
-    target.path = row.release().image_target();
-    target.length = row.release().length();
-    SHOAL_ASSIGN_OR_RETURN(target.sha256, HexDecode(row.release().sha256()));
-    SHOAL_ASSIGN_OR_RETURN(std::string path, signing::TargetFilePath(target));
-    linked[path] = target.sha256;
+    target.path = path;
+    target.length = length;
+    SHOAL_ASSIGN_OR_RETURN(target.sha256, HexDecode(hex));
+    SHOAL_ASSIGN_OR_RETURN(std::string file, signing::TargetFilePath(target));
+    linked[file] = target.sha256;
+    return absl::OkStatus();
+  };
+  for (const store::ReleaseRow& row : rows) {
+    const auto& release = row.release();
+    SHOAL_RETURN_IF_ERROR(
+        link(release.image_target(), release.length(), release.sha256()));
+    for (const auto& one : release.artifacts())
+      SHOAL_RETURN_IF_ERROR(link(one.target(), one.length(), one.sha256()));
+    for (const auto& one : release.attachments())
+      SHOAL_RETURN_IF_ERROR(link(one.target(), one.length(), one.sha256()));
   }
   // The log first: nothing is current before its proofs are there.
   if (log_files_ == nullptr) {

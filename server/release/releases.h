@@ -4,6 +4,7 @@
 #define SHOAL_SERVER_RELEASE_RELEASES_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -46,7 +47,12 @@ class Releases {
       const release::v1::ListReleasesRequest& request) const;
   // "releases/TYPE/VERSION"; "bad_name", "not_found".
   absl::StatusOr<store::ReleaseRow> Row(const std::string& name) const;
+  // "releases/TYPE/VERSION/attachments/NAME"; "bad_name", "not_found".
+  absl::StatusOr<release::v1::Attachment> AttachmentOf(
+      const std::string& name) const;
   absl::StatusOr<std::vector<store::ReleaseRow>> All() const;
+  absl::StatusOr<std::vector<store::ReleaseRow>> OfType(
+      const std::string& device_type) const;
 
   // Brings the public tree up to date with the store.
   absl::Status SyncTree();
@@ -58,6 +64,8 @@ class Releases {
  private:
   friend class Upload;
   absl::StatusOr<release::v1::Release> Finish(Upload& upload);
+  absl::Status FindBeside(Upload& upload,
+                          const std::map<std::string, std::string>& metadata);
   release::v1::Release View(const store::ReleaseRow& row) const;
   Store& store_;
   TrustRepository& trust_;
@@ -71,10 +79,15 @@ class Releases {
 // One upload. One thread.
 class Releases::Upload {
  public:
+  // What follows is this artifact or attachment; the image comes first.
+  // "unknown_target" when nothing of this name is signed, "bad_request" when it
+  // came already, and Append()'s and Finish()'s of the one before.
+  absl::Status BeginFile(const std::string& name);
   // "length_mismatch" as soon as there are too many bytes.
   absl::Status Append(std::string_view bytes);
-  // "length_mismatch", "hash_mismatch"; on OK the release is stored and its
-  // metadata queued for publication.
+  // "length_mismatch", "hash_mismatch", "file_missing" when something that is
+  // signed did not come; on OK the release is stored and its metadata queued
+  // for publication.
   absl::StatusOr<release::v1::Release> Finish() { return owner_.Finish(*this); }
 
  private:
@@ -87,10 +100,19 @@ class Releases::Upload {
   Releases& owner_;
   release::v1::CreateReleaseHeader header_;
   std::string principal_;
+  absl::Status EndFile();
+  struct File {
+    signing::TargetFile target;
+    bool complete = false;
+    // Complete, and waits for Finish() to get its place.
+    std::unique_ptr<BlobWriter> writer;
+  };
   std::string metadata_name_;
   signing::TargetFile target_;
   signing::ImageInfo info_;
-  std::unique_ptr<BlobWriter> writer_;
+  store::ReleaseRow beside_;           // artifacts and attachments
+  std::map<std::string, File> files_;  // by name, the image too
+  std::string current_;
 };
 
 }  // namespace shoal::server

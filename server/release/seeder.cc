@@ -22,6 +22,22 @@ absl::StatusOr<dht::Artifact> ArtifactOfRelease(const store::ReleaseRow& row) {
   return artifact;
 }
 
+absl::StatusOr<std::vector<dht::Artifact>> ArtifactsOfRelease(
+    const store::ReleaseRow& row) {
+  std::vector<dht::Artifact> artifacts(1);
+  SHOAL_ASSIGN_OR_RETURN(artifacts[0], ArtifactOfRelease(row));
+  for (const auto& one : row.release().artifacts()) {
+    if (one.target() == row.release().image_target()) continue;
+    dht::Artifact artifact;
+    artifact.file_root = one.file_root();
+    artifact.piece_length = one.piece_length();
+    artifact.length = one.length();
+    SHOAL_ASSIGN_OR_RETURN(artifact.sha256, HexDecode(one.sha256()));
+    artifacts.push_back(std::move(artifact));
+  }
+  return artifacts;
+}
+
 Seeder::Seeder(Store& store, const RecordWriter& writer, Blobs& blobs,
                dht::FetchProcess& fetch, std::string swarm_address,
                std::string origin_url)
@@ -55,11 +71,12 @@ absl::Status Seeder::Offer(const dht::Artifact& artifact) {
 absl::Status Seeder::OfferAll(const Releases& releases, const Deltas& deltas) {
   SHOAL_ASSIGN_OR_RETURN(auto rows, releases.All());
   for (const store::ReleaseRow& row : rows) {
-    SHOAL_ASSIGN_OR_RETURN(dht::Artifact artifact, ArtifactOfRelease(row));
-    SHOAL_RETURN_IF_ERROR(Offer(artifact));
+    SHOAL_ASSIGN_OR_RETURN(const auto artifacts, ArtifactsOfRelease(row));
+    for (const dht::Artifact& artifact : artifacts)
+      SHOAL_RETURN_IF_ERROR(Offer(artifact));
   }
-  SHOAL_ASSIGN_OR_RETURN(auto artifacts, deltas.Artifacts());
-  for (const dht::Artifact& artifact : artifacts) {
+  SHOAL_ASSIGN_OR_RETURN(auto made, deltas.Artifacts());
+  for (const dht::Artifact& artifact : made) {
     SHOAL_RETURN_IF_ERROR(Offer(artifact));
   }
   return absl::OkStatus();

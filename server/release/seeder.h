@@ -35,7 +35,12 @@ class Seeder {
   const std::string origin_url_;
 };
 
+// The image of a release.
 absl::StatusOr<dht::Artifact> ArtifactOfRelease(const store::ReleaseRow& row);
+// The image, and the artifacts for other components of the device. Attachments
+// are for people: they come from the plane and from origins.
+absl::StatusOr<std::vector<dht::Artifact>> ArtifactsOfRelease(
+    const store::ReleaseRow& row);
 
 }  // namespace shoal::server
 

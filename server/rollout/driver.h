@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "rules/parallel.h"
+#include "server/rollout/delta_demand.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -43,10 +44,12 @@ class RolloutDriver {
   absl::Status Prepare(const store::RolloutRow& row);
   absl::Status AwaitPublication(const store::RolloutRow& row);
   absl::Status Advance(const store::RolloutRow& row);
+  // True when it signed deltas that were made after the start.
+  absl::StatusOr<bool> JoinLateDeltas(const store::RolloutRow& row);
   // Signs the next version of the document in one change with the row.
   absl::Status Sign(const store::RolloutRow& seen,
                     std::function<void(store::RolloutRow&)> change,
-                    const release::v1::DeltaIndex* index);
+                    const DeltaIndexes* indexes);
   absl::Status SetMessage(const store::RolloutRow& row,
                           const std::string& message);
   // One change of the row without a signature, unless it changed meanwhile.

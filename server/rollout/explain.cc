@@ -7,8 +7,10 @@
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "rules/access.h"
+#include "rules/approval.h"
 #include "rules/conditions.h"
 #include "rules/progress.h"
+#include "server/rollout/explain_fit.h"
 
 namespace shoal::server {
 namespace {
@@ -233,6 +235,7 @@ absl::StatusOr<Explanation> Explainer::Device(
                                        : "its last report came at " + At(seen));
   SHOAL_ASSIGN_OR_RETURN(const auto found, RolloutOf(row, rollout));
   if (!found) {
+    SHOAL_RETURN_IF_ERROR(ExplainLeft(rollouts_, row, out));
     Add(out, "rollout", false, "no_rollout",
         "no rollout that is not at its end selects the device");
     out.set_summary("nothing to do: no rollout selects the device");
@@ -272,6 +275,19 @@ absl::StatusOr<Explanation> Explainer::Device(
   Add(out, "policy", decision.allowed, "policy_denied",
       decision.needs_consent ? decision.explanation + "; with consent"
                              : decision.explanation);
+  if (decision.approvals > 0) {
+    const int phase = std::max(0, rules::PhaseOf(document, input.device));
+    const auto approved = rules::SignedApprovers(
+        document, static_cast<uint32_t>(phase), view->policy);
+    Add(out, "approvals", approved.size() >= decision.approvals,
+        "approvals_missing",
+        fmt::format("{} of {} signed approvals of phase {}{}", approved.size(),
+                    decision.approvals, document.phases(phase).name(),
+                    approved.empty()
+                        ? ""
+                        : fmt::format(" ({})", fmt::join(approved, ", "))));
+  }
+  SHOAL_RETURN_IF_ERROR(ExplainFit(store_, row, document, out));
   const std::string& word = row.device().waiting_reason();
   Add(out, "own_word", word.empty(), word,
       word.empty() ? "the device says that it waits for nothing"

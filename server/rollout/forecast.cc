@@ -77,7 +77,8 @@ absl::StatusOr<rollout::v1::RolloutPlan> Forecast(const Rollouts::Draft& draft,
                                                   absl::Time now) {
   rollout::v1::RolloutPlan plan;
   *plan.mutable_document() = draft.document;
-  SHOAL_ASSIGN_OR_RETURN(const auto progress, deltas.ProgressOf(draft.release));
+  SHOAL_ASSIGN_OR_RETURN(const auto progress,
+                         deltas.ProgressOf({draft.release, ""}));
   const auto delta_bytes = DeltasFrom(progress.index);
   for (const auto& phase : draft.document.phases())
     plan.add_phases()->set_name(phase.name());

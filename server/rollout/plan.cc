@@ -18,6 +18,7 @@ constexpr uint64_t kAll = rules::kEveryPosition;
 constexpr int64_t kDefaultLifetime = 30 * 24 * 3600;
 constexpr int64_t kMaxLifetime = 365 * 24 * 3600;
 constexpr int64_t kMaxBackoffMs = int64_t{30} * 24 * 3600 * 1000;
+constexpr int64_t kMaxDeltaWait = 604'800;
 constexpr uint32_t kDefaultDeviceSeconds = 600;
 constexpr uint32_t kMaxDeviceSeconds = 86'400;
 // How often the plane says again whom it admitted: two of them without a word
@@ -42,17 +43,21 @@ absl::Status CheckPhaseLabels(const rollout::v1::PhaseSpec& spec) {
   return absl::OkStatus();
 }
 
-// What only the newest agents know how to read.
-bool NeedsRules(const rollout::v1::RolloutDocument& document) {
+// What an agent must know (RolloutDocument.rules_level): one that would skip a
+// part of the document must not start it.
+uint32_t NeededLevel(const rollout::v1::RolloutDocument& document) {
+  if (document.selector().groups_size() > 0) return 2;
   const auto newer = [](const rollout::v1::Phase& phase) {
     return phase.groups_size() > 0 || phase.gate().settle_ms() > 0;
   };
-  return document.has_calendar() || document.has_activation() ||
-         document.has_bandwidth() || document.has_parallel() ||
-         document.consent() || document.optional() || document.deadline() > 0 ||
-         !document.only_running_sha256().empty() ||
-         document.retry().max_backoff_ms() > 0 ||
-         std::any_of(document.phases().begin(), document.phases().end(), newer);
+  const bool first =
+      document.has_calendar() || document.has_activation() ||
+      document.has_bandwidth() || document.has_parallel() ||
+      document.consent() || document.optional() || document.deadline() > 0 ||
+      !document.only_running_sha256().empty() ||
+      document.retry().max_backoff_ms() > 0 ||
+      std::any_of(document.phases().begin(), document.phases().end(), newer);
+  return first ? 1 : 0;
 }
 
 // Fields that go into the document as they are, with their limits.
@@ -69,6 +74,9 @@ absl::Status CopyPolicy(const rollout::v1::CreateRolloutRequest& request,
     return Bad("max_parallel is at most 1,000,000");
   if (request.device_seconds() > kMaxDeviceSeconds)
     return Bad("device_seconds is at most 86,400");
+  if (request.delta_wait_seconds() < -1 ||
+      request.delta_wait_seconds() > kMaxDeltaWait)
+    return Bad("delta_wait_seconds is -1 to 604,800");
   *document.mutable_windows() = request.windows();
   *document.mutable_retry() = request.retry();
   document.set_error_threshold_permille(request.error_threshold_permille());
@@ -83,6 +91,8 @@ absl::Status CopyPolicy(const rollout::v1::CreateRolloutRequest& request,
   document.set_priority(request.priority());
   document.set_lost_after_seconds(request.lost_after_seconds());
   document.set_only_running_sha256(request.only_running_sha256());
+  *document.mutable_previous() = request.previous();
+  document.set_leads_back_from(request.leads_back_from());
   if (request.deadline_seconds() > 0)
     document.set_deadline(absl::ToUnixSeconds(now) +
                           request.deadline_seconds());
@@ -109,6 +119,18 @@ void SetSpread(const rollout::v1::CreateRolloutRequest& request,
 }
 
 }  // namespace
+
+absl::StatusOr<rollout::v1::ReleaseRef> ReferenceTo(
+    const store::ReleaseRow& release) {
+  rollout::v1::ReleaseRef reference;
+  reference.set_version(release.release().version());
+  reference.set_image_target(release.release().image_target());
+  SHOAL_ASSIGN_OR_RETURN(*reference.mutable_sha256(),
+                         HexDecode(release.release().sha256()));
+  reference.set_length(release.release().length());
+  reference.set_counter(release.release().counter());
+  return reference;
+}
 
 uint32_t DeviceSeconds(uint32_t asked) {
   return asked == 0 ? kDefaultDeviceSeconds : asked;
@@ -144,13 +166,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
   document.set_version(1);
   document.set_fleet(fleet_id);
   document.set_device_type(request.device_type());
-  auto* reference = document.mutable_release();
-  reference->set_version(release.release().version());
-  reference->set_image_target(release.release().image_target());
-  SHOAL_ASSIGN_OR_RETURN(*reference->mutable_sha256(),
-                         HexDecode(release.release().sha256()));
-  reference->set_length(release.release().length());
-  reference->set_counter(release.release().counter());
+  SHOAL_ASSIGN_OR_RETURN(*document.mutable_release(), ReferenceTo(release));
   *document.mutable_selector() = request.selector();
   if (!request.has_selector()) document.mutable_selector()->set_all(true);
   document.set_opened_at(absl::ToUnixMillis(now));
@@ -239,7 +255,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
     entry->set_expected_devices(entry->expected_devices() + 1);
   }
   SetSpread(request, document);
-  if (NeedsRules(document)) document.set_rules_level(1);
+  document.set_rules_level(NeededLevel(document));
   SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
   if (document.ByteSizeLong() > 16384 - 512) {
     return Bad("the rollout's document is larger than 15.5 KiB");

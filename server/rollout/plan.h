@@ -25,6 +25,10 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
 // How long one device is expected to take, with the default for 0.
 uint32_t DeviceSeconds(uint32_t asked);
 
+// How a document names a release; without a delta index.
+absl::StatusOr<rollout::v1::ReleaseRef> ReferenceTo(
+    const store::ReleaseRow& release);
+
 // "director/TYPE/rollout/ID", "director/TYPE/deltas/VERSION".
 std::string RolloutTarget(const rollout::v1::RolloutDocument& document);
 std::string DeltaIndexTarget(const std::string& device_type,

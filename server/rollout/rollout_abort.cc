@@ -1,9 +1,11 @@
 // Abort: ends a rollout, and begins another that leads the devices which took
 // it back to the release before.
 #include <algorithm>
+#include <set>
 
 #include "common/bytes.h"
 #include "fmt/format.h"
+#include "server/rollout/plan.h"
 #include "server/rollout/rollouts.h"
 #include "server/store/requests.h"
 
@@ -11,6 +13,8 @@ namespace shoal::server {
 namespace {
 
 constexpr size_t kMaxId = 64;
+// As rules::ValidateRollout allows.
+constexpr int kMaxPrevious = 8;
 
 std::string WayBackId(const std::string& id) {
   constexpr std::string_view kTail = "-back";
@@ -63,6 +67,8 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
                     aborted.release().min_counter()));
   }
   rollout::v1::CreateRolloutRequest back;
+  if (request.back_to().empty())
+    SHOAL_RETURN_IF_ERROR(AddPrevious(aborted, target, back));
   back.set_rollout_id(WayBackId(document.id()));
   back.set_device_type(document.device_type());
   back.set_release(back_to);
@@ -76,7 +82,33 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
   back.set_unattended(true);
   back.set_priority(rollout::v1::ROLLOUT_PRIORITY_URGENT);
   back.set_only_running_sha256(document.release().sha256());
+  back.set_leads_back_from(document.id());
   return MakeDraft(back);
+}
+
+// What devices may have run before: each goes back to its own
+// (rules/way_back.h), the others to `target`.
+absl::Status Rollouts::AddPrevious(
+    const store::ReleaseRow& aborted, const store::ReleaseRow& target,
+    rollout::v1::CreateRolloutRequest& back) const {
+  SHOAL_ASSIGN_OR_RETURN(auto all,
+                         releases_.OfType(aborted.release().device_type()));
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.release().counter() > b.release().counter();
+  });
+  std::set<std::string> images = {aborted.release().sha256(),
+                                  target.release().sha256()};
+  for (const store::ReleaseRow& one : all) {
+    const auto& release = one.release();
+    // A device that committed the aborted release has its floor there.
+    if (release.counter() < aborted.release().min_counter() ||
+        release.counter() > aborted.release().counter() ||
+        !images.insert(release.sha256()).second)
+      continue;
+    SHOAL_ASSIGN_OR_RETURN(*back.add_previous(), ReferenceTo(one));
+    if (back.previous_size() == kMaxPrevious) break;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Abort(

@@ -1,7 +1,5 @@
-// What operators tell a rollout to do: approve, activate, pause, resume, halt.
-// Abort: rollout_abort.cc.
-#include <fmt/ranges.h>
-
+// What operators tell a rollout to do: activate, pause, resume, halt. The rest:
+// rollout_approve.cc, rollout_abort.cc.
 #include <algorithm>
 
 #include "fmt/format.h"
@@ -52,49 +50,6 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::ChangeRow(
     }
   }
   return Get(name);
-}
-
-absl::StatusOr<rollout::v1::Rollout> Rollouts::Approve(
-    const std::string& name, uint32_t phase, const std::string& etag,
-    const std::string& principal) {
-  return ChangeRow(
-      name, etag, [&](Transaction& tx, store::RolloutRow& row) -> absl::Status {
-        const auto& document = row.rollout().document();
-        if (IsFinal(row.rollout().state())) {
-          return FailedPrecondition("not_waiting", name + " is at its end");
-        }
-        // The phase that an approval opens.
-        if (phase != document.open_phase() + 1 ||
-            phase >= static_cast<uint32_t>(document.phases_size())) {
-          return FailedPrecondition(
-              "not_waiting",
-              fmt::format("phase {} is open; only the one after it can be "
-                          "approved",
-                          document.open_phase()));
-        }
-        const auto& approvers =
-            document.phases(static_cast<int>(phase) - 1).gate().approvers();
-        if (!approvers.empty() &&
-            std::find(approvers.begin(), approvers.end(),
-                      OperatorName(principal)) == approvers.end()) {
-          return PermissionDenied(
-              "not_an_approver",
-              fmt::format("the rollout names who may approve phase {}: {}",
-                          phase, fmt::join(approvers, ", ")));
-        }
-        for (const auto& known : row.rollout().approvals()) {
-          if (known.phase() == phase && known.approver() == principal) {
-            return absl::OkStatus();
-          }
-        }
-        auto* approval = row.mutable_rollout()->add_approvals();
-        approval->set_phase(phase);
-        approval->set_approver(principal);
-        approval->set_time(absl::ToUnixMillis(store_.clock().WallNow()));
-        tx.Audit(principal, "rollout.approve", name, "ok",
-                 fmt::format("phase {}", phase));
-        return absl::OkStatus();
-      });
 }
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Activate(

@@ -7,7 +7,9 @@
 #include "common/crypto/hash.h"
 #include "fmt/format.h"
 #include "rules/access.h"
+#include "rules/selector.h"
 #include "server/fleet/nodes.h"
+#include "server/rollout/delta_demand.h"
 #include "server/rollout/plan.h"
 #include "server/store/paging.h"
 #include "server/store/requests.h"
@@ -93,6 +95,14 @@ absl::StatusOr<Rollouts::Draft> Rollouts::MakeDraft(
     request.set_device_type(draft.release.release().device_type());
   }
   SHOAL_RETURN_IF_ERROR(CheckApprovers(request));
+  SHOAL_RETURN_IF_ERROR(CheckGroups(request));
+  for (auto& previous : *request.mutable_previous()) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const auto row,
+        releases_.Row(fmt::format("releases/{}/{}", request.device_type(),
+                                  previous.version())));
+    SHOAL_ASSIGN_OR_RETURN(previous, ReferenceTo(row));
+  }
   SHOAL_ASSIGN_OR_RETURN(draft.devices,
                          devices_.Accepted(request.device_type()));
   const std::string only = HexEncode(request.only_running_sha256());
@@ -107,6 +117,7 @@ absl::StatusOr<Rollouts::Draft> Rollouts::MakeDraft(
                          PlanRollout(request, draft.release, writer_.fleet_id(),
                                      facts, store_.clock().WallNow()));
   draft.device_seconds = DeviceSeconds(request.device_seconds());
+  draft.delta_wait_seconds = request.delta_wait_seconds();
   return draft;
 }
 
@@ -134,12 +145,33 @@ absl::Status Rollouts::CheckApprovers(
   return absl::OkStatus();
 }
 
+absl::Status Rollouts::CheckGroups(
+    const rollout::v1::CreateRolloutRequest& request) const {
+  const auto check = [this](const auto& groups) -> absl::Status {
+    for (const std::string& group : groups) {
+      if (!store_.Has(kGroups, group))
+        return InvalidArgument(
+            "unknown_group",
+            fmt::format("there is no group '{:.64}': a rollout to it would "
+                        "reach nobody",
+                        group));
+    }
+    return absl::OkStatus();
+  };
+  SHOAL_RETURN_IF_ERROR(rules::ValidateSelector(request.selector()));
+  SHOAL_RETURN_IF_ERROR(check(request.selector().groups()));
+  for (const auto& phase : request.phases())
+    SHOAL_RETURN_IF_ERROR(check(phase.groups()));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<store::RolloutRow> Rollouts::Insert(
     Transaction& tx, const Draft& draft, const std::string& principal) {
   store::RolloutRow row;
   row.set_created_by(principal);
   row.set_revision(1);
   row.set_device_seconds(draft.device_seconds);
+  row.set_delta_wait_seconds(draft.delta_wait_seconds);
   rollout::v1::Rollout& rollout = *row.mutable_rollout();
   rollout.set_name("rollouts/" + draft.document.id());
   rollout.set_state(rollout::v1::ROLLOUT_STATE_PREPARING);
@@ -219,10 +251,8 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
   rollout.set_phase_eta(PhaseEta(row, rollout));
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING &&
       !row.document_signed()) {
-    const std::string release = fmt::format(
-        "releases/{}/{}", document.device_type(), document.release().version());
-    SHOAL_ASSIGN_OR_RETURN(auto release_row, releases_.Row(release));
-    SHOAL_ASSIGN_OR_RETURN(auto progress, deltas_.ProgressOf(release_row));
+    SHOAL_ASSIGN_OR_RETURN(const DeltaIndexes progress,
+                           IndexesOf(releases_, deltas_, row));
     rollout.mutable_deltas()->set_wanted(progress.wanted);
     rollout.mutable_deltas()->set_made(progress.made);
     rollout.mutable_deltas()->set_bytes(progress.bytes);

@@ -40,6 +40,7 @@ class Rollouts {
     store::ReleaseRow release;
     std::vector<store::DeviceRow> devices;
     uint32_t device_seconds = 0;
+    int64_t delta_wait_seconds = 0;
   };
   absl::StatusOr<Draft> MakeDraft(
       rollout::v1::CreateRolloutRequest request) const;
@@ -51,12 +52,12 @@ class Rollouts {
   absl::StatusOr<Page> List(int32_t page_size,
                             const std::string& page_token) const;
   // `principal`: "operator:NAME". "stale_etag"; "not_waiting" unless `phase` is
-  // the one behind the open one; "not_an_approver"; a second approval by one
+  // the one behind the open one, or the approval is signed and goes into the
+  // document; "not_an_approver"; "bad_signature"; a second approval by one
   // operator changes nothing.
-  absl::StatusOr<rollout::v1::Rollout> Approve(const std::string& name,
-                                               uint32_t phase,
-                                               const std::string& etag,
-                                               const std::string& principal);
+  absl::StatusOr<rollout::v1::Rollout> Approve(
+      const rollout::v1::ApprovePhaseRequest& request,
+      const std::string& principal);
   // Each as proto/shoal/rollout/v1/rollout_service.proto says. "stale_etag",
   // "not_active", "not_stopped", "not_held", "at_its_end", "error_threshold",
   // "no_release_before", "below_floor".
@@ -106,6 +107,9 @@ class Rollouts {
  private:
   absl::Status CheckApprovers(
       const rollout::v1::CreateRolloutRequest& request) const;
+  // "unknown_group" for one that does not exist.
+  absl::Status CheckGroups(
+      const rollout::v1::CreateRolloutRequest& request) const;
   absl::StatusOr<store::RolloutRow> Insert(Transaction& tx, const Draft& draft,
                                            const std::string& principal);
   // Changes one row in one transaction: `change` may refuse.
@@ -116,6 +120,9 @@ class Rollouts {
   absl::StatusOr<Draft> DraftWayBack(
       const store::RolloutRow& row,
       const rollout::v1::AbortRolloutRequest& request) const;
+  absl::Status AddPrevious(const store::ReleaseRow& aborted,
+                           const store::ReleaseRow& target,
+                           rollout::v1::CreateRolloutRequest& back) const;
   absl::StatusOr<rollout::v1::Rollout> View(const store::RolloutRow& row) const;
   Store& store_;
   const RecordWriter& writer_;

@@ -23,6 +23,9 @@ inline constexpr std::string_view kDevicesSeen = "device_seen";
 inline constexpr std::string_view kDeviceChanges = "device_change";
 // Device id in hex, event number: what happened to it.
 inline constexpr std::string_view kDeviceEvents = "device_event";
+// Derived from kDevices too: what accepted devices run, counted
+// (server/fleet/running_images.h).
+inline constexpr std::string_view kRunning = "running";
 inline constexpr std::string_view kGroups = "group";
 inline constexpr std::string_view kTickets = "ticket";
 inline constexpr std::string_view kDeviceKeys = "device_key";
@@ -33,6 +36,8 @@ inline constexpr std::string_view kTuf = "tuf";
 inline constexpr std::string_view kDocuments = "document";
 inline constexpr std::string_view kReleases = "release";
 inline constexpr std::string_view kDeltas = "delta";
+// Blobs that no row names any more, until their files are gone.
+inline constexpr std::string_view kGarbage = "garbage";
 inline constexpr std::string_view kRollouts = "rollout";
 inline constexpr std::string_view kOutcomes = "outcome";
 inline constexpr std::string_view kOutbox = "outbox";

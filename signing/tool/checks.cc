@@ -95,7 +95,7 @@ absl::Status CheckBytes(const Tree& tree, const TargetFile& target,
     return DataLoss("length_mismatch", path + " has another length");
   if (digests.sha256 != target.sha256)
     return DataLoss("hash_mismatch", path + " has other bytes");
-  SHOAL_ASSIGN_OR_RETURN(const ImageInfo info, ParseImageInfo(target));
+  SHOAL_ASSIGN_OR_RETURN(const BulkInfo info, ParseBulkInfo(target));
   if (info.file_root != digests.file_root ||
       info.piece_length != digests.piece_length)
     return DataLoss("hash_mismatch", path + " has another BEP 52 root");
@@ -106,13 +106,17 @@ absl::Status CheckImages(const Tree& tree, const Targets& before,
                          const Targets& next, std::vector<std::string>* notes) {
   std::map<std::pair<std::string, uint64_t>, std::string> counters;
   for (const auto& [path, target] : next.targets) {
-    SHOAL_ASSIGN_OR_RETURN(const ImageInfo info, ParseImageInfo(target));
-    const auto [other, fresh] =
-        counters.emplace(std::pair(info.artifact, info.counter), path);
-    if (!fresh)
-      return MakeError(absl::StatusCode::kAlreadyExists, "counter_used",
-                       fmt::format("{} and {} have the counter {}",
-                                   other->second, path, info.counter));
+    if (IsAttachment(target)) {
+      SHOAL_RETURN_IF_ERROR(ParseAttachmentInfo(target));
+    } else {
+      SHOAL_ASSIGN_OR_RETURN(const ImageInfo info, ParseImageInfo(target));
+      const auto [other, fresh] =
+          counters.emplace(std::pair(info.artifact, info.counter), path);
+      if (!fresh)
+        return MakeError(absl::StatusCode::kAlreadyExists, "counter_used",
+                         fmt::format("{} and {} have the counter {}",
+                                     other->second, path, info.counter));
+    }
     const auto old = before.targets.find(path);
     if (old == before.targets.end()) {
       SHOAL_RETURN_IF_ERROR(CheckBytes(tree, target, notes));

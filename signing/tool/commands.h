@@ -42,6 +42,10 @@ struct ImageOptions {
   std::string artifact = "image";
   uint64_t counter = 0;
   uint64_t min_counter = 0;
+  std::vector<std::string> hardware;  // that it fits; none: any
+  std::vector<std::string> needs;     // "ARTIFACT:COUNTER"
+  // "NAME=FILE" beside it, signed in the same change.
+  std::vector<std::string> attachments;
   std::string file;
 };
 absl::Status RunImageAdd(const Options& options, const ImageOptions& image);

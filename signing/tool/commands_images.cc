@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <charconv>
+#include <functional>
+#include <utility>
+
 #include "common/bytes.h"
 #include "common/files.h"
 #include "common/status.h"
@@ -18,6 +22,49 @@ absl::Status CheckName(std::string_view what, const std::string& name) {
       fmt::format("{} '{:.80}' is no identifier: letters, digits, '.', '_' and "
                   "'-', at most 64, not starting with '.' or '-'",
                   what, name));
+}
+
+// "modem:7".
+absl::StatusOr<ImageNeed> ParseNeed(const std::string& text) {
+  ImageNeed need;
+  const size_t colon = text.find(':');
+  need.artifact = text.substr(0, colon);
+  const char* begin = text.data() + (colon == text.npos ? 0 : colon + 1);
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(begin, end, need.min_counter);
+  if (colon == text.npos || parsed.ec != std::errc() || parsed.ptr != end)
+    return InvalidArgument("bad_need", fmt::format("--requires '{}' is not "
+                                                   "ARTIFACT:COUNTER",
+                                                   text));
+  return need;
+}
+
+// Copies a file of a release into the repository and makes its target.
+absl::StatusOr<TargetFile> TakeFile(
+    const Workspace& work, const Options& options, const Targets& targets,
+    const ImageOptions& image, const std::string& name, const std::string& file,
+    const std::function<std::string(const FileDigests&)>& custom) {
+  TargetFile target;
+  target.path = ImagePath(image.type, image.version, name);
+  if (targets.targets.contains(target.path))
+    return MakeError(absl::StatusCode::kAlreadyExists, "image_exists",
+                     target.path + " is signed already; use a new version");
+  FileDigests digests;
+  if (options.dry_run) {
+    SHOAL_ASSIGN_OR_RETURN(digests, DigestFile(file));
+  } else {
+    const std::string directory =
+        JoinPath(work.repository(),
+                 fmt::format("targets/fw/{}/{}", image.type, image.version));
+    SHOAL_ASSIGN_OR_RETURN(
+        digests, CopyDigested(file, directory, [&](const FileDigests& d) {
+          return HexEncode(d.sha256) + "." + name;
+        }));
+  }
+  target.length = digests.length;
+  target.sha256 = digests.sha256;
+  target.custom = custom(digests);
+  return target;
 }
 
 }  // namespace
@@ -59,29 +106,55 @@ absl::Status RunImageAdd(const Options& options, const ImageOptions& image) {
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Workspace> work,
                          Workspace::Open(options));
   SHOAL_ASSIGN_OR_RETURN(Targets targets, work->NewestTargets(role));
-  TargetFile target;
-  target.path = ImagePath(image.type, image.version, image.artifact);
-  if (targets.targets.contains(target.path))
-    return MakeError(absl::StatusCode::kAlreadyExists, "image_exists",
-                     target.path + " is signed already; use a new version");
-  FileDigests digests;
-  if (options.dry_run) {
-    SHOAL_ASSIGN_OR_RETURN(digests, DigestFile(image.file));
-  } else {
-    const std::string directory =
-        JoinPath(work->repository(),
-                 fmt::format("targets/fw/{}/{}", image.type, image.version));
-    SHOAL_ASSIGN_OR_RETURN(
-        digests, CopyDigested(image.file, directory, [&](const FileDigests& d) {
-          return HexEncode(d.sha256) + "." + image.artifact;
-        }));
+  ImageInfo info{image.type,
+                 image.version,
+                 image.artifact,
+                 image.counter,
+                 image.min_counter,
+                 "",
+                 0,
+                 image.hardware,
+                 {}};
+  for (const std::string& text : image.needs) {
+    SHOAL_ASSIGN_OR_RETURN(ImageNeed need, ParseNeed(text));
+    info.needs.push_back(std::move(need));
   }
-  target.length = digests.length;
-  target.sha256 = digests.sha256;
-  target.custom = FormatImageInfo({image.type, image.version, image.artifact,
-                                   image.counter, image.min_counter,
-                                   digests.file_root, digests.piece_length});
+  SHOAL_ASSIGN_OR_RETURN(
+      TargetFile target,
+      TakeFile(*work, options, targets, image, image.artifact, image.file,
+               [&](const FileDigests& digests) {
+                 info.file_root = digests.file_root;
+                 info.piece_length = digests.piece_length;
+                 return FormatImageInfo(info);
+               }));
+  // Says what is wrong with hardware and needs before anything is signed.
+  SHOAL_RETURN_IF_ERROR(ParseImageInfo(target));
   targets.targets.emplace(target.path, target);
+  for (const std::string& text : image.attachments) {
+    const size_t equals = text.find('=');
+    if (equals == text.npos)
+      return InvalidArgument("bad_attachment", "--attach is NAME=FILE");
+    AttachmentInfo about;
+    about.device_type = image.type;
+    about.version = image.version;
+    about.name = text.substr(0, equals);
+    SHOAL_RETURN_IF_ERROR(CheckName("attachment", about.name));
+    const std::string file = text.substr(equals + 1);
+    about.media_type = file.ends_with(".json") ? "application/json" : "";
+    SHOAL_ASSIGN_OR_RETURN(
+        target, TakeFile(*work, options, targets, image, about.name, file,
+                         [&](const FileDigests& digests) {
+                           about.file_root = digests.file_root;
+                           about.piece_length = digests.piece_length;
+                           return FormatAttachmentInfo(about);
+                         }));
+    SHOAL_RETURN_IF_ERROR(ParseAttachmentInfo(target));
+    targets.targets.emplace(target.path, target);
+  }
+  if (image.attachments.size() > static_cast<size_t>(kMaxAttachments))
+    return InvalidArgument(
+        "bad_attachment",
+        fmt::format("at most {} attachments a release", kMaxAttachments));
   Change change(*work);
   SHOAL_RETURN_IF_ERROR(change.Propose(role, targets));
   return change.Finish();

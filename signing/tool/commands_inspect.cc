@@ -109,7 +109,7 @@ absl::Status VerifyBytes(const std::string& repository,
   if (digests.sha256 != target.sha256)
     return DataLoss("hash_mismatch", name + " is not the file that is signed");
   if (target.path.rfind("fw/", 0) == 0) {
-    SHOAL_ASSIGN_OR_RETURN(const ImageInfo info, ParseImageInfo(target));
+    SHOAL_ASSIGN_OR_RETURN(const BulkInfo info, ParseBulkInfo(target));
     if (info.file_root != digests.file_root ||
         info.piece_length != digests.piece_length)
       return DataLoss("hash_mismatch",

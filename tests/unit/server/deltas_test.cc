@@ -48,7 +48,7 @@ class DeltasTest : public PlaneTest {
   release::v1::Delta WaitForDelta() {
     for (int rounds = 0; rounds < 100; ++rounds) {
       const uint64_t seen = store_->revision();
-      auto progress = deltas_->ProgressOf(to_);
+      auto progress = deltas_->ProgressOf({to_, ""});
       EXPECT_OK(progress);
       if (progress.ok() && progress->made == 1 &&
           progress->index.deltas_size() == 1)
@@ -65,7 +65,7 @@ TEST_F(DeltasTest, FitWhatTheDevicesCanTakeAndAreMadeAgainWhenTheyNoLongerDo) {
   TestDevice device;
   Pair(device);
   Report(device, 1, {});
-  deltas_->SetDemand([this] { return std::vector{to_}; });
+  deltas_->SetDemand([this] { return std::vector<DeltaDemand>{{to_, ""}}; });
   deltas_->Start();
   const release::v1::Delta usual = WaitForDelta();
   EXPECT_EQ(usual.mode(), "sdelta1");
@@ -86,7 +86,7 @@ TEST_F(DeltasTest, FitWhatTheDevicesCanTakeAndAreMadeAgainWhenTheyNoLongerDo) {
   inventory.clear();
   rules::TellDeltaAbilities({false, false, {}}, inventory);
   Report(device, 4, inventory);
-  ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf(to_));
+  ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf({to_, ""}));
   EXPECT_EQ(progress.wanted, 0u);
 }
 

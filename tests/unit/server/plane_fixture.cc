@@ -146,7 +146,7 @@ void PlaneTest::SetUp() {
       [] { return 1; });
   releases_ =
       std::make_unique<Releases>(*store_, *trust_, *publisher_, *blobs_);
-  deltas_ = std::make_unique<Deltas>(*store_, *blobs_, *releases_, *devices_);
+  deltas_ = std::make_unique<Deltas>(*store_, *blobs_, *releases_);
   rollouts_ = std::make_unique<Rollouts>(*store_, *writer_, *trust_, *releases_,
                                          *deltas_, *devices_);
   telemetry_ = std::make_unique<Telemetry>(*store_, keys_->telemetry);
@@ -173,8 +173,8 @@ void PlaneTest::SetUp() {
                     return telemetry_->OnRecord(tx, record);
                   });
   driver_ = std::make_unique<RolloutDriver>(
-      *store_, *rollouts_, *releases_, *deltas_, *devices_, *trust_, *publisher_,
-      [this](const std::vector<std::string>&) {
+      *store_, *rollouts_, *releases_, *deltas_, *devices_, *trust_,
+      *publisher_, [this](const std::vector<std::string>&) {
         return RolloutDriver::Mirrors{mirrors_, 2};
       });
 }

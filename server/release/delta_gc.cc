@@ -1,0 +1,218 @@
+#include "server/release/delta_gc.h"
+
+#include <utility>
+
+#include "common/bytes.h"
+#include "common/log.h"
+#include "fmt/format.h"
+
+namespace shoal::server {
+namespace {
+
+// May devices still act on it? A halted one may be resumed.
+bool InUse(rollout::v1::RolloutState state) {
+  return state != rollout::v1::ROLLOUT_STATE_FINISHED &&
+         state != rollout::v1::ROLLOUT_STATE_FAILED &&
+         state != rollout::v1::ROLLOUT_STATE_ABORTED;
+}
+
+// Index targets that rollouts in use name.
+absl::StatusOr<std::set<std::string>> NamedIndexes(const Store& store) {
+  std::set<std::string> targets;
+  SHOAL_RETURN_IF_ERROR(store.Scan<store::RolloutRow>(
+      kRollouts, "", "", [&](std::string_view, const store::RolloutRow& row) {
+        if (!InUse(row.rollout().state())) return true;
+        const auto& document = row.rollout().document();
+        targets.insert(document.release().delta_index_target());
+        for (const auto& previous : document.previous())
+          targets.insert(previous.delta_index_target());
+        return true;
+      }));
+  targets.erase("");
+  return targets;
+}
+
+}  // namespace
+
+absl::StatusOr<DeltaCollector::Plan> DeltaCollector::MakePlan() const {
+  SHOAL_ASSIGN_OR_RETURN(const auto named, NamedIndexes(store_));
+  std::set<std::string> digests;  // of deltas that rollouts in use name
+  Plan plan;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DocumentRow>(
+      kDocuments, "director/", "",
+      [&](std::string_view path, const store::DocumentRow& row) {
+        if (path.find("/deltas/") == path.npos) return true;
+        if (!named.contains(std::string(path))) {
+          plan.targets.emplace(path);
+          return true;
+        }
+        release::v1::DeltaIndex index;
+        // One that does not parse names nothing; devices can't read it either.
+        if (!index.ParseFromString(row.content())) return true;
+        for (const auto& delta : index.deltas()) digests.insert(delta.sha256());
+        return true;
+      }));
+  std::set<std::string> wanted;  // row keys
+  SHOAL_ASSIGN_OR_RETURN(const auto demands, deltas_.Demand());
+  for (const DeltaDemand& demand : demands) {
+    SHOAL_ASSIGN_OR_RETURN(const auto pairs, deltas_.Wanted(demand));
+    for (const Deltas::Pair& pair : pairs) wanted.insert(DeltaKey(pair));
+  }
+  const int64_t now = absl::ToUnixMillis(store_.clock().WallNow());
+  const int64_t grace = absl::ToInt64Milliseconds(deltas_.options().grace);
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeltaRow>(
+      kDeltas, "", "", [&](std::string_view key, const store::DeltaRow& row) {
+        const std::string name(key);
+        store::DeltaRow next = row;
+        if (wanted.contains(name) ||
+            (row.has_delta() && digests.contains(row.delta().sha256()))) {
+          next.set_unused_since(0);
+        } else {
+          // A clock that went back: the time before can't be measured.
+          if (row.unused_since() == 0 || row.unused_since() > now)
+            next.set_unused_since(now);
+          if (now - next.unused_since() >= grace) {
+            plan.gone[name] = std::move(next);
+            return true;
+          }
+          plan.unused[name] = next;
+        }
+        if (next.unused_since() != row.unused_since())
+          plan.noted[name] = std::move(next);
+        return true;
+      }));
+  return plan;
+}
+
+absl::StatusOr<release::v1::CollectDeltasResponse> DeltaCollector::View(
+    const Plan& plan) const {
+  // "TYPE/TO-HEX" → release; of releases with one image any.
+  std::map<std::string, std::string> releases;
+  SHOAL_ASSIGN_OR_RETURN(const auto rows, releases_.All());
+  for (const store::ReleaseRow& row : rows)
+    releases[row.release().device_type() + "/" + row.release().sha256()] =
+        row.release().name();
+  const auto view = [&](const std::string& key, const store::DeltaRow& row) {
+    release::v1::ReleaseDelta delta =
+        DeltaView(releases[key.substr(0, key.rfind('/'))], row);
+    delta.set_from_sha256(key.substr(key.rfind('/') + 1));
+    if (row.has_delta()) delta.set_state(release::v1::DELTA_STATE_UNUSED);
+    delta.set_unused_since(row.unused_since());
+    delta.set_collect_at(row.unused_since() +
+                         absl::ToInt64Milliseconds(deltas_.options().grace));
+    return delta;
+  };
+  release::v1::CollectDeltasResponse response;
+  for (const auto& [key, row] : plan.gone) {
+    *response.add_deltas() = view(key, row);
+    response.set_bytes(response.bytes() + row.delta().length());
+  }
+  for (const auto& [key, row] : plan.unused)
+    *response.add_waiting() = view(key, row);
+  return response;
+}
+
+absl::StatusOr<release::v1::CollectDeltasResponse> DeltaCollector::Look()
+    const {
+  SHOAL_ASSIGN_OR_RETURN(const Plan plan, MakePlan());
+  return View(plan);
+}
+
+absl::Status DeltaCollector::Drop(Transaction& tx, const Plan& plan,
+                                  const std::string& principal) const {
+  // A rollout may have begun since the plan was made: what it names stays.
+  SHOAL_ASSIGN_OR_RETURN(const auto named, NamedIndexes(store_));
+  for (const std::string& target : plan.targets) {
+    if (named.contains(target))
+      return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
+                       target + " is in use again");
+  }
+  for (const auto& [key, row] : plan.noted) {
+    SHOAL_ASSIGN_OR_RETURN(auto current, tx.Get<store::DeltaRow>(kDeltas, key));
+    current.set_unused_since(row.unused_since());
+    tx.Put(kDeltas, key, current);
+  }
+  for (const auto& [key, row] : plan.gone) {
+    SHOAL_ASSIGN_OR_RETURN(const auto current,
+                           tx.Get<store::DeltaRow>(kDeltas, key));
+    if (current.delta().sha256() != row.delta().sha256())
+      return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
+                       "a delta was made again");
+    tx.Delete(kDeltas, key);
+    if (!row.has_delta()) continue;
+    const std::string hex = HexEncode(row.delta().sha256());
+    store::GarbageRow garbage;
+    garbage.set_since(absl::ToUnixMillis(store_.clock().WallNow()));
+    tx.Put(kGarbage, hex, garbage);
+    SHOAL_RETURN_IF_ERROR(
+        writer_.Drop(tx, records::v1::RECORD_KIND_PROVIDER, hex));
+  }
+  if (!plan.gone.empty())
+    tx.Audit(principal, "release.gc", "deltas", "ok",
+             fmt::format("{} deltas", plan.gone.size()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<release::v1::CollectDeltasResponse> DeltaCollector::Collect(
+    const std::string& principal) {
+  SHOAL_ASSIGN_OR_RETURN(const Plan plan, MakePlan());
+  if (!plan.targets.empty()) {
+    RepositoryChange change;
+    change.remove.assign(plan.targets.begin(), plan.targets.end());
+    SHOAL_RETURN_IF_ERROR(trust_.Apply(
+        change,
+        [&](Transaction& tx, const TrustRepository::Changed& changed,
+            const TrustView& view) -> absl::Status {
+          SHOAL_RETURN_IF_ERROR(Drop(tx, plan, principal));
+          return publisher_.AddPublication(tx, changed, view);
+        }));
+    SHOAL_RETURN_IF_ERROR(releases_.SyncTree());
+  } else if (!plan.gone.empty() || !plan.noted.empty()) {
+    Transaction tx(store_);
+    SHOAL_RETURN_IF_ERROR(Drop(tx, plan, principal));
+    SHOAL_RETURN_IF_ERROR(tx.Commit());
+  }
+  SHOAL_ASSIGN_OR_RETURN(auto response, View(plan));
+  if (!plan.gone.empty())
+    LogInfo("deltas_collected",
+            {{"deltas", plan.gone.size()}, {"bytes", response.bytes()}});
+  SHOAL_RETURN_IF_ERROR(Sweep());
+  return response;
+}
+
+absl::Status DeltaCollector::Sweep() {
+  std::vector<std::string> names;
+  SHOAL_RETURN_IF_ERROR(store_.ScanRaw(
+      kGarbage, "", "", [&](std::string_view key, std::string_view) {
+        names.emplace_back(key);
+        return true;
+      }));
+  if (names.empty()) return absl::OkStatus();
+  // While this is held nobody gives a blob a place that no row names yet.
+  const auto hold = blobs_.Hold();
+  std::set<std::string> kept;  // made or uploaded again meanwhile
+  SHOAL_ASSIGN_OR_RETURN(const auto artifacts, deltas_.Artifacts());
+  for (const auto& artifact : artifacts)
+    kept.insert(HexEncode(artifact.sha256));
+  SHOAL_ASSIGN_OR_RETURN(const auto releases, releases_.All());
+  for (const store::ReleaseRow& row : releases) {
+    kept.insert(row.release().sha256());
+    for (const auto& artifact : row.release().artifacts())
+      kept.insert(artifact.sha256());
+    for (const auto& attachment : row.release().attachments())
+      kept.insert(attachment.sha256());
+  }
+  for (const std::string& hex : names) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string sha256, HexDecode(hex));
+    if (!kept.contains(hex)) {
+      if (on_gone_) on_gone_(sha256);
+      SHOAL_RETURN_IF_ERROR(blobs_.Remove(sha256));
+    }
+    Transaction tx(store_);
+    tx.Delete(kGarbage, hex);
+    SHOAL_RETURN_IF_ERROR(tx.Commit());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace shoal::server

@@ -1,0 +1,91 @@
+// max_parallel: whom the plane lets begin, and when it says so.
+#include <optional>
+#include <utility>
+
+#include "common/bytes.h"
+#include "rules/position.h"
+#include "server/rollout/driver.h"
+#include "server/rollout/driver_steps.h"
+
+namespace shoal::server {
+namespace {
+
+// Between two signatures that only admit more devices.
+constexpr absl::Duration kAdmitPause = absl::Seconds(2);
+
+// Positions below this were admitted before `since`.
+uint64_t LostBelow(const store::RolloutRow& row, absl::Time since) {
+  uint64_t below = 0;
+  for (const auto& admission : row.admissions())
+    if (absl::FromUnixMillis(admission.at()) < since) below = admission.below();
+  return below;
+}
+
+}  // namespace
+
+void Admit(store::RolloutRow& row,
+           const std::vector<rules::ParallelMember>& members, absl::Time now,
+           std::optional<uint32_t> opening) {
+  auto* document = row.mutable_rollout()->mutable_document();
+  if (!document->has_parallel()) return;
+  const uint64_t admitted = rules::NextAdmitted(
+      *document, opening.value_or(document->open_phase()), members);
+  document->mutable_parallel()->set_admitted(admitted);
+  document->mutable_parallel()->set_admitted_at(absl::ToUnixMillis(now));
+  auto* admissions = row.mutable_admissions();
+  while (admissions->size() > 1 &&
+         absl::FromUnixMillis(admissions->Get(1).at()) < now - LostAfter(row))
+    admissions->erase(admissions->begin());
+  if (!admissions->empty() &&
+      admissions->Get(admissions->size() - 1).below() == admitted)
+    return;
+  auto* admission = row.add_admissions();
+  admission->set_below(admitted);
+  admission->set_at(absl::ToUnixMillis(now));
+}
+
+absl::StatusOr<std::vector<rules::ParallelMember>> RolloutDriver::Members(
+    const store::RolloutRow& row) {
+  std::vector<rules::ParallelMember> members;
+  const auto& document = row.rollout().document();
+  if (!document.has_parallel()) return members;
+  SHOAL_ASSIGN_OR_RETURN(const auto devices,
+                         devices_.Accepted(document.device_type()));
+  SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.Answered(row));
+  const uint64_t lost_below =
+      LostBelow(row, store_.clock().WallNow() - LostAfter(row));
+  for (const store::DeviceRow& device : devices) {
+    const rules::DeviceFacts facts = FactsOf(device);
+    rules::ParallelMember member;
+    member.phase = rules::PhaseOf(document, facts);
+    if (member.phase < 0) continue;
+    member.position = rules::Position(document.id(), facts.id);
+    member.answered =
+        answered.contains(HexEncode(facts.id)) || member.position < lost_below;
+    members.push_back(member);
+  }
+  return members;
+}
+
+absl::StatusOr<bool> RolloutDriver::AdmitMore(const store::RolloutRow& row) {
+  const auto& document = row.rollout().document();
+  if (!document.has_parallel()) return false;
+  const absl::Time now = store_.clock().WallNow();
+  const absl::Duration since =
+      now - absl::FromUnixMillis(document.parallel().admitted_at());
+  if (since < kAdmitPause && since >= absl::ZeroDuration()) return false;
+  SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
+  const bool renew =
+      since < absl::ZeroDuration() ||
+      since >= absl::Milliseconds(document.parallel().renew_ms());
+  if (!renew && rules::NextAdmitted(document, document.open_phase(), members) ==
+                    document.parallel().admitted()) {
+    return false;
+  }
+  SHOAL_RETURN_IF_ERROR(Sign(
+      row, [&](store::RolloutRow& next) { Admit(next, members, now); },
+      nullptr));
+  return true;
+}
+
+}  // namespace shoal::server

@@ -1,0 +1,24 @@
+// What the driver's steps do to a row. For server/rollout/driver*.cc.
+#ifndef SHOAL_SERVER_ROLLOUT_DRIVER_STEPS_H_
+#define SHOAL_SERVER_ROLLOUT_DRIVER_STEPS_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "rules/parallel.h"
+#include "server/store/state.pb.h"
+
+namespace shoal::server {
+
+void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now);
+// Says in the document whom it lets begin, with `opening` as the open phase
+// (else the document's). Nothing without max_parallel.
+void Admit(store::RolloutRow& row,
+           const std::vector<rules::ParallelMember>& members, absl::Time now,
+           std::optional<uint32_t> opening = {});
+
+}  // namespace shoal::server
+
+#endif  // SHOAL_SERVER_ROLLOUT_DRIVER_STEPS_H_
