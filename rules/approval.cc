@@ -25,8 +25,8 @@ class Encoder {
     Number(static_cast<uint64_t>(list.size()), 4);
     for (const std::string& text : list) Text(text);
   }
-  template <typename Labels>
-  void Labels(const Labels& labels) {
+  template <typename Map>
+  void Labels(const Map& labels) {
     Number(labels.size(), 4);
     for (const auto& [key, value] :
          std::map<std::string, std::string>(labels.begin(), labels.end())) {

@@ -159,13 +159,14 @@ absl::StatusOr<release::v1::CollectDeltasResponse> DeltaCollector::Collect(
   if (!plan.targets.empty()) {
     RepositoryChange change;
     change.remove.assign(plan.targets.begin(), plan.targets.end());
-    SHOAL_RETURN_IF_ERROR(trust_.Apply(
+    const absl::Status dropped = trust_.Apply(
         change,
         [&](Transaction& tx, const TrustRepository::Changed& changed,
             const TrustView& view) -> absl::Status {
           SHOAL_RETURN_IF_ERROR(Drop(tx, plan, principal));
           return publisher_.AddPublication(tx, changed, view);
-        }));
+        });
+    SHOAL_RETURN_IF_ERROR(dropped);
     SHOAL_RETURN_IF_ERROR(releases_.SyncTree());
   } else if (!plan.gone.empty() || !plan.noted.empty()) {
     Transaction tx(store_);

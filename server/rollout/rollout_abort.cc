@@ -102,7 +102,6 @@ absl::Status Rollouts::AddPrevious(
     const auto& release = one.release();
     // A device that committed the aborted release has its floor there.
     if (release.counter() < aborted.release().min_counter() ||
-        release.counter() > aborted.release().counter() ||
         !images.insert(release.sha256()).second)
       continue;
     SHOAL_ASSIGN_OR_RETURN(*back.add_previous(), ReferenceTo(one));

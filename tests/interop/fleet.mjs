@@ -3,7 +3,7 @@
 //
 //   node fleet.mjs --server HOST:PORT --ca server.crt --cert tls.crt
 //       --key tls.key --protos proto
-//       devices [FILTER] | group ID FILTER | watch ID
+//       devices [FILTER] | group ID FILTER | watch ID | orders ID RELEASE
 //
 // Prints one JSON object a line. Ends with 1 when a call fails.
 import fs from 'node:fs';
@@ -73,6 +73,49 @@ if (words[0] === 'devices') {
     fail(error);
   }
   client.close();
+} else if (words[0] === 'orders' && words[2]) {
+  // A rollout and every order that there is for it, a line each.
+  const client = new shoal.rollout.v1.Rollouts(options.server, credentials, channel);
+  const call = (method, request) => new Promise((resolve, reject) =>
+      client[method](request, {deadline: deadline()},
+                     (error, response) => error ? reject(error) : resolve(response)));
+  const name = `rollouts/${words[1]}`;
+  const show = (order, rollout) => {
+    print({order, state: rollout.state, message: rollout.message,
+           approvals: rollout.approvals.length,
+           released: rollout.document.activation?.released ?? false});
+    return rollout;
+  };
+  try {
+    const rollout = {rollout_id: words[1], release: words[2], phases: [
+      {name: 'canary', count: 1, gate: {manual: true}}, {name: 'all', percent: 100}],
+      activation: {hold: true}, error_threshold_permille: 100, delta_wait_seconds: -1,
+      request_id: 'js-orders'};
+    const plan = await call('PlanRollout', {rollout});
+    print({order: 'plan', phases: plan.phases.length, warnings: plan.warnings.length});
+    show('create', await call('CreateRollout', rollout));
+    // It can be paused from the moment its document is signed.
+    const end = deadline();
+    for (;;) {
+      try {
+        show('pause', await call('PauseRollout', {name, reason: 'fair'}));
+        break;
+      } catch (error) {
+        if (error.metadata?.get('shoal-reason')[0] !== 'not_active' || Date.now() > end) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+    show('resume', await call('ResumeRollout', {name}));
+    show('approve', await call('ApprovePhase', {name, phase: 1}));
+    show('activate', await call('ActivateRollout', {name}));
+    const why = await call('ExplainRollout', {name});
+    print({order: 'explain', conditions: why.conditions.length});
+    show('abort', await call('AbortRollout', {name, stay: true, request_id: 'js-abort'}));
+    await call('PauseRollout', {name});
+  } catch (error) {
+    fail(error);
+  }
+  client.close();
 } else if (words[0] === 'watch' && words[1]) {
   const client = new shoal.rollout.v1.Rollouts(options.server, credentials, channel);
   const stream = client.WatchRollout({name: `rollouts/${words[1]}`}, {deadline: deadline()});
@@ -86,6 +129,6 @@ if (words[0] === 'devices') {
   });
   stream.on('end', () => client.close());
 } else {
-  print({error: 'say: devices [FILTER], group ID FILTER, or: watch ID [STATE]'});
+  print({error: 'say: devices [FILTER], group ID FILTER, orders ID RELEASE, or: watch ID [STATE]'});
   process.exitCode = 2;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <tuple>
@@ -156,6 +157,24 @@ TEST_F(GrpcJsTest, T55_ListsDevicesAndWatchesARolloutOverMutualTls) {
   ASSERT_FALSE(states.empty());
   EXPECT_EQ(states[0].at("name"), "rollouts/r-1");
   EXPECT_EQ(states[0].at("phases").at(0).at("name"), "all");
+
+  // Every order of a rollout, and one more that comes too late.
+  auto [orders, ordered] =
+      Node("alice", {"orders", "r-2", "releases/gateway/1.0.0"});
+  EXPECT_FALSE(ordered);
+  std::map<std::string, Json> by_order;
+  for (const Json& line : orders)
+    if (line.contains("order")) by_order[line.at("order")] = line;
+  for (const char* order : {"plan", "create", "pause", "resume", "approve",
+                            "activate", "explain", "abort"})
+    ASSERT_TRUE(by_order.contains(order)) << order << " of " << Json(orders);
+  EXPECT_EQ(by_order["plan"].at("phases"), 2);
+  EXPECT_EQ(by_order["pause"].at("state"), "ROLLOUT_STATE_PAUSED");
+  EXPECT_EQ(by_order["resume"].at("state"), "ROLLOUT_STATE_PREPARING");
+  EXPECT_EQ(by_order["approve"].at("approvals"), 1);
+  EXPECT_EQ(by_order["activate"].at("released"), true);
+  EXPECT_EQ(by_order["abort"].at("state"), "ROLLOUT_STATE_ABORTED");
+  EXPECT_EQ(orders.back().at("reason"), "not_active");
 
   // The same client with a key that no policy names.
   auto [refused, ok] = Node("mallory", {"devices"});

@@ -68,6 +68,36 @@ TEST(Candidate, T24_BelowTheFloorIsRefused) {
   EXPECT_THAT(CheckImage(image, "gateway", 4), FailsBecause("below_floor"));
 }
 
+TEST(Candidate, AnImageWhoseNeedsAreNotMetIsNotTaken) {
+  SignedImage image;
+  image.info.hardware = {"rev-b"};
+  image.info.needs = {{"modem", 3}};
+  EXPECT_OK(CheckFit(image, {"rev-b", {{"modem", 3}}}));
+  EXPECT_THAT(CheckFit(image, {"rev-b", {{"modem", 2}}}),
+              FailsBecause("dependency_unmet"));
+  EXPECT_THAT(CheckFit(image, {"rev-b", {}}), FailsBecause("dependency_unmet"));
+  EXPECT_THAT(CheckFit(image, {"rev-a", {{"modem", 3}}}),
+              FailsBecause("wrong_hardware"));
+  EXPECT_OK(CheckFit(SignedImage(), {}));
+}
+
+TEST(Candidate, OfflineItPicksImagesOnly) {
+  std::vector<signing::TargetFile> targets = {Target("gateway", "1", 1)};
+  signing::TargetFile sbom;
+  sbom.path = "fw/gateway/2/sbom";
+  sbom.custom = signing::FormatAttachmentInfo(
+      {"gateway", "2", "sbom", "", std::string(32, 'r'), 16384});
+  signing::TargetFile modem;
+  modem.path = "fw/gateway/2/modem";
+  modem.custom = signing::FormatImageInfo(
+      {"gateway", "2", "modem", 9, 0, std::string(32, 'r'), 16384});
+  targets.push_back(sbom);
+  targets.push_back(modem);
+  ASSERT_OK_AND_ASSIGN(const SignedImage image,
+                       PickImage(targets, "gateway", ""));
+  EXPECT_EQ(image.info.version, "1");
+}
+
 TEST(Candidate, PicksTheHighestCounterOrTheVersionAskedFor) {
   const std::vector<signing::TargetFile> targets = {Target("gateway", "9", 2),
                                                     Target("gateway", "10", 7)};

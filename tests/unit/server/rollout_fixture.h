@@ -33,6 +33,16 @@ class RolloutPlaneTest : public PlaneTest {
     ASSERT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
     ASSERT_GT(rollout.published_at(), 0);
   }
+  absl::StatusOr<rollout::v1::Rollout> Approve(
+      const std::string& name, uint32_t phase, const std::string& etag,
+      const std::string& principal, const std::string& signature = "") {
+    rollout::v1::ApprovePhaseRequest request;
+    request.set_name(name);
+    request.set_phase(phase);
+    request.set_etag(etag);
+    request.set_signature(signature);
+    return rollouts_->Approve(request, principal);
+  }
   std::string ReleaseDigest() {
     return *HexDecode(release_.release().sha256());
   }

@@ -58,12 +58,12 @@ TEST_F(RolloutOrdersTest, TwoOfThreeApproversOpenAGate) {
                                   ReleaseDigest(), 1)}));
   }
   for (int i = 0; i < 2; ++i)  // one operator is one, however often
-    ASSERT_OK(rollouts_->Approve("rollouts/r1", 1, "", "operator:ann"));
+    ASSERT_OK(Approve("rollouts/r1", 1, "", "operator:ann"));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().document().open_phase(), 0u);
   EXPECT_EQ(Now().message(), "needs_approval");
   EXPECT_EQ(Now().approvals_size(), 1);
-  ASSERT_OK(rollouts_->Approve("rollouts/r1", 1, "", "operator:bob"));
+  ASSERT_OK(Approve("rollouts/r1", 1, "", "operator:bob"));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().document().open_phase(), 1u);
 }

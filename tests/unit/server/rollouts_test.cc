@@ -101,12 +101,11 @@ TEST_F(RolloutsTest, AManualGateWaitsForApproval) {
   ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
   EXPECT_EQ(rollout.document().open_phase(), 0u);
   EXPECT_EQ(rollout.message(), "needs_approval");
-  EXPECT_THAT(rollouts_->Approve("rollouts/r1", 2, "", "operator:ann"),
+  EXPECT_THAT(Approve("rollouts/r1", 2, "", "operator:ann"),
               FailsBecause("not_waiting"));
-  EXPECT_THAT(rollouts_->Approve("rollouts/r1", 1, "0", "operator:ann"),
+  EXPECT_THAT(Approve("rollouts/r1", 1, "0", "operator:ann"),
               FailsBecause("stale_etag"));
-  ASSERT_OK(
-      rollouts_->Approve("rollouts/r1", 1, rollout.etag(), "operator:ann"));
+  ASSERT_OK(Approve("rollouts/r1", 1, rollout.etag(), "operator:ann"));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->document().open_phase(), 1u);
 }
