@@ -6,8 +6,8 @@
 #include "server/api/edge.h"
 #include "server/fleet/device_history.h"
 #include "server/fleet/device_import.h"
-#include "server/fleet/enrolment.h"
 #include "server/fleet/device_list.h"
+#include "server/fleet/enrolment.h"
 #include "shoal/fleet/v1/device_service.grpc.pb.h"
 
 namespace shoal::server {
@@ -24,7 +24,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
                          const fleet::v1::GetDeviceRequest* request,
                          fleet::v1::Device* response) override {
     return edge_.Call(
-        context, "device.read", [&](const Caller&) -> absl::Status {
+        context, *request, "device.read", [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(*response,
                                  edge_.parts().devices->Get(request->name()));
           return absl::OkStatus();
@@ -34,7 +34,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
   grpc::Status ListDevices(ServerContext* context,
                            const fleet::v1::ListDevicesRequest* request,
                            fleet::v1::ListDevicesResponse* response) override {
-    return edge_.Call(context, "device.read",
+    return edge_.Call(context, *request, "device.read",
                       [&](const Caller&) -> absl::Status {
                         SHOAL_ASSIGN_OR_RETURN(
                             auto page, edge_.parts().devices->List(*request));
@@ -51,7 +51,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
                             const fleet::v1::WatchDevicesRequest* request,
                             ServerWriter<fleet::v1::Device>* writer) override {
     return edge_.Watch(
-        context, "device.read", [&](const Caller&) -> absl::Status {
+        context, *request, "device.read", [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               DeviceWatch watch,
               DeviceWatch::Start(*edge_.parts().store, *request));
@@ -65,19 +65,20 @@ class DevicesService final : public fleet::v1::Devices::Service {
   grpc::Status UpdateDevice(ServerContext* context,
                             const fleet::v1::UpdateDeviceRequest* request,
                             fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.label", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().devices->Update(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "device.label",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().devices->Update(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status BatchUpdateDeviceLabels(
       ServerContext* context,
       const fleet::v1::BatchUpdateDeviceLabelsRequest* request,
       fleet::v1::BatchUpdateDeviceLabelsResponse* response) override {
-    return edge_.Call(context, "device.label",
+    return edge_.Call(context, *request, "device.label",
                       [&](const Caller& caller) -> absl::Status {
                         SHOAL_ASSIGN_OR_RETURN(
                             *response, edge_.parts().devices->BatchUpdateLabels(
@@ -90,7 +91,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
       ServerContext* context, const fleet::v1::ListDeviceEventsRequest* request,
       fleet::v1::ListDeviceEventsResponse* response) override {
     return edge_.Call(
-        context, "device.read", [&](const Caller&) -> absl::Status {
+        context, *request, "device.read", [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response, ListDeviceHistory(*edge_.parts().store, *request));
           return absl::OkStatus();
@@ -102,7 +103,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
                              ServerWriter<fleet::v1::Device>* writer) override {
     // Open as long as its caller reads, like a watch.
     return edge_.Watch(
-        context, "device.read", [&](const Caller&) -> absl::Status {
+        context, *request, "device.read", [&](const Caller&) -> absl::Status {
           const Store& store = *edge_.parts().store;
           SHOAL_ASSIGN_OR_RETURN(
               const FilterNode filter,
@@ -139,6 +140,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
               });
           fleet::v1::ImportDevicesRequest request;
           while (reader->Read(&request)) {
+            SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
             SHOAL_RETURN_IF_ERROR(importer.Add(request));
           }
           SHOAL_ASSIGN_OR_RETURN(*response, importer.Finish());
@@ -150,12 +152,13 @@ class DevicesService final : public fleet::v1::Devices::Service {
       ServerContext* context,
       const fleet::v1::CreateClaimTicketRequest* request,
       fleet::v1::CreateClaimTicketResponse* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().pairing->CreateTicket(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "device.accept",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().pairing->CreateTicket(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status UpdateDeviceLabels(
@@ -163,7 +166,8 @@ class DevicesService final : public fleet::v1::Devices::Service {
       const fleet::v1::UpdateDeviceLabelsRequest* request,
       fleet::v1::Device* response) override {
     return edge_.Call(
-        context, "device.label", [&](const Caller& caller) -> absl::Status {
+        context, *request, "device.label",
+        [&](const Caller& caller) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response,
               edge_.parts().devices->UpdateLabels(
@@ -178,7 +182,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
       ServerContext* context,
       const fleet::v1::DecommissionDeviceRequest* request,
       fleet::v1::Device* response) override {
-    return edge_.Call(context, "device.decommission",
+    return edge_.Call(context, *request, "device.decommission",
                       [&](const Caller& caller) -> absl::Status {
                         SHOAL_ASSIGN_OR_RETURN(
                             *response, edge_.parts().devices->Decommission(

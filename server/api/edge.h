@@ -21,6 +21,7 @@
 #include "common/log_context.h"
 #include "common/status.h"
 #include "server/api/api_server.h"
+#include "server/api/request_limits.h"
 #include "server/api/watches.h"
 
 namespace shoal::server {
@@ -48,6 +49,18 @@ class Edge {
     return Answer(*context, caller->audit_name(), action, work(*caller));
   }
 
+  // The same for a call with one request: what its fields hold is bounded
+  // (server/api/request_limits.h) before `work`.
+  template <typename Work>
+  grpc::Status Call(grpc::ServerContext* context,
+                    const google::protobuf::Message& request,
+                    std::string_view action, Work work) const {
+    return Call(context, action, [&](const Caller& caller) -> absl::Status {
+      SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
+      return work(caller);
+    });
+  }
+
   // The same for a call that stays open until its caller has enough.
   template <typename Work>
   grpc::Status Watch(grpc::ServerContext* context, std::string_view action,
@@ -55,6 +68,15 @@ class Edge {
     return Call(context, action, [&](const Caller& caller) -> absl::Status {
       SHOAL_ASSIGN_OR_RETURN(const Watches::Slot slot,
                              watches_.Open(caller.audit_name()));
+      return work(caller);
+    });
+  }
+  template <typename Work>
+  grpc::Status Watch(grpc::ServerContext* context,
+                     const google::protobuf::Message& request,
+                     std::string_view action, Work work) const {
+    return Watch(context, action, [&](const Caller& caller) -> absl::Status {
+      SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
       return work(caller);
     });
   }

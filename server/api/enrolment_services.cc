@@ -16,30 +16,32 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
   grpc::Status AcceptDevice(ServerContext* context,
                             const fleet::v1::AcceptDeviceRequest* request,
                             fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().enrolment->Accept(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "device.accept",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().enrolment->Accept(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status RejectDevice(ServerContext* context,
                             const fleet::v1::RejectDeviceRequest* request,
                             fleet::v1::Device* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().enrolment->Reject(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "device.accept",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().enrolment->Reject(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status PreauthorizeDevice(
       ServerContext* context,
       const fleet::v1::PreauthorizeDeviceRequest* request,
       fleet::v1::Device* response) override {
-    return edge_.Call(context, "device.accept",
+    return edge_.Call(context, *request, "device.accept",
                       [&](const Caller& caller) -> absl::Status {
                         SHOAL_ASSIGN_OR_RETURN(
                             *response, edge_.parts().enrolment->Preauthorize(
@@ -52,20 +54,22 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
       ServerContext* context,
       const fleet::v1::CreateBootstrapFileRequest* request,
       fleet::v1::CreateBootstrapFileResponse* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response,
-                                 edge_.parts().enrolment->CreateBootstrapFile(
-                                     *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "device.accept",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response,
+                            edge_.parts().enrolment->CreateBootstrapFile(
+                                *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status RotateNetworkKey(
       ServerContext* context, const fleet::v1::RotateNetworkKeyRequest* request,
       fleet::v1::RotateNetworkKeyResponse* response) override {
     return edge_.Call(
-        context, "network.rotate", [&](const Caller& caller) -> absl::Status {
+        context, *request, "network.rotate",
+        [&](const Caller& caller) -> absl::Status {
           if (request->reason().size() > 256) {
             return InvalidArgument("bad_request",
                                    "a reason has at most 256 bytes");

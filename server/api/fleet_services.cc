@@ -28,7 +28,8 @@ class NodesService final : public fleet::v1::Nodes::Service {
                           const fleet::v1::EnrollNodeRequest* request,
                           fleet::v1::EnrollNodeResponse* response) override {
     return edge_.Call(
-        context, "node.enroll", [&](const Caller& caller) -> absl::Status {
+        context, *request, "node.enroll",
+        [&](const Caller& caller) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response->mutable_bundle(),
               edge_.parts().nodes->Enroll(*request, caller.audit_name()));
@@ -51,7 +52,7 @@ class NodesService final : public fleet::v1::Nodes::Service {
                           const fleet::v1::GetNetworkRequest* request,
                           fleet::v1::GetNetworkResponse* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response, edge_.parts().nodes->Network(request->log_size()));
           return absl::OkStatus();
@@ -86,7 +87,7 @@ class PoliciesService final : public policy::v1::Policies::Service {
                           const policy::v1::TestPolicyRequest* request,
                           policy::v1::TestPolicyResponse* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           rules::DeviceFacts facts;
           const bool device = !request->device().empty();
           if (device) {
@@ -119,7 +120,8 @@ class TrustService final : public trust::v1::Trust::Service {
                        const trust::v1::PublishRequest* request,
                        trust::v1::PublishResponse* response) override {
     return edge_.Call(
-        context, "policy.publish", [&](const Caller& caller) -> absl::Status {
+        context, *request, "policy.publish",
+        [&](const Caller& caller) -> absl::Status {
           if (request->ByteSizeLong() > kMaxPublishBytes) {
             return ResourceExhausted("request_too_large",
                                      "more than 5 MB in one request");
@@ -181,7 +183,8 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
       ServerWriter<telemetry::v1::TailTelemetryResponse>* writer) override {
     // The rule is about devices: each batch is judged by its own.
     return edge_.Watch(
-        context, kAnyOperator, [&](const Caller& caller) -> absl::Status {
+        context, *request, kAnyOperator,
+        [&](const Caller& caller) -> absl::Status {
           const ApiParts& parts = edge_.parts();
           std::string device;
           if (!request->device().empty()) {

@@ -30,10 +30,12 @@ class ReleasesService final : public release::v1::Releases::Service {
             return InvalidArgument("bad_request",
                                    "the first message must be the header");
           }
+          SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
           SHOAL_ASSIGN_OR_RETURN(
               auto upload, edge_.parts().releases->Begin(request.header(),
                                                          caller.audit_name()));
           while (reader->Read(&request)) {
+            SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
             if (request.part_case() ==
                 release::v1::CreateReleaseRequest::kFile) {
               SHOAL_RETURN_IF_ERROR(upload->BeginFile(request.file()));
@@ -58,7 +60,7 @@ class ReleasesService final : public release::v1::Releases::Service {
                           const release::v1::GetReleaseRequest* request,
                           release::v1::Release* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(*response,
                                  edge_.parts().releases->Get(request->name()));
           return absl::OkStatus();
@@ -68,7 +70,7 @@ class ReleasesService final : public release::v1::Releases::Service {
   grpc::Status ListReleases(
       ServerContext* context, const release::v1::ListReleasesRequest* request,
       release::v1::ListReleasesResponse* response) override {
-    return edge_.Call(context, kAnyOperator,
+    return edge_.Call(context, *request, kAnyOperator,
                       [&](const Caller&) -> absl::Status {
                         SHOAL_ASSIGN_OR_RETURN(
                             auto page, edge_.parts().releases->List(*request));
@@ -94,7 +96,7 @@ class ReleasesService final : public release::v1::Releases::Service {
       const release::v1::DownloadAttachmentRequest* request,
       grpc::ServerWriter<release::v1::DownloadAttachmentResponse>* writer)
       override {
-    return edge_.Call(context, kAnyOperator, [&](const Caller&) {
+    return edge_.Call(context, *request, kAnyOperator, [&](const Caller&) {
       return Download(request->name(), *writer);
     });
   }
@@ -103,7 +105,7 @@ class ReleasesService final : public release::v1::Releases::Service {
                           const release::v1::ListDeltasRequest* request,
                           release::v1::ListDeltasResponse* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(*response,
                                  edge_.parts().deltas->List(request->parent()));
           return absl::OkStatus();
@@ -113,15 +115,16 @@ class ReleasesService final : public release::v1::Releases::Service {
   grpc::Status CollectDeltas(
       ServerContext* context, const release::v1::CollectDeltasRequest* request,
       release::v1::CollectDeltasResponse* response) override {
-    return edge_.Call(
-        context, "release.create", [&](const Caller& caller) -> absl::Status {
-          DeltaCollector& collector = *edge_.parts().collector;
-          SHOAL_ASSIGN_OR_RETURN(*response,
-                                 request->validate_only()
-                                     ? collector.Look()
-                                     : collector.Collect(caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "release.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        DeltaCollector& collector = *edge_.parts().collector;
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response,
+                            request->validate_only()
+                                ? collector.Look()
+                                : collector.Collect(caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
  private:

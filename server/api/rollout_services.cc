@@ -22,19 +22,20 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
   grpc::Status CreateRollout(ServerContext* context,
                              const rollout::v1::CreateRolloutRequest* request,
                              rollout::v1::Rollout* response) override {
-    return edge_.Call(
-        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Create(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "rollout.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().rollouts->Create(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status GetRollout(ServerContext* context,
                           const rollout::v1::GetRolloutRequest* request,
                           rollout::v1::Rollout* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(*response,
                                  edge_.parts().rollouts->Get(request->name()));
           return absl::OkStatus();
@@ -45,7 +46,7 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
       ServerContext* context, const rollout::v1::ListRolloutsRequest* request,
       rollout::v1::ListRolloutsResponse* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               auto page, edge_.parts().rollouts->List(request->page_size(),
                                                       request->page_token()));
@@ -61,7 +62,7 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
       ServerContext* context, const rollout::v1::WatchRolloutRequest* request,
       grpc::ServerWriter<rollout::v1::Rollout>* writer) override {
     return edge_.Watch(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           const Store& store = *edge_.parts().store;
           std::string sent;
           while (!context->IsCancelled() && !store.shut_down()) {
@@ -84,67 +85,73 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
   grpc::Status ApprovePhase(ServerContext* context,
                             const rollout::v1::ApprovePhaseRequest* request,
                             rollout::v1::Rollout* response) override {
-    return edge_.Call(
-        context, "rollout.approve", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Approve(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "rollout.approve",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().rollouts->Approve(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status ActivateRollout(
       ServerContext* context,
       const rollout::v1::ActivateRolloutRequest* request,
       rollout::v1::Rollout* response) override {
-    return edge_.Call(
-        context, "rollout.approve", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Activate(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "rollout.approve",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().rollouts->Activate(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status PauseRollout(ServerContext* context,
                             const rollout::v1::PauseRolloutRequest* request,
                             rollout::v1::Rollout* response) override {
-    return edge_.Call(
-        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Pause(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "rollout.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().rollouts->Pause(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status ResumeRollout(ServerContext* context,
                              const rollout::v1::ResumeRolloutRequest* request,
                              rollout::v1::Rollout* response) override {
-    return edge_.Call(
-        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response,
-                                 edge_.parts().rollouts->Resume(
-                                     *request, caller.audit_name(),
-                                     edge_.parts().access->Allows(
-                                         caller, "rollout.halt", nullptr)));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "rollout.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response,
+                            edge_.parts().rollouts->Resume(
+                                *request, caller.audit_name(),
+                                edge_.parts().access->Allows(
+                                    caller, "rollout.halt", nullptr)));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status AbortRollout(ServerContext* context,
                             const rollout::v1::AbortRolloutRequest* request,
                             rollout::v1::Rollout* response) override {
-    return edge_.Call(
-        context, "rollout.create", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().rollouts->Abort(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "rollout.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().rollouts->Abort(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status PlanRollout(ServerContext* context,
                            const rollout::v1::PlanRolloutRequest* request,
                            rollout::v1::RolloutPlan* response) override {
     return edge_.Call(
-        context, "rollout.create", [&](const Caller&) -> absl::Status {
+        context, *request, "rollout.create",
+        [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               const auto draft,
               edge_.parts().rollouts->MakeDraft(request->rollout()));
@@ -159,7 +166,7 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
                               const rollout::v1::ExplainRolloutRequest* request,
                               rollout::v1::Explanation* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response, edge_.parts().explainer->Rollout(request->name()));
           return absl::OkStatus();
@@ -170,7 +177,7 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
                              const rollout::v1::ExplainDeviceRequest* request,
                              rollout::v1::Explanation* response) override {
     return edge_.Call(
-        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+        context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               *response, edge_.parts().explainer->Device(request->device(),
                                                          request->rollout()));
@@ -182,7 +189,8 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
                            const rollout::v1::HaltRolloutRequest* request,
                            rollout::v1::Rollout* response) override {
     return edge_.Call(
-        context, "rollout.halt", [&](const Caller& caller) -> absl::Status {
+        context, *request, "rollout.halt",
+        [&](const Caller& caller) -> absl::Status {
           SHOAL_ASSIGN_OR_RETURN(
               dht::VerifiedRecord record,
               edge_.parts().intake->Verify(request->halt_record()));

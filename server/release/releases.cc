@@ -109,7 +109,13 @@ absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
             return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
                              release.name() + " exists with another image");
           }
-          row = *std::move(existing);
+          // Artifacts and attachments that were signed since.
+          release.set_created_at(existing->release().created_at());
+          release.set_notes(existing->release().notes());
+          if (row.SerializeAsString() != existing->SerializeAsString()) {
+            tx.Put(kReleases, key, row);
+            tx.Audit(upload.principal_, "release.extend", release.name(), "ok");
+          }
         } else {
           tx.Put(kReleases, key, row);
           tx.Audit(upload.principal_, "release.create", release.name(), "ok",

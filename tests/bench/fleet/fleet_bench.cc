@@ -60,6 +60,10 @@ class Bench {
                result->single_moves_per_second);
     fmt::print("reports taken over, 256 a transaction  {:>9.0f} /s\n",
                result->reports_per_second);
+    fmt::print("what devices run, by reading them      {:>9.3f} ms\n",
+               result->running_by_scan_ms);
+    fmt::print("the same by the counts beside them     {:>9.3f} ms\n",
+               result->running_by_counts_ms);
     fmt::print("store on disk                          {:>9.1f} MB\n",
                static_cast<double>(result->disk_bytes) / 1e6);
   }

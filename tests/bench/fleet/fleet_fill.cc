@@ -1,6 +1,7 @@
 #include "tests/bench/fleet/fleet_fill.h"
 
 #include <chrono>
+#include <map>
 #include <random>
 
 #include "common/bytes.h"
@@ -8,9 +9,11 @@
 #include "common/crypto/hash.h"
 #include "common/files.h"
 #include "common/kv/store.h"
+#include "common/status.h"
 #include "fmt/format.h"
 #include "server/fleet/device_changes.h"
 #include "server/fleet/groups.h"
+#include "server/fleet/running_images.h"
 #include "server/identity/plane_keys.h"
 #include "server/publish/record_writer.h"
 #include "signing/sign/builder.h"
@@ -210,6 +213,29 @@ absl::StatusOr<FillResult> FillFleet(const std::string& directory,
             std::to_string((10 + filler.Pick(90)) * 100);
       }));
   SHOAL_ASSIGN_OR_RETURN(result.disk_bytes, raw->DiskBytes());
+  start = Steady::now();
+  std::map<std::string, std::vector<rules::DeltaAbilities>> scanned;
+  SHOAL_RETURN_IF_ERROR(store->Scan<server::store::DeviceRow>(
+      server::kDevices, "", "",
+      [&](std::string_view, const server::store::DeviceRow& row) {
+        const auto& inventory = row.device().inventory();
+        scanned[row.device().running_sha256()].push_back(
+            rules::ReadDeltaAbilities({inventory.begin(), inventory.end()}));
+        return true;
+      }));
+  for (const auto& [image, abilities] : scanned) rules::DemandOf(abilities);
+  result.running_by_scan_ms = Seconds(start) * 1e3;
+  constexpr int kLooks = 200;
+  start = Steady::now();
+  for (int i = 0; i < kLooks; ++i) {
+    SHOAL_ASSIGN_OR_RETURN(const auto counted,
+                           server::RunningImages(*store, "gateway"));
+    for (const auto& [image, devices] : counted)
+      rules::DemandOf(devices.abilities);
+    if (counted.size() != scanned.size())
+      return Internal("bench", "the counts differ from the devices");
+  }
+  result.running_by_counts_ms = Seconds(start) * 1e3 / kLooks;
   return result;
 }
 

@@ -18,6 +18,10 @@ struct FillResult {
   double single_moves_per_second = 0;   // one a transaction, each on disk
   double reports_per_second = 0;        // last seen and one inventory value
   uint64_t disk_bytes = 0;
+  // What devices run and can do with deltas: by reading each of them, as it was
+  // done before, and by the counts beside them.
+  double running_by_scan_ms = 0;
+  double running_by_counts_ms = 0;
 };
 
 // `directory`: shoald's data directory, after import.

@@ -30,14 +30,14 @@ RealFleet::RealFleet(const TempDir& dir, int nodes)
 absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
     const TempDir& dir, const RealFleetOptions& options) {
   auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir, options.nodes));
-  SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
+  SHOAL_RETURN_IF_ERROR(fleet->MakeTrust(options.approvals));
   SHOAL_RETURN_IF_ERROR(fleet->StartPlane());
   SHOAL_RETURN_IF_ERROR(fleet->Connect("first"));
   SHOAL_RETURN_IF_ERROR(fleet->StartNodes());
   if (options.time_keys) SHOAL_RETURN_IF_ERROR(fleet->NameTimeKeys());
   SHOAL_RETURN_IF_ERROR(fleet->MakeReleases());
   SHOAL_RETURN_IF_ERROR(fleet->PairDevice(options.update_settings));
-  SHOAL_RETURN_IF_ERROR(fleet->FirstRollout());
+  SHOAL_RETURN_IF_ERROR(fleet->FirstRollout(options.approvals > 0));
   return fleet;
 }
 
@@ -81,7 +81,7 @@ absl::Status RealFleet::Shoald(std::vector<std::string> arguments) {
   return Must(std::move(arguments), nullptr);
 }
 
-absl::Status RealFleet::MakeTrust() {
+absl::Status RealFleet::MakeTrust(int approvals) {
   FileSystem& fs = RealFileSystem();
   SHOAL_RETURN_IF_ERROR(
       Shoald({"init", "--data", plane_directory(), "--fleet", "plant-7"}));
@@ -105,10 +105,10 @@ absl::Status RealFleet::MakeTrust() {
 "rules":[
  {{"name":"operate","principals":["role:admin"],"actions":["*"]}},
  {{"name":"install","principals":["director"],"actions":["update.install"],
-   "devices":{{"all":true}}}},
+   "devices":{{"all":true}},"conditions":{{"approvals":{}}}}},
  {{"name":"greet","principals":["operator:helper"],
    "actions":["command.run:greet"],"devices":{{"labels":{{"ring":"lab"}}}}}}]}})",
-          ann, HexEncode(helper_.public_key()))));
+          ann, HexEncode(helper_.public_key()), approvals)));
   SHOAL_RETURN_IF_ERROR(Sign({"policy", "set", Path("access.json")}));
   return Shoald({"import", "--data", plane_directory(), Path("repo")});
 }
@@ -246,11 +246,19 @@ absl::Status RealFleet::PairDevice(const std::string& update_settings) {
   return device_->process().WaitForLog("event=paired");
 }
 
-absl::Status RealFleet::FirstRollout() {
+absl::Status RealFleet::FirstRollout(bool approve) {
   SHOAL_RETURN_IF_ERROR(
       Shoal({"rollout", "create", "--id", "honest", "--release", "gateway/3.0",
              "--phase", "all:percent=100"})
           .status());
+  if (approve) {
+    SHOAL_RETURN_IF_ERROR(WaitFor("the device to wait for approvals", [&] {
+      return device_->Status()["live"].value("waiting_reason", "") ==
+             "approvals_missing";
+    }));
+    SHOAL_RETURN_IF_ERROR(
+        Shoal({"rollout", "approve", "honest", "--phase", "all"}).status());
+  }
   return WaitFor(
       "the honest update to 3.0",
       [&] { return device_->RunningVersion() == "3.0" && device_->Idle(); },

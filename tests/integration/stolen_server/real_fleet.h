@@ -24,6 +24,9 @@ struct RealFleetOptions {
   int nodes = 2;
   // The storage nodes' time keys are named in signed metadata.
   bool time_keys = false;
+  // So many operators must have signed a phase before devices start it; the
+  // first rollout is approved by ann.
+  int approvals = 0;
 };
 
 class RealFleet {
@@ -83,12 +86,12 @@ class RealFleet {
 
  private:
   RealFleet(const TempDir& dir, int nodes);
-  absl::Status MakeTrust();
+  absl::Status MakeTrust(int approvals = 0);
   absl::Status StartNodes();
   absl::Status MakeReleases();
   absl::Status NameTimeKeys();
   absl::Status PairDevice(const std::string& update_settings);
-  absl::Status FirstRollout();
+  absl::Status FirstRollout(bool approve);
 
   const TempDir& dir_;
   crypto::SigningKey helper_;

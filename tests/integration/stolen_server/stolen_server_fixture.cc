@@ -7,9 +7,10 @@
 
 namespace shoal::testing {
 
-void StolenServer::TakeOver(const std::string& update_settings) {
+void StolenServer::TakeOver(const std::string& update_settings, int approvals) {
   ASSERT_OK_AND_ASSIGN(
-      fleet_, RealFleet::Start(dir_, {.update_settings = update_settings}));
+      fleet_, RealFleet::Start(dir_, {.update_settings = update_settings,
+                                      .approvals = approvals}));
   fleet_->KillPlane();
   ASSERT_OK_AND_ASSIGN(thief_,
                        StolenPlane::Take(dir_, fleet_->plane_directory()));

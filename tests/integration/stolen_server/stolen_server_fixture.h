@@ -19,7 +19,7 @@ class StolenServer : public ::testing::Test {
  protected:
   // The honest fleet, until the plane is lost and the attacker in its place;
   // the device runs 3.0. `update_settings` as in RealFleet::Start.
-  void TakeOver(const std::string& update_settings = "");
+  void TakeOver(const std::string& update_settings = "", int approvals = 0);
   Device& device() { return fleet_->device(); }
 
   size_t TimesLogged(const std::string& text);

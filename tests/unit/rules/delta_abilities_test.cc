@@ -34,7 +34,7 @@ TEST(DeltaAbilities, SilenceAndNonsenseAreAsOfAnOldAgent) {
 }
 
 TEST(DeltaAbilities, TheDemandIsWhatNearlyAllCanTake) {
-  EXPECT_FALSE(DemandOf({}));
+  EXPECT_FALSE(DemandOf(std::vector<DeltaAbilities>{}));
   const DeltaAbilities silent;
   EXPECT_FALSE(DemandOf({silent})->memory);
   const DeltaAbilities large{true, true, 24 * kMiB},
@@ -54,7 +54,8 @@ TEST(DeltaAbilities, OneDeviceAmongManyCannotMakeEverybodysDeltaLarge) {
   EXPECT_EQ(DemandOf(fleet)->memory, 8 * kMiB);
   EXPECT_EQ(DemandOf(fleet)->format, kSdelta1);
   // Alone it gets what the smallest delta takes.
-  EXPECT_EQ(DemandOf({{true, false, 1}})->memory, kMiB);
+  EXPECT_EQ(DemandOf(std::vector<DeltaAbilities>{{true, false, 1}})->memory,
+            kMiB);
 }
 
 TEST(DeltaAbilities, TheClassicFormatIsForFleetsThatHaveNoOther) {
