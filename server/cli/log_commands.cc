@@ -100,7 +100,9 @@ std::set<std::string> OtherTimestamps(RecordsSession& session,
         timestamps.insert(head.timestamp());
       if (record.body.kind() == records::v1::RECORD_KIND_LOG_WITNESS &&
           witness.ParseFromString(record.body.payload()))
-        timestamps.insert(witness.timestamp());
+        for (const std::string& one :
+             {witness.timestamp(), witness.contradicts()})
+          if (!one.empty()) timestamps.insert(one);
     }
   };
   for (uint32_t shard = 0; shard < dht::kLogWitnessShards; ++shard)
