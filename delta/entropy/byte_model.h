@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -125,14 +126,20 @@ class ByteModel {
     return h ^ h >> 15;
   }
 
+  // Without a branch that depends on where the context is: it is anywhere.
   uint8_t* Find(uint32_t hash) {
     uint8_t* line = lines_.At(hash).bytes;
     const uint8_t check = static_cast<uint8_t>(hash);
+    const uint32_t found = (line[0] == check ? 1u : 0u) |
+                           (line[kBucket] == check ? 2u : 0u) |
+                           (line[2 * kBucket] == check ? 4u : 0u) |
+                           (line[3 * kBucket] == check ? 8u : 0u);
+    if (found != 0)
+      return line + static_cast<size_t>(std::countr_zero(found)) * kBucket;
     uint8_t* least = line;
-    for (size_t i = 0; i < 4; ++i) {
+    for (size_t i = 1; i < 4; ++i) {
       uint8_t* bucket = line + i * kBucket;
-      if (bucket[0] == check) return bucket;
-      if (Weight(bucket[1]) < Weight(least[1])) least = bucket;
+      least = Weight(bucket[1]) < Weight(least[1]) ? bucket : least;
     }
     memset(least, 0, kBucket);
     least[0] = check;

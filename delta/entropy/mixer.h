@@ -15,9 +15,9 @@ namespace shoal::delta::mix {
 
 // 65536 / (count + 1.5).
 constexpr auto MakeRates() {
-  std::array<int32_t, 1024> rates{};
+  std::array<uint16_t, 1024> rates{};
   for (int i = 0; i < 1024; ++i)
-    rates[static_cast<size_t>(i)] = 131072 / (2 * i + 3);
+    rates[static_cast<size_t>(i)] = static_cast<uint16_t>(131072 / (2 * i + 3));
   return rates;
 }
 inline constexpr auto kRates = MakeRates();
@@ -34,11 +34,12 @@ class Adaptive {
   uint32_t CodingP() const { return std::clamp<uint32_t>(P(), 16, 65520); }
   void Update(bool bit, uint32_t limit) {
     const uint32_t count = bits_ & 1023;
-    const int64_t p = bits_ >> 10;
-    const int64_t goal = bit ? (1 << 22) - 1 : 0;
-    const int64_t moved = p + (goal - p) * kRates[count] / 65536;
-    bits_ = static_cast<uint32_t>(moved) << 10 |
-            (count < limit ? count + 1 : limit);
+    // As a distance to the goal, so that one formula serves both bits: the
+    // distance to 2^22 - 1 is the complement.
+    const uint32_t flip = bit ? (1u << 22) - 1 : 0;
+    uint32_t distance = bits_ >> 10 ^ flip;
+    distance -= static_cast<uint32_t>(uint64_t{distance} * kRates[count] >> 16);
+    bits_ = (distance ^ flip) << 10 | (count < limit ? count + 1 : limit);
   }
 
  private:

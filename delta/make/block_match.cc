@@ -93,10 +93,15 @@ class BlockTable {
   std::vector<uint64_t> filter_;
 };
 
-// How many bytes are equal from `a` and `b` on, at most `limit`.
-size_t EqualForward(const char* a, const char* b, size_t limit) {
+// How many bytes are equal from `a` and `b` on, at most `limit`. Stops early
+// when `go_on` says so: images may be equal for gigabytes.
+size_t EqualForward(const char* a, const char* b, size_t limit,
+                    const std::function<bool()>& go_on) {
   size_t n = 0;
-  while (n + 64 <= limit && memcmp(a + n, b + n, 64) == 0) n += 64;
+  while (n + 64 <= limit && memcmp(a + n, b + n, 64) == 0) {
+    n += 64;
+    if (n % kStep == 0 && !go_on()) return n;
+  }
   while (n < limit && a[n] == b[n]) ++n;
   return n;
 }
@@ -143,7 +148,7 @@ BlockMatches FindBlockMatches(std::string_view old_image,
     const auto length_at = [&](size_t old_at) {
       return EqualForward(
           old_image.data() + old_at, new_image.data() + at,
-          std::min(old_image.size() - old_at, new_image.size() - at));
+          std::min(old_image.size() - old_at, new_image.size() - at), go_on);
     };
     size_t length = length_at(found);
     // Content that occurs often (zeros): rather go on as before.

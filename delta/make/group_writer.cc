@@ -185,6 +185,7 @@ absl::Status GroupWriter::EndWindow(WindowHeader window, uint64_t new_at) {
   out += WindowChecksum(options_.header_checksum, new_at, out, coded);
   SHOAL_RETURN_IF_ERROR(options_.write(out));
   ++windows_;
+  if (options_.release) options_.release();
   return options_.write(coded);
 }
 

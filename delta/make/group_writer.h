@@ -27,6 +27,9 @@ struct GroupWriterOptions {
   int model_level = 0;
   int zstd_level = 19;
   const std::atomic<bool>* cancel = nullptr;  // optional
+  // Called after each window, optional: what was read of the images may be
+  // given back to the system. A group can go over all of both.
+  std::function<void()> release;
   // Takes whole windows, in order.
   std::function<absl::Status(std::string_view)> write;
 };

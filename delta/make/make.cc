@@ -154,8 +154,9 @@ struct Sink {
   std::function<absl::Status()> finish;
 };
 
-absl::StatusOr<Sink> ModelSink(const Job& job, PatchFile& patch,
-                               MakeStats& stats) {
+absl::StatusOr<Sink> ModelSink(const Job& job,
+                               const std::function<void()>& release,
+                               PatchFile& patch, MakeStats& stats) {
   GroupWriterOptions options;
   options.header_checksum = job.header_checksum;
   options.window_size = job.header.window_size;
@@ -164,6 +165,7 @@ absl::StatusOr<Sink> ModelSink(const Job& job, PatchFile& patch,
   options.model_level = job.header.model_level;
   options.zstd_level = job.options.zstd_level;
   options.cancel = job.options.cancel;
+  options.release = release;
   options.write = [&](std::string_view bytes) { return patch.Append(bytes); };
   SHOAL_ASSIGN_OR_RETURN(
       std::shared_ptr<GroupWriter> writer,
@@ -189,11 +191,15 @@ absl::Status WritePatchOrThrow(const Job& job, const MappedFile& old_file,
                                const MappedFile& new_file, PatchFile& patch,
                                MakeStats& stats) {
   const MakeOptions& options = job.options;
+  const auto release = [&] {
+    old_file.Release();
+    new_file.Release();
+  };
   Sink sink;
   if (options.format == Format::kBsdiff40) {
     sink = BsdiffSink(job, patch);
   } else if (job.header.coding == Coding::kModel) {
-    SHOAL_ASSIGN_OR_RETURN(sink, ModelSink(job, patch, stats));
+    SHOAL_ASSIGN_OR_RETURN(sink, ModelSink(job, release, patch, stats));
   }
   UnitPool<UnitResult> pool(job.units.size(), options.threads, [&](size_t i) {
     return MakeUnit(job, job.units[i]);
@@ -208,8 +214,7 @@ absl::Status WritePatchOrThrow(const Job& job, const MappedFile& old_file,
         stats.copied += operation.size;
       if (sink.add) SHOAL_RETURN_IF_ERROR(sink.add(operation));
     }
-    old_file.Release();
-    new_file.Release();
+    release();
     if (options.progress)
       options.progress(job.units[i].new_end, job.new_image.size());
   }

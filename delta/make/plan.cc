@@ -9,6 +9,11 @@ namespace {
 
 constexpr uint64_t kCell = 64 << 10;  // the base is chosen in cells of this
 
+// Bytes of hints from which on a cell is taken although the reach is used up.
+// Fewer are common content, of which the base has many places; a wide reach
+// finds more of them than it should, and costs time.
+constexpr uint64_t kWorthMore = 1024;
+
 // Scores cells of the base by what speaks for them, then takes the best.
 class CellChooser {
  public:
@@ -24,8 +29,11 @@ class CellChooser {
       scores_[static_cast<uint64_t>(at) / kCell] += weight;
   }
 
-  std::vector<Range> Choose(uint64_t budget_bytes) const {
-    const uint64_t budget = std::max<uint64_t>(1, budget_bytes / kCell);
+  // Up to `reach_bytes` of the best cells and their neighbourhood; beyond that,
+  // up to `most_bytes`, only cells for which more speaks than a chance.
+  std::vector<Range> Choose(uint64_t reach_bytes, uint64_t most_bytes) const {
+    const uint64_t budget = std::max<uint64_t>(1, reach_bytes / kCell);
+    const uint64_t most = std::max(budget, most_bytes / kCell);
     std::map<uint64_t, bool> chosen;
     if (cells_ <= budget) {
       for (uint64_t c = 0; c < cells_; ++c) chosen[c] = true;
@@ -37,7 +45,8 @@ class CellChooser {
         order.begin(), order.end(),
         [](const auto& a, const auto& b) { return a.first > b.first; });
     for (const auto& [score, cell] : order)
-      if (chosen.size() < budget) chosen[cell] = true;
+      if (chosen.size() < (score >= kWorthMore ? most : budget))
+        chosen[cell] = true;
     // What is left of the budget goes to the neighbourhood: shifted content.
     while (chosen.size() < budget) {
       std::vector<uint64_t> grown;
@@ -146,12 +155,14 @@ std::vector<Unit> MakePlan(uint64_t old_size, uint64_t new_size,
       chooser.Vote(static_cast<int64_t>(m.old_at),
                    static_cast<int64_t>(m.old_at + m.size), m.size);
     }
-    const uint64_t budget =
-        std::clamp<uint64_t>(unit.gap_bytes * 4, 512 << 10,
-                             std::max<uint64_t>(512 << 10, 2 * segment_size));
+    const auto bytes = [&](uint64_t most) {
+      constexpr uint64_t kLeast = 512 << 10;
+      return std::clamp(unit.gap_bytes * 4, kLeast, std::max(kLeast, most));
+    };
     // Without a gap there is nothing to look for.
     if (unit.gap_bytes > 0 && old_size > 0)
-      unit.old_ranges = chooser.Choose(budget);
+      unit.old_ranges = chooser.Choose(bytes(segment_size + segment_size / 4),
+                                       bytes(2 * segment_size));
   }
   return units;
 }

@@ -36,7 +36,7 @@ class Comparison {
   }
 
  private:
-  static constexpr uint64_t kReleaseStep = 16 << 20;
+  static constexpr uint64_t kReleaseStep = 4 << 20;
 
   void Count(size_t size) {
     touched_ += size;
