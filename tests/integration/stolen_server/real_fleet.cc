@@ -42,9 +42,8 @@ absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
 }
 
 absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::StartEmpty(
-    const TempDir& dir, const std::string& plane_settings) {
-  auto fleet =
-      std::unique_ptr<RealFleet>(new RealFleet(dir, RealFleetOptions().nodes));
+    const TempDir& dir, const std::string& plane_settings, int nodes) {
+  auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir, nodes));
   SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
   const std::string path = fleet->Path("plane/shoald.toml");
   SHOAL_ASSIGN_OR_RETURN(const std::string config,
@@ -127,6 +126,7 @@ absl::Status RealFleet::StartPlaneFrom(const std::string& directory) {
   plane_ = std::make_unique<HarnessProcess>(
       "shoald", std::vector<std::string>{BinPath("shoald"), "--config", config},
       dir_);
+  plane_->ShiftClock(plane_shift_);
   SHOAL_RETURN_IF_ERROR(plane_->Start());
   return plane_->WaitForLog("event=ready");
 }
