@@ -34,8 +34,12 @@ class Nodes {
       const fleet::v1::EnrollNodeRequest& request,
       const std::string& principal);
 
+  // Without those that the policy revokes.
   absl::StatusOr<records::v1::NodeDirectory> Directory() const;
   absl::StatusOr<fleet::v1::GetNetworkResponse> Network(uint64_t log_size) const;
+  // When the policy has revoked a node that the published directory names:
+  // publishes it without; OnChange is told.
+  absl::Status DropRevoked();
   // Publishes the directory when its record is missing or old.
   absl::Status PublishDirectory();
 
@@ -46,6 +50,7 @@ class Nodes {
   }
 
  private:
+  bool Revoked(const std::string& public_key) const;
   absl::Status Publish(Transaction& tx,
                        const records::v1::NodeDirectory& directory) const;
   Store& store_;
