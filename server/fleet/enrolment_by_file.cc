@@ -69,12 +69,8 @@ absl::StatusOr<fleet::v1::PairDeviceResponse> Enrolment::PairByFile(
   // What the device needs to see for itself that this is its fleet.
   const auto view = trust_.View();
   for (const std::string& root : view->roots) answer.add_roots(root);
-  for (const auto& [file, bytes] : view->metadata) {
-    (*answer.mutable_metadata())[file] = bytes;
-  }
-  if (auto proof = trust_.LogProof(0); proof.ok()) {
-    (*answer.mutable_metadata())["log/" + proof->first] = proof->second;
-  }
+  SHOAL_RETURN_IF_ERROR(
+      nodes_.AddMetadata(*view, 0, *answer.mutable_metadata()));
   answer.set_policy(view->fleet.policy_json);
   fleet::v1::PairDeviceResponse response;
   SHOAL_ASSIGN_OR_RETURN(*response.mutable_device(), devices_.Get(name));

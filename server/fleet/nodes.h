@@ -36,7 +36,12 @@ class Nodes {
 
   // Without those that the policy revokes.
   absl::StatusOr<records::v1::NodeDirectory> Directory() const;
-  absl::StatusOr<fleet::v1::GetNetworkResponse> Network(uint64_t log_size) const;
+  absl::StatusOr<fleet::v1::GetNetworkResponse> Network(
+      uint64_t log_size) const;
+  // All metadata of one view but the roots, with the proof of its head.
+  absl::Status AddMetadata(
+      const TrustView& view, uint64_t log_size,
+      google::protobuf::Map<std::string, std::string>& out) const;
   // When the policy has revoked a node that the published directory names:
   // publishes it without; OnChange is told.
   absl::Status DropRevoked();

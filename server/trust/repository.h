@@ -107,10 +107,11 @@ class TrustRepository {
   // All bundles of the release log and the proof of the head in force, for
   // whoever publishes anew.
   absl::Status AddLog(Changed& changed) const;
-  // The proof under the head in force from the log of `size` entries: name
-  // below log/ → bytes.
+  // The proof under `head`, a view's, from the log of `size` entries: name
+  // below log/ → bytes. Whoever answers a view's timestamp asks with that
+  // view's head: by now there may be a newer one. kNotFound "no_log".
   absl::StatusOr<std::pair<std::string, std::string>> LogProof(
-      uint64_t size) const;
+      const signing::LogHead& head, uint64_t size) const;
   // Brings the served files of the release log up to the head in force.
   absl::Status CopyLog(signing::LogDirectory& directory) const;
 
