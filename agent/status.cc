@@ -71,6 +71,8 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
         const DeviceKeys keys,
         DeviceKeys::LoadOrCreate(fs, config.StateDirectory()));
     j["fingerprint"] = signing::FingerprintOf(keys.signing.public_key());
+    if (keys.next)
+      j["next_fingerprint"] = signing::FingerprintOf(keys.next->public_key());
   }
   FileSlots slots(fs, config.data_directory);
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
@@ -155,6 +157,9 @@ absl::StatusOr<std::string> StatusText(FileSystem& fs,
   out += fmt::format("device   {}\n", j.value("device_id", "not paired"));
   if (j.contains("fingerprint"))
     out += fmt::format("key      {}\n", j.value("fingerprint", ""));
+  if (j.contains("next_fingerprint"))
+    out += fmt::format("next key {}, once the plane has certified it\n",
+                       j.value("next_fingerprint", ""));
   out += fmt::format("type     {}\n", j.value("device_type", ""));
   const json& running = j["running"];
   out += fmt::format("running  {} (slot {}{}), counter {}\n",

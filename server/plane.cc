@@ -68,7 +68,8 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(device_changes, DeviceChanges::Open(*store, *writer));
   groups = std::make_unique<Groups>(*store, *device_changes);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
-  credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers);
+  credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers,
+                                              config.enrolment.credential_lifetime);
   enrolment =
       std::make_unique<Enrolment>(*store, *keys, *writer, *trust, *devices,
                                   *nodes, *writers, config.enrolment);
@@ -261,11 +262,26 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
     if (status.ok()) status = intake->ForgetExpired();
     if (status.ok()) status = enrolment->Expire();
     if (status.ok()) status = network_keys->RotateIfDue();
-    if (status.ok()) status = credentials->RenewDue().status();
     if (status.ok()) status = collector->Collect("plane").status();
     if (!status.ok()) LogError("housekeeping_failed", {{"error", status}});
   });
+  // Half of a lifetime is left when a credential is due: a sixtieth is soon.
+  renewing = std::make_unique<Periodic>(
+      *store,
+      std::min(config.enrolment.credential_lifetime / 60, absl::Hours(1)),
+      [this] {
+        const absl::Status status = credentials->RenewDue().status();
+        if (!status.ok()) LogError("renewing_failed", {{"error", status}});
+      });
   key_delivery = std::make_unique<Periodic>(*store, absl::Seconds(1), [this] {
+    // A node that the policy revokes now is to lose the network now.
+    if (auto view = trust->View();
+        view && view->fleet.revoked_node_keys != revoked_nodes) {
+      absl::Status rotated = nodes->DropRevoked();
+      if (rotated.ok()) rotated = network_keys->RotateIfDue();
+      if (rotated.ok()) revoked_nodes = view->fleet.revoked_node_keys;
+      if (!rotated.ok()) LogError("rotation_failed", {{"error", rotated}});
+    }
     if (!grants_due.exchange(false)) return;
     const absl::Status status = credentials->RenewDue().status();
     if (status.ok()) return;
@@ -323,6 +339,7 @@ Plane::~Plane() {
   impl.metrics.StopCollecting();
   impl.api.reset();
   impl.key_delivery.reset();
+  impl.renewing.reset();
   impl.housekeeping.reset();
   impl.renewal.reset();
   impl.network_check.reset();

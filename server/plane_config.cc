@@ -39,6 +39,8 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
       file.Integer("pairing.max_pending", 1000, 1, 100'000));
   enrolment.pending_lifetime =
       file.Duration("pairing.pending_lifetime", enrolment.pending_lifetime);
+  enrolment.credential_lifetime = file.Duration(
+      "pairing.credential_lifetime", enrolment.credential_lifetime);
   const std::string factory = file.String("pairing.factory", "pending");
   enrolment.accept_factory = factory == "accept";
   SHOAL_RETURN_IF_ERROR(file.Finish());
@@ -54,6 +56,11 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
   if (config.deltas.grace < absl::ZeroDuration() ||
       config.deltas.grace > absl::Hours(24 * 365)) {
     return InvalidArgument("bad_config", "deltas.grace is 0 to a year");
+  }
+  if (enrolment.credential_lifetime < absl::Hours(1) ||
+      enrolment.credential_lifetime > absl::Hours(24 * 365 * 10)) {
+    return InvalidArgument(
+        "bad_config", "pairing.credential_lifetime is one hour to ten years");
   }
   if (enrolment.pending_lifetime < absl::Minutes(1)) {
     return InvalidArgument("bad_config",

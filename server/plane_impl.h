@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/metrics/endpoint.h"
 #include "common/metrics/metrics.h"
@@ -100,7 +101,9 @@ struct Plane::Impl {
   std::unique_ptr<Periodic> network_check;
   std::unique_ptr<Periodic> renewal;
   std::unique_ptr<Periodic> housekeeping;
+  std::unique_ptr<Periodic> renewing;
   std::unique_ptr<Periodic> key_delivery;
+  std::vector<std::string> revoked_nodes;  // as key_delivery saw them last
   std::atomic<bool> grants_due{
       false};  // a new epoch is to be sealed to devices
   std::unique_ptr<ApiServer> api;

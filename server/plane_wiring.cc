@@ -8,10 +8,11 @@ namespace shoal::server {
 void Plane::Impl::Wire() {
   using records::v1::RecordKind;
   intake->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
-                 [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                   const absl::Status taken = devices->OnReport(tx, record);
-                   return taken.ok() ? credentials->OnReport(tx, record)
-                                     : taken;
+                 [this](Transaction& tx,
+                        const dht::VerifiedRecord& record) -> absl::Status {
+                   SHOAL_RETURN_IF_ERROR(credentials->OnKeyChange(tx, record));
+                   SHOAL_RETURN_IF_ERROR(devices->OnReport(tx, record));
+                   return credentials->OnReport(tx, record);
                  });
   intake->Handle(records::v1::RECORD_KIND_OUTCOME,
                  [this](Transaction& tx, const dht::VerifiedRecord& record) {

@@ -56,6 +56,8 @@ void Agent::SendReport() {
   report.set_agent_version(kAgentVersion);
   for (const auto& key : link_->out().membership().grant.network().keys())
     report.set_network_epoch(std::max(report.network_epoch(), key.epoch()));
+  for (const records::v1::KeyChange& change : link_->KeyChanges())
+    *report.add_key_changes() = change;
   // The head itself changes with every publication: no reason for a report.
   const records::v1::LogReport log = link_->LogStatus();
   *report.mutable_log() = log;

@@ -74,6 +74,7 @@ FleetLink::~FleetLink() {
 
 absl::Status FleetLink::Start() {
   const pairing::v1::Grant& grant = o_.membership.grant;
+  signing_keys_.Settle();
   nodes_.Set(grant.directory());
   signing::UpdaterOptions updater;
   updater.directory = o_.config->MetadataDirectory();
@@ -96,7 +97,7 @@ absl::Status FleetLink::Start() {
   network.directory = grant.directory();
   network.bootstrap = o_.membership.first_nodes;
   dht::ClientIdentity& client = network.client.emplace();
-  client.key = &o_.keys->signing;
+  client.key = signing_keys_.in_use().get();
   client.credential = grant.credential();
   client.on_grant = o_.on_grant;
   network.resolver = MakeResolver(holder_);
@@ -109,8 +110,8 @@ absl::Status FleetLink::Start() {
   spool.clock = o_.clock;
   spool.network = network_.get();
   SHOAL_ASSIGN_OR_RETURN(spool_, dht::Spool::Open(std::move(spool)));
-  out_ = std::make_unique<RecordOut>(o_.keys, &o_.membership, spool_.get(),
-                                     o_.clock);
+  out_ = std::make_unique<RecordOut>(signing_keys_.in_use(), &o_.membership,
+                                     spool_.get(), o_.clock);
   ResignSpool();
   artifacts_ = std::make_unique<ArtifactFetcher>(
       network_.get(), &places_, o_.fetch, &nodes_,

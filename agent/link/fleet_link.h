@@ -16,6 +16,7 @@
 #include "agent/engine/candidate.h"
 #include "agent/link/log_gossip.h"
 #include "agent/link/record_out.h"
+#include "agent/link/signing_keys.h"
 #include "agent/link/sources.h"
 #include "agent/link/time_sync.h"
 #include "agent/link/trust.h"
@@ -120,6 +121,9 @@ class FleetLink {
   const TrustHolder& holder() const { return *holder_; }
   absl::Time Now() const { return updater_->Now(); }
 
+  // What the report says of the device's own key.
+  std::vector<records::v1::KeyChange> KeyChanges();
+
   RecordOut& out() { return *out_; }
   const dht::PlaceNamer& places() const { return places_; }
   dht::Network& network() { return *network_; }
@@ -130,7 +134,8 @@ class FleetLink {
  private:
   explicit FleetLink(FleetLinkOptions options)
       : o_(std::move(options)),
-        places_(o_.membership.grant.network().place_key()) {}
+        places_(o_.membership.grant.network().place_key()),
+        signing_keys_(o_.fs, o_.config->StateDirectory(), *o_.keys) {}
   absl::Status Start();
   std::vector<std::string> Places() const;  // to listen at, without HEAD
   void ListenForAll();
@@ -139,8 +144,9 @@ class FleetLink {
   // The membership with the versions that `director` counts: from the
   // beginning when the one before is no director any more.
   Membership MembershipUnder(const std::string& director) const;
-  // Durable, then in force.
-  absl::Status Keep(Membership next);
+  // Durable, then in force. `owner`: whose the credential in it is.
+  absl::Status Keep(Membership next, SigningKeys::Owner owner =
+                                         SigningKeys::Owner::kInUse);
   std::vector<std::string> TimeKeys() const;
   // Whether anything in `membership` changed.
   bool AddNetworkKeys(const pairing::v1::Grant& grant, bool new_director,
@@ -152,6 +158,7 @@ class FleetLink {
 
   FleetLinkOptions o_;
   const dht::PlaceNamer places_;
+  SigningKeys signing_keys_;  // outlives the network
   NodeAddresses nodes_;
   std::shared_ptr<TrustHolder> holder_ = std::make_shared<TrustHolder>();
   std::unique_ptr<dht::Network> network_;

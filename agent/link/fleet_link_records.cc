@@ -9,6 +9,7 @@
 #include "agent/link/member_keys.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
+#include "common/crypto/key_certificate.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "signing/verify/credential.h"
@@ -73,7 +74,7 @@ Membership FleetLink::MembershipUnder(const std::string& director) const {
 }
 
 // Field by field: other threads read the ids, which never change.
-absl::Status FleetLink::Keep(Membership next) {
+absl::Status FleetLink::Keep(Membership next, SigningKeys::Owner owner) {
   SHOAL_RETURN_IF_ERROR(
       SaveMembership(*o_.fs, o_.config->StateDirectory(), next));
   pairing::v1::Grant& grant = o_.membership.grant;
@@ -83,9 +84,12 @@ absl::Status FleetLink::Keep(Membership next) {
   grant.mutable_credential()->Swap(next.grant.mutable_credential());
   grant.mutable_network()->mutable_keys()->Swap(
       next.grant.mutable_network()->mutable_keys());
+  grant.mutable_certificate()->swap(*next.grant.mutable_certificate());
   o_.membership.heard_epoch = next.heard_epoch;
-  out_->SetCredential(grant.credential());
-  network_->SetClientCredential(&o_.keys->signing, grant.credential());
+  if (owner != SigningKeys::Owner::kInUse) signing_keys_.Use(owner);
+  out_->SetSigner(signing_keys_.in_use(), grant.credential());
+  network_->SetClientCredential(signing_keys_.in_use().get(),
+                                grant.credential());
   return absl::OkStatus();
 }
 
@@ -135,8 +139,10 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
   const auto next =
       signing::VerifyCredential(grant.credential(), view->trust, Now());
   if (!next.ok()) return bad(std::string(next.status().message()));
+  using Owner = SigningKeys::Owner;
+  const Owner owner = signing_keys_.OwnerOf(next->public_key());
   if (next->kind() != records::v1::WRITER_CLASS_DEVICE ||
-      next->public_key() != o_.keys->signing.public_key() ||
+      owner == Owner::kNobody ||
       next->subject_id() != o_.membership.device_id())
     return bad("the credential is not for this device's key");
   const std::string& director = record.writer.public_key;
@@ -146,16 +152,34 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
   const bool keys = AddNetworkKeys(grant, new_director, membership);
   const auto held = signing::VerifyCredential(o_.membership.grant.credential(),
                                               view->trust, Now());
-  const bool better = !held.ok() || held->not_after() < next->not_after();
-  if (better) *membership.grant.mutable_credential() = grant.credential();
+  // Back to the key before only when the one in use is worth nothing: the plane
+  // was set back to a day on which it knew no other. The change is asked for
+  // again then.
+  const bool better =
+      owner == Owner::kNext || !held.ok() ||
+      (owner == Owner::kInUse && held->not_after() < next->not_after());
+  if (better) {
+    *membership.grant.mutable_credential() = grant.credential();
+    membership.grant.set_certificate(
+        grant.certificate().size() <= crypto::kMaxCertificateDer
+            ? grant.certificate()
+            : std::string());
+  }
   if (!better && !keys) return absl::OkStatus();
-  SHOAL_RETURN_IF_ERROR(Keep(std::move(membership)));
+  SHOAL_RETURN_IF_ERROR(
+      Keep(std::move(membership), better ? owner : Owner::kInUse));
   if (keys) UseNetworkKeys();
   if (better) ResignSpool();
   if (better)
     LogInfo("credential_renewed",
             {{"serial", next->serial()}, {"not_after", next->not_after()}});
   return absl::OkStatus();
+}
+
+std::vector<records::v1::KeyChange> FleetLink::KeyChanges() {
+  signing_keys_.LookForNext();
+  return signing_keys_.Changes(o_.membership.fleet_id,
+                               o_.membership.device_id());
 }
 
 // A director may be a thief: it can add keys, and none that it adds takes the
@@ -182,20 +206,9 @@ bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
 void FleetLink::ResignSpool() {
   const auto view = trust();
   if (!view) return;
-  const auto resign =
-      [&](const std::string& bytes) -> std::optional<std::string> {
-    records::v1::Record record;
-    records::v1::RecordBody body;
-    if (!record.ParseFromString(bytes) ||
-        !body.ParseFromString(record.body()) || !body.has_credential())
-      return std::nullopt;
-    // One that still verifies may be on disks already: the same version of a
-    // record twice would look like a lie.
-    if (signing::VerifyCredential(body.credential(), view->trust, Now()).ok())
-      return std::nullopt;
-    return out_->Resign(bytes);
-  };
-  const auto resigned = spool_->Rewrite(resign);
+  const auto resigned = spool_->Rewrite([&](const std::string& record) {
+    return out_->Revive(record, view->trust, Now());
+  });
   if (!resigned.ok())
     LogError("spool_not_resigned", {{"error", resigned.status()}});
   else if (*resigned > 0)

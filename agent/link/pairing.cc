@@ -1,35 +1,18 @@
 #include "agent/link/pairing.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
+#include "agent/link/pairing_grant.h"
 #include "agent/link/sources.h"
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "signing/verify/credential.h"
-#include "signing/verify/updater.h"
 
 namespace shoal::agent {
-namespace {
-
-constexpr size_t kMaxTextFile = 8192;
-
-}  // namespace
-
-std::string DeterministicBytes(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
-}
 
 Pairing::Pairing(PairingDevice device, std::unique_ptr<PairingWay> way,
                  LazyFetch* fetch)
@@ -59,28 +42,8 @@ absl::StatusOr<std::unique_ptr<Pairing>> Pairing::Open(
 
 absl::StatusOr<std::unique_ptr<Pairing>> Pairing::OpenConfigured(
     PairingDevice device, LazyFetch* fetch) {
-  const AgentConfig& config = *device.config;
-  FileSystem& fs = *device.fs;
-  std::unique_ptr<PairingWay> way;
-  if (!config.ticket_file.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(const std::string text,
-                           fs.Read(config.ticket_file, kMaxTextFile));
-    SHOAL_ASSIGN_OR_RETURN(pairing::v1::ClaimTicket ticket, ParseTicket(text));
-    SHOAL_ASSIGN_OR_RETURN(way, OpenTicketWay(device, std::move(ticket)));
-  } else {
-    SHOAL_ASSIGN_OR_RETURN(const std::string text,
-                           fs.Read(config.bootstrap_file, kMaxTextFile));
-    SHOAL_ASSIGN_OR_RETURN(pairing::v1::BootstrapFile file,
-                           ParseBootstrapFile(text));
-    std::optional<records::v1::Credential> factory;
-    if (!config.factory_credential.empty()) {
-      SHOAL_ASSIGN_OR_RETURN(const std::string given,
-                             fs.Read(config.factory_credential, kMaxTextFile));
-      SHOAL_ASSIGN_OR_RETURN(factory, ParseFactoryCredential(given));
-    }
-    SHOAL_ASSIGN_OR_RETURN(way, OpenRequestWay(device, std::move(file),
-                                               factory ? &*factory : nullptr));
-  }
+  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<PairingWay> way,
+                         OpenConfiguredWay(device));
   LogInfo("pairing", {{"fleet", HexEncode(way->fleet_id())}});
   return Open(std::move(device), std::move(way), fetch);
 }
@@ -164,43 +127,20 @@ absl::StatusOr<std::optional<Membership>> Pairing::StepNow() {
 
 absl::StatusOr<std::optional<Membership>> Pairing::Accept(
     const dht::VerifiedRecord& record) {
-  const auto bad = [](std::string_view what) {
-    return PermissionDenied("bad_grant", what);
-  };
-  const auto sealed = way_->Unwrap(record.body.payload());
-  if (!sealed.ok()) return bad("the grant was not made with this ticket");
-  const auto plain = d_.keys->box.Open(*sealed);
-  pairing::v1::Grant grant;
-  if (!plain.ok() || !grant.ParseFromString(*plain))
-    return bad("the grant is for another device");
-  if (grant.answer_digest() != way_->transcript())
-    return bad("the grant is to another answer");
+  SHOAL_ASSIGN_OR_RETURN(const pairing::v1::Grant grant,
+                         OpenGrant(d_, *way_, record));
   if (grant.verdict() != pairing::v1::VERDICT_UNSPECIFIED) {
     verdict_ = grant.verdict();
     reason_ = grant.reason().substr(0, 256);
     return std::nullopt;
   }
-  if (grant.device_id().size() != 16 ||
-      grant.network().place_key().size() != 32 ||
-      grant.network().keys().empty() ||
-      grant.assignment().device_id() != grant.device_id())
-    return bad("the grant lacks something");
   if (const absl::Status verified = VerifyFleet(record, grant);
       !verified.ok()) {
     ForgetNetwork();
     return verified;
   }
-
-  Membership membership;
-  membership.fleet_id = way_->fleet_id();
-  membership.director_key = record.writer.public_key;
-  membership.grant = grant;
-  membership.first_nodes = NodeAddressesOf(grant.directory());
-  for (const auto& one : grant.network().keys())
-    membership.heard_epoch = std::max(membership.heard_epoch, one.epoch());
-  SHOAL_RETURN_IF_ERROR(
-      SaveMembership(*d_.fs, d_.config->StateDirectory(), membership));
-  SHOAL_RETURN_IF_ERROR(way_->Forget());
+  SHOAL_ASSIGN_OR_RETURN(Membership membership,
+                         BecomeMember(d_, *way_, record, grant));
   return membership;
 }
 
@@ -224,32 +164,7 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
   nodes.Set(grant.directory());
   DhtFetcher source(network_.get(), &places, fetch_, &nodes,
                     d_.config->device_type);
-  signing::UpdaterOptions options;
-  options.directory = d_.config->MetadataDirectory();
-  options.fleet_id = way_->fleet_id();
-  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<signing::Updater> updater,
-                         signing::Updater::Open(options, *d_.fs, *d_.clock));
-  const absl::Status refreshed = updater->Refresh(source);
-  if (ReasonOf(refreshed) == "wrong_fleet")
-    return PermissionDenied(
-        "fleet_mismatch",
-        "root version 1 is not the one that this device was told of");
-  SHOAL_RETURN_IF_ERROR(refreshed);
-  SHOAL_ASSIGN_OR_RETURN(const signing::FleetTrust trust,
-                         signing::BuildFleetTrust(*updater, &source));
-  if (std::find(trust.director_keys.begin(), trust.director_keys.end(),
-                record.writer.public_key) == trust.director_keys.end())
-    return PermissionDenied("bad_grant",
-                            "the grant's writer is no director of the fleet");
-  const auto credential =
-      signing::VerifyCredential(grant.credential(), trust, updater->Now());
-  if (!credential.ok()) return Annotate(credential.status(), "the grant");
-  if (credential->kind() != records::v1::WRITER_CLASS_DEVICE ||
-      credential->public_key() != d_.keys->signing.public_key() ||
-      credential->subject_id() != grant.device_id())
-    return PermissionDenied("bad_grant",
-                            "the credential is not for this device's key");
-  return absl::OkStatus();
+  return VerifyGrant(d_, *way_, record, grant, source);
 }
 
 }  // namespace shoal::agent

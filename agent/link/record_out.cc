@@ -1,6 +1,7 @@
 #include "agent/link/record_out.h"
 
 #include "common/status.h"
+#include "signing/verify/credential.h"
 
 namespace shoal::agent {
 namespace {
@@ -45,11 +46,9 @@ std::string RecordOut::Sign(records::v1::RecordKind kind, std::string place,
   fields.issued = issued;
   fields.expires = issued + lifetime;
   fields.payload = std::move(payload);
-  {
-    std::lock_guard lock(mutex_);
-    fields.credential = credential_;
-  }
-  return dht::SignRecord(fields, keys_->signing, membership_->fleet_id);
+  const Signer signer = TheSigner();
+  fields.credential = signer.credential;
+  return dht::SignRecord(fields, *signer.key, membership_->fleet_id);
 }
 
 std::optional<std::string> RecordOut::Resign(const std::string& bytes) const {
@@ -59,10 +58,8 @@ std::optional<std::string> RecordOut::Resign(const std::string& bytes) const {
       !body.has_credential())
     return std::nullopt;
   dht::RecordFields fields;
-  {
-    std::lock_guard lock(mutex_);
-    fields.credential = credential_;
-  }
+  const Signer signer = TheSigner();
+  fields.credential = signer.credential;
   if (fields.credential->body() == body.credential().body() &&
       fields.credential->signature() == body.credential().signature())
     return std::nullopt;
@@ -72,7 +69,19 @@ std::optional<std::string> RecordOut::Resign(const std::string& bytes) const {
   fields.issued = absl::FromUnixMillis(body.issued());
   fields.expires = absl::FromUnixSeconds(body.expires());
   fields.payload = body.payload();
-  return dht::SignRecord(fields, keys_->signing, membership_->fleet_id);
+  return dht::SignRecord(fields, *signer.key, membership_->fleet_id);
+}
+
+std::optional<std::string> RecordOut::Revive(const std::string& bytes,
+                                             const signing::FleetTrust& trust,
+                                             absl::Time now) const {
+  records::v1::Record record;
+  records::v1::RecordBody body;
+  if (!record.ParseFromString(bytes) || !body.ParseFromString(record.body()) ||
+      !body.has_credential() ||
+      signing::VerifyCredential(body.credential(), trust, now).ok())
+    return std::nullopt;
+  return Resign(bytes);
 }
 
 absl::Status RecordOut::Send(records::v1::RecordKind kind, std::string place,

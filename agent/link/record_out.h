@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "dht/records/place.h"
 #include "dht/records/spool.h"
+#include "signing/verify/fleet_trust.h"
 
 namespace shoal::agent {
 
@@ -23,18 +24,18 @@ namespace shoal::agent {
 class RecordOut {
  public:
   // None is owned; all outlive it.
-  RecordOut(const DeviceKeys* keys, const Membership* membership,
-            dht::Spool* spool, Clock* clock)
-      : keys_(keys),
-        membership_(membership),
+  using Key = std::shared_ptr<const crypto::SigningKey>;
+  RecordOut(Key key, const Membership* membership, dht::Spool* spool,
+            Clock* clock)
+      : membership_(membership),
         spool_(spool),
         clock_(clock),
-        credential_(membership->grant.credential()) {}
+        signer_{std::move(key), membership->grant.credential()} {}
 
-  // What is signed from now on carries this one.
-  void SetCredential(const records::v1::Credential& credential) {
+  // What is signed from now on is signed by `key` and carries its credential.
+  void SetSigner(Key key, const records::v1::Credential& credential) {
     std::lock_guard lock(mutex_);
-    credential_ = credential;
+    signer_ = {std::move(key), credential};
   }
 
   // The signed bytes, always the same for the same arguments.
@@ -44,6 +45,12 @@ class RecordOut {
   // The same content under the present credential; nullopt for bytes that are
   // no record of this device's, and for a record that carries it already.
   std::optional<std::string> Resign(const std::string& record) const;
+  // Resign() for a record whose credential `trust` takes no more at `now`; else
+  // nullopt: one that still verifies may be on disks already, and the same
+  // version of a record twice would look like a lie.
+  std::optional<std::string> Revive(const std::string& record,
+                                    const signing::FleetTrust& trust,
+                                    absl::Time now) const;
   // Sign now, and durable in the spool on return.
   absl::Status Send(records::v1::RecordKind kind, std::string place,
                     uint64_t version, std::string payload,
@@ -54,12 +61,20 @@ class RecordOut {
   const Membership& membership() const { return *membership_; }
 
  private:
-  const DeviceKeys* keys_;
+  struct Signer {
+    Key key;
+    records::v1::Credential credential;
+  };
+  Signer TheSigner() const {
+    std::lock_guard lock(mutex_);
+    return signer_;
+  }
+
   const Membership* membership_;
   dht::Spool* spool_;
   Clock* clock_;
   mutable std::mutex mutex_;
-  records::v1::Credential credential_;
+  Signer signer_;
 };
 
 // The outcome of a finished update, as a signed record. Deterministic: a

@@ -68,8 +68,12 @@ absl::StatusOr<std::unique_ptr<TelemetrySender>> TelemetrySender::Open(
   return sender;
 }
 
-absl::Status TelemetrySender::HandOver() {
+absl::Status TelemetrySender::HandOver(const TrustView& trust) {
   if (pending_.empty()) return absl::OkStatus();
+  // The spool may have signed it again before the restart, to the same bytes.
+  if (auto revived = out_->Revive(pending_, trust.trust,
+                                  out_->clock()->WallNow()))
+    pending_ = *std::move(revived);
   // Again after a restart: the same bytes, which everybody knows by digest.
   const absl::Status added = out_->spool()->Add(pending_);
   // After long off the batch may have run out: nobody would take it any more.
@@ -82,7 +86,7 @@ absl::Status TelemetrySender::HandOver() {
 
 absl::Status TelemetrySender::Send(
     const std::vector<records::v1::Sample>& samples, const TrustView& trust) {
-  SHOAL_RETURN_IF_ERROR(HandOver());
+  SHOAL_RETURN_IF_ERROR(HandOver(trust));
   if (trust.trust.telemetry_key.empty())
     return FailedPrecondition("no_telemetry_key",
                               "the fleet names no telemetry key");
@@ -106,7 +110,7 @@ absl::Status TelemetrySender::Send(
   SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(path_, kept, 0600));
   ++sequence_;
   pending_ = record;
-  return HandOver();
+  return HandOver(trust);
 }
 
 }  // namespace shoal::agent

@@ -40,7 +40,7 @@ class TelemetrySender {
   TelemetrySender(FileSystem& fs, std::string path,
                   const dht::PlaceNamer* places, RecordOut* out)
       : fs_(fs), path_(std::move(path)), places_(places), out_(out) {}
-  absl::Status HandOver();
+  absl::Status HandOver(const TrustView& trust);
 
   FileSystem& fs_;
   const std::string path_;

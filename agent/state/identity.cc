@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "agent/state/key_files.h"
 #include "common/bytes.h"
 #include "common/crypto/keyfile.h"
 #include "common/status.h"
 
 namespace shoal::agent {
 namespace {
-constexpr char kSigningFile[] = "identity.key";
 constexpr char kBoxFile[] = "box.key";
 constexpr char kMembershipFile[] = "membership.json";
 constexpr uint64_t kMaxMembershipBytes = 1u << 20;
@@ -28,7 +28,7 @@ std::vector<std::string> NodeAddressesOf(
 
 absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
     FileSystem& fs, const std::string& directory) {
-  const std::string signing_path = JoinPath(directory, kSigningFile);
+  const std::string signing_path = JoinPath(directory, kKeyInUseFile);
   const std::string box_path = JoinPath(directory, kBoxFile);
   // The signing key is written last: with it, both exist.
   if (!fs.Exists(signing_path)) {
@@ -42,19 +42,23 @@ absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
   if (!fs.Exists(box_path))
     return DataLoss("bad_identity", fmt::format("{} is there but {} is not",
                                                 signing_path, box_path));
-  SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes seed,
-                         crypto::ReadSecretFile(fs, signing_path));
   SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes secret,
                          crypto::ReadSecretFile(fs, box_path));
-  SHOAL_ASSIGN_OR_RETURN(crypto::SigningKey signing,
-                         crypto::SigningKey::FromSeed(seed));
   SHOAL_ASSIGN_OR_RETURN(crypto::BoxKey box,
                          crypto::BoxKey::FromSecret(secret));
-  return DeviceKeys{std::move(signing), std::move(box)};
+  SHOAL_ASSIGN_OR_RETURN(const auto membership, LoadMembership(fs, directory));
+  records::v1::CredentialBody credential;
+  if (membership &&
+      !credential.ParseFromString(membership->grant.credential().body()))
+    return DataLoss("bad_identity", "the credential at hand does not parse");
+  SHOAL_ASSIGN_OR_RETURN(
+      KeyFiles files, ReadKeyFiles(fs, directory, credential.public_key()));
+  return DeviceKeys{std::move(*files.in_use), std::move(box),
+                    std::move(files.next), std::move(files.previous)};
 }
 
 bool DeviceKeys::Exist(FileSystem& fs, const std::string& directory) {
-  return fs.Exists(JoinPath(directory, kSigningFile));
+  return fs.Exists(JoinPath(directory, kKeyInUseFile));
 }
 
 absl::StatusOr<std::optional<Membership>> LoadMembership(

@@ -16,11 +16,17 @@ namespace shoal::agent {
 
 // Made on the device; the secrets never leave it.
 struct DeviceKeys {
+  // The key in use: the one that the credential in membership.json names.
   crypto::SigningKey signing;
   crypto::BoxKey box;
+  // What the device's key is to be replaced by, and what it replaced last
+  // (agent/state/key_files.h).
+  std::optional<crypto::SigningKey> next;
+  std::optional<crypto::SigningKey> previous;
 
   // Reads DIRECTORY/identity.key and box.key (0600); makes them when both are
-  // missing. One alone: kDataLoss "bad_identity".
+  // missing. One alone, or a credential that names none of the keys: kDataLoss
+  // "bad_identity".
   static absl::StatusOr<DeviceKeys> LoadOrCreate(FileSystem& fs,
                                                  const std::string& directory);
   static bool Exist(FileSystem& fs, const std::string& directory);

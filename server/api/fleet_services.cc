@@ -165,6 +165,9 @@ class TrustService final : public trust::v1::Trust::Service {
                         }
                         response->set_timestamp_expires(
                             absl::ToUnixSeconds(view->timestamp_expires));
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response->mutable_device_ca_certificate(),
+                            edge_.parts().enrolment->CaCertificate());
                         return absl::OkStatus();
                       });
   }

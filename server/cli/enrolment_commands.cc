@@ -34,6 +34,13 @@ struct BootstrapOptions {
   std::string out;
   bool factory_only = false;
 };
+struct PairOptions {
+  std::string request;
+  std::string out;
+  std::string fingerprint;
+  std::vector<std::string> labels;
+  bool unchecked = false;
+};
 struct RotateOptions {
   std::string reason;
 };
@@ -107,6 +114,29 @@ absl::Status Bootstrap(Program& program, const BootstrapOptions& options) {
       "accept'{}",
       FormatSeconds(file.expires_at()),
       options.out.empty() ? "" : "; in " + options.out));
+  return absl::OkStatus();
+}
+
+constexpr uint64_t kMaxRequestFile = 32 * 1024;
+
+absl::Status Pair(Program& program, const PairOptions& options) {
+  fleet::v1::PairDeviceRequest request;
+  SHOAL_ASSIGN_OR_RETURN(*request.mutable_request(),
+                         program.fs().Read(options.request, kMaxRequestFile));
+  request.set_fingerprint(options.fingerprint);
+  request.set_unchecked(options.unchecked);
+  SHOAL_ASSIGN_OR_RETURN(const Labels labels, ParseLabels(options.labels));
+  request.mutable_labels()->insert(labels.begin(), labels.end());
+  SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
+  SHOAL_ASSIGN_OR_RETURN(const auto paired, plane->PairDevice(request));
+  // Sealed to the device: who reads it learns what an origin serves anyway.
+  SHOAL_RETURN_IF_ERROR(
+      program.fs().WriteAtomic(options.out, paired.answer(), 0600));
+  PrintShort(program, paired.device(), "accepted");
+  program.Remark(fmt::format(
+      "carry {} to the device: shoal-agent pair --answer-file {}; it is good "
+      "for as long as the fleet's timestamp",
+      options.out, options.out));
   return absl::OkStatus();
 }
 
@@ -193,6 +223,30 @@ void AddEnrolmentCommands(CLI::App& app, Program& program) {
   command->add_flag("--factory-only", file->factory_only,
                     "Only for devices with a factory credential");
   OnRun(command, program, file, Bootstrap);
+
+  auto pair = std::make_shared<PairOptions>();
+  command = AddCommand(
+      *group, "pair",
+      "Answer the request of a device without a network, by files",
+      "device pair request.pb --out answer.pb --fingerprint "
+      "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ\n"
+      "device pair request.pb --out answer.pb --label site=lab");
+  command
+      ->add_option("request", pair->request,
+                   "What shoal-agent pair --request-file wrote")
+      ->required();
+  command->add_option("--out", pair->out, "The answer to carry back")
+      ->required();
+  command->add_option("--fingerprint", pair->fingerprint,
+                      "What the device itself shows (shoal-agent fingerprint)");
+  command
+      ->add_option("--label", pair->labels,
+                   "key=value for the device; may be repeated")
+      ->allow_extra_args(false);
+  command->add_flag("--unchecked", pair->unchecked,
+                    "Nobody compared the fingerprint of a device for which "
+                    "nothing else vouches");
+  OnRun(command, program, pair, Pair);
 
   group = AddGroup(app, "network", "The fleet's sealed network");
   auto rotate = std::make_shared<RotateOptions>();

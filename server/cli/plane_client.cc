@@ -157,6 +157,7 @@ SHOAL_UNARY(fleet::v1, Devices, devices, CreateClaimTicket,
 SHOAL_UNARY(fleet::v1, Devices, devices, UpdateDeviceLabels, Device)
 SHOAL_UNARY(fleet::v1, Devices, devices, DecommissionDevice, Device)
 SHOAL_UNARY(fleet::v1, Enrolments, enrolments, AcceptDevice, Device)
+SHOAL_UNARY(fleet::v1, Enrolments, enrolments, PairDevice, PairDeviceResponse)
 SHOAL_UNARY(fleet::v1, Enrolments, enrolments, RejectDevice, Device)
 SHOAL_UNARY(fleet::v1, Enrolments, enrolments, PreauthorizeDevice, Device)
 SHOAL_UNARY(fleet::v1, Enrolments, enrolments, CreateBootstrapFile,

@@ -57,6 +57,8 @@ class PlaneClient {
   absl::StatusOr<fleet::v1::Device> DecommissionDevice(
       const fleet::v1::DecommissionDeviceRequest& request);
 
+  absl::StatusOr<fleet::v1::PairDeviceResponse> PairDevice(
+      const fleet::v1::PairDeviceRequest& request);
   absl::StatusOr<fleet::v1::Device> AcceptDevice(
       const fleet::v1::AcceptDeviceRequest& request);
   absl::StatusOr<fleet::v1::Device> RejectDevice(

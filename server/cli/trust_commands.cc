@@ -1,9 +1,13 @@
 // shoal trust: offline-signed metadata.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/bytes.h"
+#include "common/crypto/key_certificate.h"
 #include "common/status.h"
 #include "server/cli/command_line.h"
+#include "server/cli/fleet_view.h"
 #include "server/cli/repo_reader.h"
 
 namespace shoal::cli {
@@ -61,6 +65,40 @@ absl::Status Show(Program& program, const NoOptions&) {
   return absl::OkStatus();
 }
 
+struct DeviceCaOptions {
+  std::string out;
+};
+
+// The plane says it; that the offline keys name this CA is looked up in the
+// context's own metadata.
+absl::Status DeviceCa(Program& program, const DeviceCaOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
+  SHOAL_ASSIGN_OR_RETURN(const auto answer, plane->GetTrust());
+  const std::string& pem = answer.device_ca_certificate();
+  SHOAL_ASSIGN_OR_RETURN(const std::string key, crypto::KeyOfCa(pem));
+  SHOAL_ASSIGN_OR_RETURN(const Context* context, program.CurrentContext());
+  SHOAL_ASSIGN_OR_RETURN(const auto network, program.StoredNetwork());
+  SHOAL_ASSIGN_OR_RETURN(
+      const StoredTrust stored,
+      LoadTrust(*context, network, program.fs(), program.clock()));
+  const auto& keys = stored.trust.device_ca_keys;
+  if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+    return PermissionDenied(
+        "untrusted_ca",
+        "the fleet's offline keys do not name the device CA that the plane "
+        "shows; if it was replaced just now: shoal context refresh");
+  }
+  if (!options.out.empty()) {
+    SHOAL_RETURN_IF_ERROR(program.fs().WriteAtomic(options.out, pem));
+    program.Remark("in " + options.out);
+    return absl::OkStatus();
+  }
+  trust::v1::GetTrustResponse shown;
+  shown.set_device_ca_certificate(pem);
+  program.Print(shown, [&] { return pem; });
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddTrustCommands(CLI::App& app, Program& program) {
@@ -78,6 +116,14 @@ void AddTrustCommands(CLI::App& app, Program& program) {
   OnRun(AddCommand(*group, "show", "Versions in force and their expiry",
                    "trust show"),
         program, std::make_shared<NoOptions>(), Show);
+  auto ca = std::make_shared<DeviceCaOptions>();
+  command = AddCommand(
+      *group, "device-ca",
+      "The device CA's X.509 certificate, for services that devices call",
+      "trust device-ca --out device-ca.pem\n"
+      "trust device-ca | openssl x509 -noout -text");
+  command->add_option("--out", ca->out, "Write it to a file");
+  OnRun(command, program, ca, DeviceCa);
 }
 
 }  // namespace shoal::cli

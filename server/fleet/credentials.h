@@ -29,16 +29,28 @@ namespace shoal::server {
 inline constexpr absl::Duration kDeviceCredentialLifetime =
     absl::Hours(24 * 365 * 2);
 
+
 // Thread-safe.
 class Credentials {
  public:
   // All outlive it.
+  // `lifetime`: of a credential.
   Credentials(Store& store, const PlaneKeys& keys, const RecordWriter& writer,
-              Writers& writers)
-      : store_(store), keys_(keys), writer_(writer), writers_(writers) {}
+              Writers& writers,
+              absl::Duration lifetime = kDeviceCredentialLifetime)
+      : store_(store),
+        keys_(keys),
+        writer_(writer),
+        writers_(writers),
+        lifetime_(lifetime) {}
 
   // Issues and offers what is due; how many.
   absl::StatusOr<int> RenewDue();
+
+  // Before Devices::OnReport(): a device that asks for another key, or uses one
+  // for the first time (docs/pairing.md). What does not prove itself changes
+  // nothing.
+  absl::Status OnKeyChange(Transaction& tx, const dht::VerifiedRecord& record);
 
   // A device's report: under the newest credential, the offer is withdrawn.
   absl::Status OnReport(Transaction& tx, const dht::VerifiedRecord& record);
@@ -47,18 +59,32 @@ class Credentials {
   bool IsDue(const store::DeviceRow& row, absl::Time now) const;
   absl::Status Renew(Transaction& tx, const std::string& key, absl::Time now,
                      uint32_t epoch);
+  // A credential for the key that the device asks for, else for the one it has.
+  absl::Status Issue(Transaction& tx, store::DeviceRow& row,
+                     absl::Time now) const;
+  absl::Status Offer(Transaction& tx, const std::string& key,
+                     store::DeviceRow& row, uint32_t epoch) const;
+  // credentials_key_change.cc
+  absl::Status AskForKey(Transaction& tx, const std::string& key,
+                         store::DeviceRow& row, const std::string& new_key);
+  absl::Status AdoptKey(Transaction& tx, const std::string& key,
+                        store::DeviceRow& row,
+                        const dht::VerifiedRecord& record);
+  void DropNextKey(Transaction& tx, const std::string& key,
+                   store::DeviceRow& row) const;
 
   Store& store_;
   const PlaneKeys& keys_;
   const RecordWriter& writer_;
   Writers& writers_;
+  const absl::Duration lifetime_;
 };
 
 // Signs a device's credential under the next serial number.
 absl::StatusOr<records::v1::Credential> IssueDeviceCredential(
     Transaction& tx, const PlaneKeys& keys, const std::string& fleet_id,
-    const std::string& public_key, const std::string& device_id,
-    absl::Time now);
+    const std::string& public_key, const std::string& device_id, absl::Time now,
+    absl::Duration lifetime);
 
 }  // namespace shoal::server
 

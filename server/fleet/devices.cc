@@ -156,9 +156,7 @@ absl::StatusOr<fleet::v1::Device> Devices::Decommission(
       SHOAL_RETURN_IF_ERROR(tx.Commit());
     }
   }
-  if (auto public_key = HexDecode(row.device().public_key()); public_key.ok()) {
-    writers_.Refuse(*public_key);
-  }
+  writers_.RefuseDevice(row);
   if (on_decommissioned_) SHOAL_RETURN_IF_ERROR(on_decommissioned_());
   return DeviceView(row);
 }

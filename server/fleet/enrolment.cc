@@ -51,7 +51,8 @@ Enrolment::Enrolment(Store& store, const PlaneKeys& keys,
       writers_(writers),
       options_(options) {}
 
-absl::Status Enrolment::Reply(Transaction& tx, store::DeviceRow& row) const {
+absl::StatusOr<std::string> Enrolment::Reply(Transaction& tx,
+                                             store::DeviceRow& row) const {
   const fleet::v1::Device& device = row.device();
   pairing::v1::Grant grant;
   grant.set_answer_digest(row.request_digest());
@@ -59,6 +60,10 @@ absl::Status Enrolment::Reply(Transaction& tx, store::DeviceRow& row) const {
     case fleet::v1::ENROLMENT_STATE_ACCEPTED: {
       grant.set_device_id(row.assignment().device_id());
       *grant.mutable_credential() = row.credential();
+      SHOAL_ASSIGN_OR_RETURN(
+          *grant.mutable_certificate(),
+          DeviceCertificate(keys_, writer_.fleet_id(), row.credential(),
+                            options_.credential_lifetime));
       SHOAL_ASSIGN_OR_RETURN(*grant.mutable_network(),
                              MemberAccess(store_, keys_));
       SHOAL_ASSIGN_OR_RETURN(*grant.mutable_directory(), nodes_.Directory());
@@ -85,23 +90,24 @@ absl::Status Enrolment::Reply(Transaction& tx, store::DeviceRow& row) const {
                          writer_.fleet_id(), sealed);
   }
   row.set_grant_version(row.grant_version() + 1);
-  return writer_
-      .PublishAt(tx, records::v1::RECORD_KIND_PAIR_GRANT, row.ticket_place(),
-                 row.grant_version(), sealed,
-                 store_.clock().WallNow() + kReplyLifetime)
-      .status();
+  return writer_.PublishAt(tx, records::v1::RECORD_KIND_PAIR_GRANT,
+                           row.ticket_place(), row.grant_version(), sealed,
+                           store_.clock().WallNow() + kReplyLifetime);
 }
 
-absl::Status Enrolment::Admit(Transaction& tx, store::DeviceRow& row,
-                              const std::string& principal,
-                              const std::string& detail) const {
+absl::StatusOr<std::string> Enrolment::Admit(Transaction& tx,
+                                             store::DeviceRow& row,
+                                             const std::string& principal,
+                                             const std::string& detail) const {
   const absl::Time now = store_.clock().WallNow();
   SHOAL_ASSIGN_OR_RETURN(const std::string public_key,
                          HexDecode(row.device().public_key()));
   SHOAL_ASSIGN_OR_RETURN(
       *row.mutable_credential(),
       IssueDeviceCredential(tx, keys_, writer_.fleet_id(), public_key,
-                            row.assignment().device_id(), now));
+                            row.assignment().device_id(), now,
+                            options_.credential_lifetime));
+  row.set_credential_used(false);
   fleet::v1::Device& device = *row.mutable_device();
   device.set_state(fleet::v1::ENROLMENT_STATE_ACCEPTED);
   device.clear_reason();
@@ -112,14 +118,14 @@ absl::Status Enrolment::Admit(Transaction& tx, store::DeviceRow& row,
   SHOAL_ASSIGN_OR_RETURN(const uint32_t epoch, NewestEpoch(store_));
   row.set_network_epoch(epoch);
   tx.Delete(kPending, HexEncode(row.assignment().device_id()));
-  SHOAL_RETURN_IF_ERROR(Reply(tx, row));
+  SHOAL_ASSIGN_OR_RETURN(std::string record, Reply(tx, row));
   SHOAL_RETURN_IF_ERROR(devices_.Accept(tx, row));
   tx.Audit(principal, "device.accept", device.name(), "ok", detail);
   tx.AfterCommit([this, credential = row.credential(), name = device.name()] {
     writers_.Add(credential);
     LogInfo("device_paired", {{"device", name}});
   });
-  return absl::OkStatus();
+  return record;
 }
 
 absl::StatusOr<std::string> Enrolment::Arrive(Transaction& tx,
@@ -161,13 +167,14 @@ absl::StatusOr<std::string> Enrolment::Arrive(Transaction& tx,
     SHOAL_RETURN_IF_ERROR(Admit(tx, row, arrival.principal,
                                 preauthorized
                                     ? "preauthorized, by " + arrival.origin
-                                    : "by " + arrival.origin));
+                                    : "by " + arrival.origin)
+                              .status());
     return assignment.device_id();
   }
   device.set_state(fleet::v1::ENROLMENT_STATE_PENDING);
   row.set_pending_until(absl::ToUnixSeconds(now + options_.pending_lifetime));
   row.set_revision(row.revision() + 1);
-  SHOAL_RETURN_IF_ERROR(Reply(tx, row));
+  SHOAL_RETURN_IF_ERROR(Reply(tx, row).status());
   tx.Put(kDevices, key, row);
   tx.PutRaw(kPending, key, "");
   tx.Audit(arrival.principal, "device.accept", device.name(), "pending",
@@ -179,14 +186,10 @@ absl::StatusOr<std::string> Enrolment::Arrive(Transaction& tx,
   return assignment.device_id();
 }
 
-absl::StatusOr<fleet::v1::Device> Enrolment::Accept(
+absl::StatusOr<std::string> Enrolment::AdmitChecked(
+    Transaction& tx, store::DeviceRow& row,
     const fleet::v1::AcceptDeviceRequest& request,
-    const std::string& principal) {
-  SHOAL_ASSIGN_OR_RETURN(const std::string key, DeviceKey(request.name()));
-  const std::map<std::string, std::string> labels(request.labels().begin(),
-                                                  request.labels().end());
-  Transaction tx(store_);
-  SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
+    const std::string& principal) const {
   const auto state = row.device().state();
   if (state != fleet::v1::ENROLMENT_STATE_PENDING &&
       state != fleet::v1::ENROLMENT_STATE_REJECTED) {
@@ -199,7 +202,7 @@ absl::StatusOr<fleet::v1::Device> Enrolment::Accept(
           "wrong_fingerprint",
           fmt::format("the device that asked as {} has the fingerprint {}: it "
                       "is not the one in your hand",
-                      request.name(), row.device().fingerprint()));
+                      row.device().name(), row.device().fingerprint()));
     }
   } else if (row.device().origin() == "first_use" && !request.unchecked()) {
     return FailedPrecondition(
@@ -207,14 +210,23 @@ absl::StatusOr<fleet::v1::Device> Enrolment::Accept(
         "nothing vouches for this device: compare the fingerprint with what "
         "'shoal-agent fingerprint' shows on it, and give it");
   }
-  SetLabels(row, labels);
+  SetLabels(row, {request.labels().begin(), request.labels().end()});
   SHOAL_RETURN_IF_ERROR(CheckLabels(
       {row.device().labels().begin(), row.device().labels().end()}));
-  SHOAL_RETURN_IF_ERROR(Admit(
+  return Admit(
       tx, row, principal,
       fmt::format(
           "by {}{}", row.device().origin(),
-          request.fingerprint().empty() ? "" : ", fingerprint compared")));
+          request.fingerprint().empty() ? "" : ", fingerprint compared"));
+}
+
+absl::StatusOr<fleet::v1::Device> Enrolment::Accept(
+    const fleet::v1::AcceptDeviceRequest& request,
+    const std::string& principal) {
+  SHOAL_ASSIGN_OR_RETURN(const std::string key, DeviceKey(request.name()));
+  Transaction tx(store_);
+  SHOAL_ASSIGN_OR_RETURN(auto row, tx.Get<store::DeviceRow>(kDevices, key));
+  SHOAL_RETURN_IF_ERROR(AdmitChecked(tx, row, request, principal));
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   return devices_.Get(request.name());
 }
@@ -241,7 +253,7 @@ absl::StatusOr<fleet::v1::Device> Enrolment::Reject(
     row.clear_pending_until();
     row.set_revision(row.revision() + 1);
     tx.Delete(kPending, key);
-    SHOAL_RETURN_IF_ERROR(Reply(tx, row));
+    SHOAL_RETURN_IF_ERROR(Reply(tx, row).status());
     tx.Put(kDevices, key, row);
   } else {
     return NotPending(row);

@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "dht/records/record.h"
+#include "server/fleet/credentials.h"
+#include "server/fleet/device_certificate.h"
 #include "server/fleet/devices.h"
 #include "server/fleet/nodes.h"
 #include "server/identity/plane_keys.h"
@@ -28,6 +30,8 @@ struct EnrolmentOptions {
   absl::Duration pending_lifetime = absl::Hours(24 * 7);
   // A valid factory credential is enough.
   bool accept_factory = false;
+  // Of device credentials; renewed at half of it.
+  absl::Duration credential_lifetime = kDeviceCredentialLifetime;
 };
 
 // A device that has proven its key, and what is known of it.
@@ -66,6 +70,12 @@ class Enrolment {
   absl::StatusOr<fleet::v1::Device> Accept(
       const fleet::v1::AcceptDeviceRequest& request,
       const std::string& principal);
+  // A request that was carried here, and the answer to carry back: accepts the
+  // device (enrolment_by_file.cc). Accept()'s reasons, VerifyRecord's,
+  // "bad_request".
+  absl::StatusOr<fleet::v1::PairDeviceResponse> PairByFile(
+      const fleet::v1::PairDeviceRequest& request,
+      const std::string& principal);
   // Of a preauthorized device: takes that back. "not_pending",
   // "bad_request".
   absl::StatusOr<fleet::v1::Device> Reject(
@@ -85,17 +95,28 @@ class Enrolment {
       const fleet::v1::CreateBootstrapFileRequest& request,
       const std::string& principal);
 
+  // PEM of the device CA's certificate.
+  absl::StatusOr<std::string> CaCertificate() const {
+    return DeviceCaCertificate(keys_, writer_.fleet_id());
+  }
+
   // Forgets pending devices that ask no more.
   absl::Status Expire();
   // Once for a store that is older than the table of keys.
   absl::Status MakeDeviceKeys();
 
  private:
-  // The present state as a record at the device's place.
-  absl::Status Reply(Transaction& tx, store::DeviceRow& row) const;
-  absl::Status Admit(Transaction& tx, store::DeviceRow& row,
-                     const std::string& principal,
-                     const std::string& detail) const;
+  // The present state as a record at the device's place; its bytes.
+  absl::StatusOr<std::string> Reply(Transaction& tx,
+                                    store::DeviceRow& row) const;
+  absl::StatusOr<std::string> Admit(Transaction& tx, store::DeviceRow& row,
+                                    const std::string& principal,
+                                    const std::string& detail) const;
+  // What an operator says of a device that waits: Accept() and PairByFile().
+  absl::StatusOr<std::string> AdmitChecked(
+      Transaction& tx, store::DeviceRow& row,
+      const fleet::v1::AcceptDeviceRequest& request,
+      const std::string& principal) const;
   absl::Status OnKnown(Transaction& tx, const std::string& key,
                        const Arrival& arrival) const;
   absl::StatusOr<Arrival> CheckRequest(const dht::VerifiedRecord& record) const;

@@ -207,9 +207,10 @@ absl::Status Enrolment::OnKnown(Transaction& tx, const std::string& key,
   }
   LogInfo("device_came_again", {{"device", key}});
   if (device.state() == fleet::v1::ENROLMENT_STATE_ACCEPTED) {
-    return Admit(tx, row, arrival.principal, "came again with its key");
+    return Admit(tx, row, arrival.principal, "came again with its key")
+        .status();
   }
-  SHOAL_RETURN_IF_ERROR(Reply(tx, row));
+  SHOAL_RETURN_IF_ERROR(Reply(tx, row).status());
   tx.Put(kDevices, key, row);
   return absl::OkStatus();
 }

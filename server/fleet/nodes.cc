@@ -6,9 +6,12 @@
 #include "common/bytes.h"
 #include "common/crypto/ed25519.h"
 #include "common/crypto/hash.h"
+#include "common/log.h"
 #include "dht/swarm/endpoint.h"
 #include "fmt/format.h"
 #include "server/fleet/network_keys.h"
+#include "server/publish/record_writer.h"
+#include "server/store/state.pb.h"
 #include "server/trust/release_log.h"
 #include "signing/sign/builder.h"
 
@@ -66,11 +69,45 @@ Nodes::Nodes(Store& store, const PlaneKeys& keys, const RecordWriter& writer,
       writers_(writers),
       plane_tls_spki_(std::move(plane_tls_spki)) {}
 
+bool Nodes::Revoked(const std::string& public_key) const {
+  const auto view = trust_.View();
+  if (!view) return false;
+  const auto& revoked = view->fleet.revoked_node_keys;
+  return std::find(revoked.begin(), revoked.end(), public_key) != revoked.end();
+}
+
+absl::Status Nodes::DropRevoked() {
+  records::v1::NodeDirectory directory;
+  {
+    Transaction tx(store_);
+    const auto published = tx.Get<store::PublicationRow>(
+        kPublications,
+        PublicationKey(records::v1::RECORD_KIND_NODE_DIRECTORY, ""));
+    if (!published.ok() || !directory.ParseFromString(published->payload()) ||
+        std::none_of(directory.nodes().begin(), directory.nodes().end(),
+                     [&](const auto& n) { return Revoked(n.public_key()); })) {
+      return absl::OkStatus();
+    }
+    SHOAL_ASSIGN_OR_RETURN(directory, Directory());
+    SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
+    plane.set_directory_version(plane.directory_version() + 1);
+    tx.Put(kMeta, kPlaneKey, plane);
+    directory.set_version(plane.directory_version());
+    SHOAL_RETURN_IF_ERROR(Publish(tx, directory));
+    SHOAL_RETURN_IF_ERROR(tx.Commit());
+  }
+  LogInfo("revoked_node_dropped", {{"directory", directory.version()}});
+  if (on_change_) on_change_(directory);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<records::v1::NodeDirectory> Nodes::Directory() const {
   records::v1::NodeDirectory directory;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::NodeRow>(
       kNodes, "", "", [&](std::string_view, const store::NodeRow& row) {
-        *directory.add_nodes() = row.entry();
+        if (!Revoked(row.entry().public_key())) {
+          *directory.add_nodes() = row.entry();
+        }
         return true;
       }));
   auto plane = store_.Get<store::PlaneRow>(kMeta, kPlaneKey);
@@ -139,7 +176,9 @@ absl::StatusOr<fleet::v1::NodeBundle> Nodes::Enroll(
     Transaction tx(store_);
     SHOAL_RETURN_IF_ERROR(store_.Scan<store::NodeRow>(
         kNodes, "", "", [&](std::string_view key, const store::NodeRow& other) {
-          if (key != name) *directory.add_nodes() = other.entry();
+          if (key != name && !Revoked(other.entry().public_key())) {
+            *directory.add_nodes() = other.entry();
+          }
           return true;
         }));
     for (const auto& other : directory.nodes()) {

@@ -34,9 +34,17 @@ class Nodes {
       const fleet::v1::EnrollNodeRequest& request,
       const std::string& principal);
 
+  // Without those that the policy revokes.
   absl::StatusOr<records::v1::NodeDirectory> Directory() const;
   absl::StatusOr<fleet::v1::GetNetworkResponse> Network(
       uint64_t log_size) const;
+  // All metadata of one view but the roots, with the proof of its head.
+  absl::Status AddMetadata(
+      const TrustView& view, uint64_t log_size,
+      google::protobuf::Map<std::string, std::string>& out) const;
+  // When the policy has revoked a node that the published directory names:
+  // publishes it without; OnChange is told.
+  absl::Status DropRevoked();
   // Publishes the directory when its record is missing or old.
   absl::Status PublishDirectory();
 
@@ -47,13 +55,9 @@ class Nodes {
   }
 
  private:
+  bool Revoked(const std::string& public_key) const;
   absl::Status Publish(Transaction& tx,
                        const records::v1::NodeDirectory& directory) const;
-  // All metadata of one view, with the proof of its head.
-  absl::Status AddMetadata(
-      const TrustView& view, uint64_t log_size,
-      google::protobuf::Map<std::string, std::string>& out) const;
-
   Store& store_;
   const PlaneKeys& keys_;
   const RecordWriter& writer_;

@@ -14,9 +14,12 @@ absl::StatusOr<std::unique_ptr<Writers>> Writers::Open(
   SHOAL_RETURN_IF_ERROR(store.Scan<store::DeviceRow>(
       kDevices, "", "", [&](std::string_view, const store::DeviceRow& row) {
         writers->Add(row.credential());
+        if (row.has_next_credential()) writers->Add(row.next_credential());
+        for (const auto& one : row.superseded()) {
+          writers->Supersede(one.key(), absl::FromUnixMillis(one.until()));
+        }
         if (row.device().state() == fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
-          auto key = HexDecode(row.device().public_key());
-          if (key.ok()) writers->Refuse(*key);
+          writers->RefuseDevice(row);
         }
         return true;
       }));
@@ -36,6 +39,19 @@ void Writers::Add(const records::v1::Credential& credential) {
 void Writers::Refuse(const std::string& public_key) {
   std::lock_guard lock(mutex_);
   refused_.insert(public_key);
+}
+
+void Writers::RefuseDevice(const store::DeviceRow& row) {
+  if (const auto key = HexDecode(row.device().public_key()); key.ok()) {
+    Refuse(*key);
+  }
+  if (!row.next_key().empty()) Refuse(row.next_key());
+  for (const auto& one : row.superseded()) Refuse(one.key());
+}
+
+void Writers::Supersede(const std::string& public_key, absl::Time until) {
+  std::lock_guard lock(mutex_);
+  superseded_[public_key] = until;
 }
 
 dht::WriterResolver Writers::Resolver() const {
@@ -61,6 +77,13 @@ absl::StatusOr<dht::Writer> Writers::Resolve(const dht::RecordBody& body,
     std::lock_guard lock(mutex_);
     if (refused_.contains(writer.public_key)) {
       return PermissionDenied("revoked", "the device was decommissioned");
+    }
+    if (const auto it = superseded_.find(writer.public_key);
+        it != superseded_.end() &&
+        (absl::FromUnixMillis(body.issued()) > it->second ||
+         now > it->second + kSupersededGrace)) {
+      return PermissionDenied("superseded_key",
+                              "the device has replaced this key");
     }
   }
   return dht::Writer{writer.kind, std::move(writer.id),

@@ -42,9 +42,8 @@ absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
 }
 
 absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::StartEmpty(
-    const TempDir& dir, const std::string& plane_settings) {
-  auto fleet =
-      std::unique_ptr<RealFleet>(new RealFleet(dir, RealFleetOptions().nodes));
+    const TempDir& dir, const std::string& plane_settings, int nodes) {
+  auto fleet = std::unique_ptr<RealFleet>(new RealFleet(dir, nodes));
   SHOAL_RETURN_IF_ERROR(fleet->MakeTrust());
   const std::string path = fleet->Path("plane/shoald.toml");
   SHOAL_ASSIGN_OR_RETURN(const std::string config,
@@ -132,6 +131,7 @@ absl::Status RealFleet::LaunchPlaneFrom(const std::string& directory) {
   plane_ = std::make_unique<HarnessProcess>(
       directory == "plane" ? "shoald" : "shoald-" + directory,
       std::vector<std::string>{BinPath("shoald"), "--config", config}, dir_);
+  plane_->ShiftClock(plane_shift_);
   return plane_->Start();
 }
 

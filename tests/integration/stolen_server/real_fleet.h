@@ -43,7 +43,8 @@ class RealFleet {
   // The same trust, plane and storage nodes, without releases and devices.
   // `plane_settings`: lines for shoald.toml.
   static absl::StatusOr<std::unique_ptr<RealFleet>> StartEmpty(
-      const TempDir& dir, const std::string& plane_settings = "");
+      const TempDir& dir, const std::string& plane_settings = "",
+      int nodes = RealFleetOptions().nodes);
 
   // Power is cut, and nobody ever starts it again.
   void KillPlane() { plane_.reset(); }
@@ -68,6 +69,7 @@ class RealFleet {
   void ShiftClock(const std::string& node, absl::Duration by) {
     nodes_.at(node)->ShiftClock(by);
   }
+  void ShiftPlaneClock(absl::Duration by) { plane_shift_ = by; }
   std::string NodeLog(const std::string& name) {
     return nodes_.at(name)->Log();
   }
@@ -113,6 +115,7 @@ class RealFleet {
   std::map<std::string, std::string> images_;  // by version
   std::unique_ptr<HarnessProcess> plane_;
   std::vector<std::unique_ptr<HarnessProcess>> beside_;
+  absl::Duration plane_shift_;
   std::map<std::string, std::unique_ptr<HarnessProcess>> nodes_;
   std::unique_ptr<Device> device_;
 };

@@ -3,71 +3,17 @@
 #include <optional>
 
 #include "tests/unit/agent/engine_rig.h"
+#include "tests/unit/agent/faulty_files.h"
 
 namespace shoal::agent {
 namespace {
 
 using shoal::testing::FailsBecause;
+using testing::FaultyFiles;
+using testing::PowerLoss;
 using testing::ReadFile;
 using testing::Rig;
 using testing::WriteFile;
-
-struct PowerLoss {};
-
-// Counts what changes the disk; number `fail_at` is the last one, and either
-// happens or does not.
-class FaultyFiles final : public FileSystem {
- public:
-  int writes = 0;
-  int fail_at = 0;
-  bool takes_effect = false;
-  bool disk_full = false;  // an error instead of power loss
-
-  absl::StatusOr<std::string> Read(const std::string& path,
-                                   uint64_t max) override {
-    return real_.Read(path, max);
-  }
-  absl::Status WriteAtomic(const std::string& path, std::string_view content,
-                           unsigned mode) override {
-    // Without fsync: what is lost here is decided by Mutate, and thousands of
-    // them would take a minute.
-    return Mutate([&]() -> absl::Status {
-      (void)mode;
-      WriteFile(path + ".new", std::string(content));
-      return ::rename((path + ".new").c_str(), path.c_str()) == 0
-                 ? absl::OkStatus()
-                 : ErrnoError(errno, "rename " + path);
-    });
-  }
-  absl::Status Remove(const std::string& path) override {
-    return Mutate([&] { return real_.Remove(path); });
-  }
-  absl::Status MakeDirectories(const std::string& path,
-                               unsigned mode) override {
-    return real_.MakeDirectories(path, mode);
-  }
-  absl::StatusOr<std::vector<std::string>> List(
-      const std::string& path) override {
-    return real_.List(path);
-  }
-  bool Exists(const std::string& path) override { return real_.Exists(path); }
-  absl::StatusOr<uint64_t> Size(const std::string& path) override {
-    return real_.Size(path);
-  }
-
- private:
-  template <typename F>
-  absl::Status Mutate(F effect) {
-    if (++writes != fail_at) return effect();
-    if (disk_full)
-      return ResourceExhausted("disk_full", "no space left on device");
-    if (takes_effect) {
-      EXPECT_OK(effect());
-    }
-    throw PowerLoss{};
-  }
-  FileSystem& real_ = RealFileSystem();
-};
 
 struct Scenario {
   bool healthy = true;

@@ -1,0 +1,163 @@
+// A device replaces its own key. It asks in a report that the old key signs,
+// with a proof of both; it is given a credential for the new one where it looks
+// anyway; and the old key is superseded by the first report under the new one.
+// A row thus never depends on a key that the device may not have kept.
+#include <algorithm>
+#include <string>
+
+#include "common/bytes.h"
+#include "common/log.h"
+#include "server/fleet/credentials.h"
+#include "server/fleet/network_keys.h"
+#include "signing/verify/entry_credential.h"
+#include "signing/verify/key_change.h"
+
+namespace shoal::server {
+namespace {
+
+// Of a device's report and the records that it signed just before: its clock
+// may have been set in between.
+constexpr absl::Duration kClockSlack = absl::Minutes(1);
+// After that many, the credential of the oldest has run out in any honest life.
+constexpr int kMaxSuperseded = 64;
+constexpr int kMaxChanges = 2;
+
+std::string KeyRow(const std::string& public_key) {
+  return "key/" + HexEncode(public_key);
+}
+
+}  // namespace
+
+void Credentials::DropNextKey(Transaction& tx, const std::string& key,
+                              store::DeviceRow& row) const {
+  const auto pointer =
+      tx.Get<store::DeviceKeyRow>(kDeviceKeys, KeyRow(row.next_key()));
+  if (pointer.ok() && pointer->device() == key) {
+    tx.Delete(kDeviceKeys, KeyRow(row.next_key()));
+  }
+  row.clear_next_key();
+  row.clear_next_credential();
+}
+
+absl::Status Credentials::AskForKey(Transaction& tx, const std::string& key,
+                                    store::DeviceRow& row,
+                                    const std::string& new_key) {
+  if (row.next_key() == new_key) return absl::OkStatus();
+  // Another device's, or one that a device has given up.
+  if (tx.Has(kDeviceKeys, KeyRow(new_key))) {
+    LogWarn("key_change_refused", {{"device", key}, {"reason", "key_in_use"}});
+    return absl::OkStatus();
+  }
+  if (!row.next_key().empty()) DropNextKey(tx, key, row);
+  row.set_next_key(new_key);
+  store::DeviceKeyRow pointer;
+  pointer.set_device(key);
+  tx.Put(kDeviceKeys, KeyRow(new_key), pointer);
+  const absl::Time now = store_.clock().WallNow();
+  SHOAL_RETURN_IF_ERROR(Issue(tx, row, now));
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t epoch, NewestEpoch(store_));
+  SHOAL_RETURN_IF_ERROR(Offer(tx, key, row, epoch));
+  tx.Audit("device:" + key, "device.key", row.device().name(), "asked",
+           signing::FingerprintOf(new_key));
+  tx.AfterCommit([key, new_key] {
+    LogInfo("key_change_offered",
+            {{"device", key}, {"fingerprint", signing::FingerprintOf(new_key)}});
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Credentials::AdoptKey(Transaction& tx, const std::string& key,
+                                   store::DeviceRow& row,
+                                   const dht::VerifiedRecord& record) {
+  const std::string& new_key = record.writer.public_key;
+  // What the device signs with; the plane that certified it may have been set
+  // back since.
+  records::v1::Credential credential = record.body.credential();
+  if (!record.body.has_credential()) {
+    if (row.next_key() != new_key) return absl::OkStatus();
+    credential = row.next_credential();
+  }
+  SHOAL_ASSIGN_OR_RETURN(const std::string old_key,
+                         HexDecode(row.device().public_key()));
+  if (!row.next_key().empty() && row.next_key() != new_key) {
+    DropNextKey(tx, key, row);
+  }
+  row.clear_next_key();
+  row.clear_next_credential();
+  auto* superseded = row.add_superseded();
+  superseded->set_key(old_key);
+  superseded->set_until(record.body.issued() +
+                        absl::ToInt64Milliseconds(kClockSlack));
+  if (row.superseded_size() > kMaxSuperseded) {
+    row.mutable_superseded()->DeleteSubrange(0, 1);
+  }
+  *row.mutable_credential() = credential;
+  row.set_credential_used(false);  // OnReport() says that it is
+  row.mutable_device()->set_public_key(HexEncode(new_key));
+  row.mutable_device()->set_fingerprint(signing::FingerprintOf(new_key));
+  row.set_revision(row.revision() + 1);
+  // The old key's own row stays: it comes in as nobody else.
+  store::DeviceKeyRow pointer;
+  pointer.set_device(key);
+  tx.Put(kDeviceKeys, KeyRow(new_key), pointer);
+  tx.Audit("device:" + key, "device.key", row.device().name(), "ok",
+           signing::FingerprintOf(new_key));
+  tx.AfterCommit([this, key, credential, old_key,
+                  until = superseded->until()] {
+    writers_.Add(credential);
+    writers_.Supersede(old_key, absl::FromUnixMillis(until));
+    LogInfo("key_changed", {{"device", key}});
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Credentials::OnKeyChange(Transaction& tx,
+                                      const dht::VerifiedRecord& record) {
+  const std::string key = HexEncode(record.writer.id);
+  auto row = tx.Get<store::DeviceRow>(kDevices, key);
+  records::v1::DeviceReport report;
+  if (!row.ok() || !report.ParseFromString(record.body.payload()) ||
+      row->device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED ||
+      record.body.version() <= row->report_version()) {
+    return absl::OkStatus();
+  }
+  const std::string before = row->SerializeAsString();
+  const std::string& signer = record.writer.public_key;
+  const auto in_force = [&] {
+    return HexDecode(row->device().public_key()).value_or("");
+  };
+  // Proven when the device asked for it, or now by the change itself.
+  if (signer != in_force() && signer == row->next_key()) {
+    SHOAL_RETURN_IF_ERROR(AdoptKey(tx, key, *row, record));
+  }
+  std::string wanted;
+  for (const records::v1::KeyChange& change : report.key_changes()) {
+    if (&change - &report.key_changes(0) >= kMaxChanges) break;
+    if (change.old_key() != in_force()) continue;  // an old story
+    if (const absl::Status proven = signing::VerifyKeyChange(
+            change, writer_.fleet_id(), record.writer.id);
+        !proven.ok()) {
+      LogWarn("key_change_refused", {{"device", key}, {"error", proven}});
+      continue;
+    }
+    if (change.old_key() == signer) {
+      wanted = change.new_key();
+    } else if (change.new_key() == signer) {
+      SHOAL_RETURN_IF_ERROR(AdoptKey(tx, key, *row, record));
+    }
+  }
+  if (signer == in_force()) {
+    if (!wanted.empty()) {
+      SHOAL_RETURN_IF_ERROR(AskForKey(tx, key, *row, wanted));
+    } else if (!row->next_key().empty()) {
+      // It does not ask any more: whoever did lost the key again.
+      DropNextKey(tx, key, *row);
+      SHOAL_RETURN_IF_ERROR(
+          writer_.Drop(tx, records::v1::RECORD_KIND_PAIR_GRANT, key));
+    }
+  }
+  if (row->SerializeAsString() != before) tx.Put(kDevices, key, *row);
+  return absl::OkStatus();
+}
+
+}  // namespace shoal::server
