@@ -1,6 +1,7 @@
 // shoal release deltas, shoal release gc.
 #include <fmt/format.h>
 
+#include "common/bytes.h"
 #include "common/status.h"
 #include "server/cli/command_line.h"
 #include "server/cli/parse.h"
