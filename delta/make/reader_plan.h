@@ -14,7 +14,9 @@
 namespace shoal::delta {
 
 // What applying may take (bytes), unless options.max_reader_memory says it.
-inline constexpr uint64_t kUsualReaderMemory = 8u << 20;
+// Less than 8 MiB by what the reader's program takes beside what a patch
+// states: stack, libraries' data.
+inline constexpr uint64_t kUsualReaderMemory = (8u << 20) - (192u << 10);
 
 struct ReaderPlan {
   ExpandedPair expanded;
