@@ -70,8 +70,8 @@ void Agent::SendReport() {
   if (!changed && age < absl::Hours(12)) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  for (const auto& [name, value] :
-       Inventory(config_.data_directory, running_.slot, config_.max_delta_memory))
+  for (const auto& [name, value] : Inventory(
+           config_.data_directory, running_.slot, config_.max_delta_memory))
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =
       state_->Change([](StateData& d) { ++d.report_version; });
