@@ -68,8 +68,8 @@ absl::Status Plane::Impl::BuildDomain(FileSystem& fs, Clock& clock) {
   SHOAL_ASSIGN_OR_RETURN(device_changes, DeviceChanges::Open(*store, *writer));
   groups = std::make_unique<Groups>(*store, *device_changes);
   devices = std::make_unique<Devices>(*store, *writer, *writers);
-  credentials = std::make_unique<Credentials>(*store, *keys, *writer, *writers,
-                                              config.enrolment.credential_lifetime);
+  credentials = std::make_unique<Credentials>(
+      *store, *keys, *writer, *writers, config.enrolment.credential_lifetime);
   enrolment =
       std::make_unique<Enrolment>(*store, *keys, *writer, *trust, *devices,
                                   *nodes, *writers, config.enrolment);

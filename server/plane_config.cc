@@ -39,8 +39,8 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
       file.Integer("pairing.max_pending", 1000, 1, 100'000));
   enrolment.pending_lifetime =
       file.Duration("pairing.pending_lifetime", enrolment.pending_lifetime);
-  enrolment.credential_lifetime = file.Duration(
-      "pairing.credential_lifetime", enrolment.credential_lifetime);
+  enrolment.credential_lifetime = file.Duration("pairing.credential_lifetime",
+                                                enrolment.credential_lifetime);
   const std::string factory = file.String("pairing.factory", "pending");
   enrolment.accept_factory = factory == "accept";
   SHOAL_RETURN_IF_ERROR(file.Finish());

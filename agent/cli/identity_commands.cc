@@ -183,21 +183,18 @@ void AddFingerprint(CLI::App& app, Shared& shared, Commands& commands) {
       "  shoal-agent fingerprint --config /var/lib/shoal/agent.toml\n"
       "  shoal-agent fingerprint --data /var/lib/shoal --output json\n"
       "The second is what the factory asks a new device.");
-  commands.push_back({fingerprint, [data, &shared] {
-                        if (!data->empty())
-                          return ShowFingerprint(JoinPath(*data, "state"),
-                                                 shared.as_json());
-                        if (shared.config_path.empty()) {
-                          std::cerr
-                              << "shoal-agent: --config or --data is needed\n";
-                          return kExitUsage;
-                        }
-                        const auto config = shared.Config();
-                        if (!config.ok())
-                          return PrintError(config.status(), shared.as_json());
-                        return ShowFingerprint(config->StateDirectory(),
-                                               shared.as_json());
-                      }});
+  commands.push_back(
+      {fingerprint, [data, &shared] {
+         if (!data->empty())
+           return ShowFingerprint(JoinPath(*data, "state"), shared.as_json());
+         if (shared.config_path.empty()) {
+           std::cerr << "shoal-agent: --config or --data is needed\n";
+           return kExitUsage;
+         }
+         const auto config = shared.Config();
+         if (!config.ok()) return PrintError(config.status(), shared.as_json());
+         return ShowFingerprint(config->StateDirectory(), shared.as_json());
+       }});
 }
 
 void AddRotateKey(CLI::App& app, Shared& shared, Commands& commands) {

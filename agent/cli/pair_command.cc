@@ -41,8 +41,8 @@ absl::Status Run(const AgentConfig& config, const Flags& flags) {
   device.clock = &SystemClock();
   device.config = &config;
   device.keys = &keys;
-  device.inventory = Inventory(config.data_directory, running.slot,
-                               config.max_delta_memory);
+  device.inventory =
+      Inventory(config.data_directory, running.slot, config.max_delta_memory);
   if (!flags.request_file.empty()) {
     SHOAL_ASSIGN_OR_RETURN(const std::string request,
                            MakePairRequestFile(device));
@@ -51,9 +51,8 @@ absl::Status Run(const AgentConfig& config, const Flags& flags) {
         "{} asks to let this device in. Its fingerprint: {}\nNext, where the "
         "plane is reached: shoal device pair {} --out ANSWER --fingerprint "
         "{}\n",
-        flags.request_file,
-        signing::FingerprintOf(keys.signing.public_key()), flags.request_file,
-        signing::FingerprintOf(keys.signing.public_key()));
+        flags.request_file, signing::FingerprintOf(keys.signing.public_key()),
+        flags.request_file, signing::FingerprintOf(keys.signing.public_key()));
     return absl::OkStatus();
   }
   SHOAL_ASSIGN_OR_RETURN(const std::string answer,

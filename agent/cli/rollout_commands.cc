@@ -40,10 +40,9 @@ int PutOff(const Shared& shared, const Flags& flags) {
   const absl::Status done =
       Postpone(RealFileSystem(), *config, flags.rollout, now + length, now);
   if (!done.ok()) return PrintError(done, false);
-  std::cout << fmt::format("{} is put off until {}, if it is optional.\n",
-                           flags.rollout,
-                           absl::FormatTime("%Y-%m-%d %H:%M", now + length,
-                                            absl::LocalTimeZone()));
+  std::cout << fmt::format(
+      "{} is put off until {}, if it is optional.\n", flags.rollout,
+      absl::FormatTime("%Y-%m-%d %H:%M", now + length, absl::LocalTimeZone()));
   return 0;
 }
 

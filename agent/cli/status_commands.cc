@@ -17,11 +17,11 @@ void AddStatusCommands(CLI::App& app, Shared& shared, Commands& commands) {
                         const auto config = shared.Config();
                         if (!config.ok())
                           return PrintError(config.status(), shared.as_json());
-                        const auto text =
-                            shared.as_json() ? StatusJson(fs, *config)
-                            : shared.output == "prometheus"
-                                ? StatusMetrics(fs, *config)
-                                : StatusText(fs, *config);
+                        const auto text = shared.as_json()
+                                              ? StatusJson(fs, *config)
+                                          : shared.output == "prometheus"
+                                              ? StatusMetrics(fs, *config)
+                                              : StatusText(fs, *config);
                         if (!text.ok())
                           return PrintError(text.status(), shared.as_json());
                         std::cout << *text;

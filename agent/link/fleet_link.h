@@ -145,8 +145,8 @@ class FleetLink {
   // beginning when the one before is no director any more.
   Membership MembershipUnder(const std::string& director) const;
   // Durable, then in force. `owner`: whose the credential in it is.
-  absl::Status Keep(Membership next, SigningKeys::Owner owner =
-                                         SigningKeys::Owner::kInUse);
+  absl::Status Keep(Membership next,
+                    SigningKeys::Owner owner = SigningKeys::Owner::kInUse);
   std::vector<std::string> TimeKeys() const;
   // Whether anything in `membership` changed.
   bool AddNetworkKeys(const pairing::v1::Grant& grant, bool new_director,

@@ -160,10 +160,10 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
       (owner == Owner::kInUse && held->not_after() < next->not_after());
   if (better) {
     *membership.grant.mutable_credential() = grant.credential();
-    membership.grant.set_certificate(
-        grant.certificate().size() <= crypto::kMaxCertificateDer
-            ? grant.certificate()
-            : std::string());
+    membership.grant.set_certificate(grant.certificate().size() <=
+                                             crypto::kMaxCertificateDer
+                                         ? grant.certificate()
+                                         : std::string());
   }
   if (!better && !keys) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(

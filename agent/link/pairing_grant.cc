@@ -120,8 +120,8 @@ absl::StatusOr<Membership> BecomeMember(const PairingDevice& device,
   membership.first_nodes = NodeAddressesOf(grant.directory());
   for (const auto& one : grant.network().keys())
     membership.heard_epoch = std::max(membership.heard_epoch, one.epoch());
-  SHOAL_RETURN_IF_ERROR(SaveMembership(
-      *device.fs, device.config->StateDirectory(), membership));
+  SHOAL_RETURN_IF_ERROR(
+      SaveMembership(*device.fs, device.config->StateDirectory(), membership));
   SHOAL_RETURN_IF_ERROR(way.Forget());
   return membership;
 }

@@ -58,8 +58,7 @@ void SigningKeys::Use(Owner owner) {
   if (owner == Owner::kNext) {
     previous_ = std::exchange(in_use_, std::exchange(next_, nullptr));
   } else if (owner == Owner::kPrevious) {
-    Key given_up =
-        std::exchange(in_use_, std::exchange(previous_, nullptr));
+    Key given_up = std::exchange(in_use_, std::exchange(previous_, nullptr));
     if (!next_) next_ = std::move(given_up);
   } else {
     return;

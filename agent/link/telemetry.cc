@@ -71,8 +71,8 @@ absl::StatusOr<std::unique_ptr<TelemetrySender>> TelemetrySender::Open(
 absl::Status TelemetrySender::HandOver(const TrustView& trust) {
   if (pending_.empty()) return absl::OkStatus();
   // The spool may have signed it again before the restart, to the same bytes.
-  if (auto revived = out_->Revive(pending_, trust.trust,
-                                  out_->clock()->WallNow()))
+  if (auto revived =
+          out_->Revive(pending_, trust.trust, out_->clock()->WallNow()))
     pending_ = *std::move(revived);
   // Again after a restart: the same bytes, which everybody knows by digest.
   const absl::Status added = out_->spool()->Add(pending_);

@@ -51,8 +51,8 @@ absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
   if (membership &&
       !credential.ParseFromString(membership->grant.credential().body()))
     return DataLoss("bad_identity", "the credential at hand does not parse");
-  SHOAL_ASSIGN_OR_RETURN(
-      KeyFiles files, ReadKeyFiles(fs, directory, credential.public_key()));
+  SHOAL_ASSIGN_OR_RETURN(KeyFiles files,
+                         ReadKeyFiles(fs, directory, credential.public_key()));
   return DeviceKeys{std::move(*files.in_use), std::move(box),
                     std::move(files.next), std::move(files.previous)};
 }

@@ -73,8 +73,7 @@ absl::Status SettleKeyFiles(FileSystem& fs, const std::string& directory,
                             const KeyFiles& keys) {
   // The key in use is in two files before the one that has it alone goes.
   if (keys.previous)
-    SHOAL_RETURN_IF_ERROR(
-        Put(fs, directory, kPreviousKeyFile, *keys.previous));
+    SHOAL_RETURN_IF_ERROR(Put(fs, directory, kPreviousKeyFile, *keys.previous));
   if (keys.next)
     SHOAL_RETURN_IF_ERROR(Put(fs, directory, kNextKeyFile, *keys.next));
   SHOAL_RETURN_IF_ERROR(Put(fs, directory, kKeyInUseFile, *keys.in_use));
@@ -87,8 +86,8 @@ absl::Status SettleKeyFiles(FileSystem& fs, const std::string& directory,
 absl::StatusOr<bool> MakeNextKey(FileSystem& fs, const std::string& directory) {
   const std::string path = JoinPath(directory, kNextKeyFile);
   if (fs.Exists(path)) return false;
-  SHOAL_RETURN_IF_ERROR(crypto::WriteSecretFile(
-      fs, path, crypto::SigningKey::Generate().seed()));
+  SHOAL_RETURN_IF_ERROR(
+      crypto::WriteSecretFile(fs, path, crypto::SigningKey::Generate().seed()));
   return true;
 }
 

@@ -22,8 +22,8 @@ using Names = OpensslPtr<GENERAL_NAMES, GENERAL_NAMES_free>;
 using Extension = OpensslPtr<X509_EXTENSION, X509_EXTENSION_free>;
 
 // A CA is trusted because signed metadata names its key, not because of a date.
-constexpr time_t kCaNotBefore = 1735689600;    // 2025-01-01
-constexpr time_t kCaNotAfter = 253402300799;   // RFC 5280, 4.1.2.5
+constexpr time_t kCaNotBefore = 1735689600;   // 2025-01-01
+constexpr time_t kCaNotAfter = 253402300799;  // RFC 5280, 4.1.2.5
 constexpr uint64_t kCaSerial = 1;
 constexpr size_t kMaxPem = 65536;
 
@@ -182,8 +182,7 @@ absl::Status CheckKeyCertificate(std::string_view der, std::string_view ca_key,
     return PermissionDenied("bad_signature",
                             "the certificate is not by this CA's key");
   if (RawKey(X509_get0_pubkey(cert.get())) != public_key)
-    return PermissionDenied("wrong_key",
-                            "the certificate is for another key");
+    return PermissionDenied("wrong_key", "the certificate is for another key");
   return absl::OkStatus();
 }
 

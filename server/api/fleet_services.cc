@@ -156,20 +156,19 @@ class TrustService final : public trust::v1::Trust::Service {
   grpc::Status GetTrust(ServerContext* context,
                         const trust::v1::GetTrustRequest*,
                         trust::v1::GetTrustResponse* response) override {
-    return edge_.Call(context, kAnyOperator,
-                      [&](const Caller&) -> absl::Status {
-                        const auto view = edge_.parts().trust->View();
-                        response->set_fleet_id(HexEncode(view->fleet.fleet_id));
-                        for (const auto& [role, version] : view->versions) {
-                          (*response->mutable_versions())[role] = version;
-                        }
-                        response->set_timestamp_expires(
-                            absl::ToUnixSeconds(view->timestamp_expires));
-                        SHOAL_ASSIGN_OR_RETURN(
-                            *response->mutable_device_ca_certificate(),
-                            edge_.parts().enrolment->CaCertificate());
-                        return absl::OkStatus();
-                      });
+    return edge_.Call(
+        context, kAnyOperator, [&](const Caller&) -> absl::Status {
+          const auto view = edge_.parts().trust->View();
+          response->set_fleet_id(HexEncode(view->fleet.fleet_id));
+          for (const auto& [role, version] : view->versions) {
+            (*response->mutable_versions())[role] = version;
+          }
+          response->set_timestamp_expires(
+              absl::ToUnixSeconds(view->timestamp_expires));
+          SHOAL_ASSIGN_OR_RETURN(*response->mutable_device_ca_certificate(),
+                                 edge_.parts().enrolment->CaCertificate());
+          return absl::OkStatus();
+        });
   }
 
  private:

@@ -225,12 +225,12 @@ void AddEnrolmentCommands(CLI::App& app, Program& program) {
   OnRun(command, program, file, Bootstrap);
 
   auto pair = std::make_shared<PairOptions>();
-  command = AddCommand(
-      *group, "pair",
-      "Answer the request of a device without a network, by files",
-      "device pair request.pb --out answer.pb --fingerprint "
-      "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ\n"
-      "device pair request.pb --out answer.pb --label site=lab");
+  command =
+      AddCommand(*group, "pair",
+                 "Answer the request of a device without a network, by files",
+                 "device pair request.pb --out answer.pb --fingerprint "
+                 "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ\n"
+                 "device pair request.pb --out answer.pb --label site=lab");
   command
       ->add_option("request", pair->request,
                    "What shoal-agent pair --request-file wrote")

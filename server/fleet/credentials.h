@@ -29,7 +29,6 @@ namespace shoal::server {
 inline constexpr absl::Duration kDeviceCredentialLifetime =
     absl::Hours(24 * 365 * 2);
 
-
 // Thread-safe.
 class Credentials {
  public:

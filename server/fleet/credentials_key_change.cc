@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/bytes.h"
+#include "common/crypto/box.h"
 #include "common/log.h"
 #include "server/fleet/credentials.h"
 #include "server/fleet/network_keys.h"
@@ -21,13 +22,31 @@ constexpr absl::Duration kClockSlack = absl::Minutes(1);
 // After that many, the credential of the oldest has run out in any honest life.
 constexpr int kMaxSuperseded = 64;
 constexpr int kMaxChanges = 2;
+// Each key that is certified is an entry of the release log, for good.
+constexpr absl::Duration kPause = absl::Minutes(10);
 
 std::string KeyRow(const std::string& public_key) {
   return "key/" + HexEncode(public_key);
 }
 
+// When a key was last certified for a change; the infinite past: never.
+absl::Time LastCertified(const store::DeviceRow& row, absl::Duration lifetime) {
+  const records::v1::Credential* last = nullptr;
+  if (row.has_next_credential()) {
+    last = &row.next_credential();
+  } else if (row.superseded_size() > 0) {
+    last = &row.credential();
+  }
+  records::v1::CredentialBody body;
+  if (last == nullptr || !body.ParseFromString(last->body())) {
+    return absl::InfinitePast();
+  }
+  return absl::FromUnixSeconds(body.not_after()) - lifetime;
+}
+
 }  // namespace
 
+// next_credential stays: it tells when it was given.
 void Credentials::DropNextKey(Transaction& tx, const std::string& key,
                               store::DeviceRow& row) const {
   const auto pointer =
@@ -36,7 +55,6 @@ void Credentials::DropNextKey(Transaction& tx, const std::string& key,
     tx.Delete(kDeviceKeys, KeyRow(row.next_key()));
   }
   row.clear_next_key();
-  row.clear_next_credential();
 }
 
 absl::Status Credentials::AskForKey(Transaction& tx, const std::string& key,
@@ -48,20 +66,31 @@ absl::Status Credentials::AskForKey(Transaction& tx, const std::string& key,
     LogWarn("key_change_refused", {{"device", key}, {"reason", "key_in_use"}});
     return absl::OkStatus();
   }
+  const absl::Time now = store_.clock().WallNow();
+  if (now - LastCertified(row, lifetime_) < kPause) {
+    LogWarn("key_change_refused", {{"device", key}, {"reason", "too_soon"}});
+    return absl::OkStatus();
+  }
+  // A report may name any box key: nothing can be sealed to some.
+  if (!crypto::SealTo(HexDecode(row.device().box_key()).value_or(""), "")
+           .ok()) {
+    LogWarn("key_change_refused", {{"device", key}, {"reason", "bad_key"}});
+    return absl::OkStatus();
+  }
   if (!row.next_key().empty()) DropNextKey(tx, key, row);
   row.set_next_key(new_key);
   store::DeviceKeyRow pointer;
   pointer.set_device(key);
   tx.Put(kDeviceKeys, KeyRow(new_key), pointer);
-  const absl::Time now = store_.clock().WallNow();
   SHOAL_RETURN_IF_ERROR(Issue(tx, row, now));
   SHOAL_ASSIGN_OR_RETURN(const uint32_t epoch, NewestEpoch(store_));
   SHOAL_RETURN_IF_ERROR(Offer(tx, key, row, epoch));
   tx.Audit("device:" + key, "device.key", row.device().name(), "asked",
            signing::FingerprintOf(new_key));
   tx.AfterCommit([key, new_key] {
-    LogInfo("key_change_offered",
-            {{"device", key}, {"fingerprint", signing::FingerprintOf(new_key)}});
+    LogInfo(
+        "key_change_offered",
+        {{"device", key}, {"fingerprint", signing::FingerprintOf(new_key)}});
   });
   return absl::OkStatus();
 }
@@ -102,8 +131,7 @@ absl::Status Credentials::AdoptKey(Transaction& tx, const std::string& key,
   tx.Put(kDeviceKeys, KeyRow(new_key), pointer);
   tx.Audit("device:" + key, "device.key", row.device().name(), "ok",
            signing::FingerprintOf(new_key));
-  tx.AfterCommit([this, key, credential, old_key,
-                  until = superseded->until()] {
+  tx.AfterCommit([this, key, credential, old_key, until = superseded->until()] {
     writers_.Add(credential);
     writers_.Supersede(old_key, absl::FromUnixMillis(until));
     LogInfo("key_changed", {{"device", key}});
@@ -131,8 +159,8 @@ absl::Status Credentials::OnKeyChange(Transaction& tx,
     SHOAL_RETURN_IF_ERROR(AdoptKey(tx, key, *row, record));
   }
   std::string wanted;
-  for (const records::v1::KeyChange& change : report.key_changes()) {
-    if (&change - &report.key_changes(0) >= kMaxChanges) break;
+  for (int i = 0; i < std::min(report.key_changes_size(), kMaxChanges); ++i) {
+    const records::v1::KeyChange& change = report.key_changes(i);
     if (change.old_key() != in_force()) continue;  // an old story
     if (const absl::Status proven = signing::VerifyKeyChange(
             change, writer_.fleet_id(), record.writer.id);

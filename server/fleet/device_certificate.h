@@ -18,8 +18,8 @@ absl::StatusOr<std::string> DeviceCaCertificate(const PlaneKeys& keys,
                                                 const std::string& fleet_id);
 
 // DER: the same key, id, serial number and end as `credential`, which the
-// device CA signed; begins `lifetime` before it ends. The subject is O=fleet id,
-// CN=device id, and URI shoal:device/ID.
+// device CA signed; begins `lifetime` before it ends. The subject is O=fleet
+// id, CN=device id, and URI shoal:device/ID.
 absl::StatusOr<std::string> DeviceCertificate(
     const PlaneKeys& keys, const std::string& fleet_id,
     const records::v1::Credential& credential, absl::Duration lifetime);

@@ -13,15 +13,13 @@
 namespace shoal::server {
 
 absl::StatusOr<fleet::v1::PairDeviceResponse> Enrolment::PairByFile(
-    const fleet::v1::PairDeviceRequest& request,
-    const std::string& principal) {
+    const fleet::v1::PairDeviceRequest& request, const std::string& principal) {
   SHOAL_ASSIGN_OR_RETURN(
       const dht::VerifiedRecord record,
-      dht::VerifyRecord(request.request(),
-                        {.fleet_id = writer_.fleet_id(),
-                         .places = &writer_.places(),
-                         .resolver = writers_.Resolver(),
-                         .now = store_.clock().WallNow()}));
+      dht::VerifyRecord(request.request(), {.fleet_id = writer_.fleet_id(),
+                                            .places = &writer_.places(),
+                                            .resolver = writers_.Resolver(),
+                                            .now = store_.clock().WallNow()}));
   if (record.body.kind() != records::v1::RECORD_KIND_PAIR_REQUEST) {
     return InvalidArgument("bad_request", "not a request to be paired");
   }

@@ -21,8 +21,8 @@ records::v1::KeyChange SignKeyChange(const crypto::SigningKey& old_key,
                                      const crypto::SigningKey& new_key,
                                      std::string_view fleet_id,
                                      std::string_view device_id) {
-  const std::string input = Input(old_key.public_key(), new_key.public_key(),
-                                  fleet_id, device_id);
+  const std::string input =
+      Input(old_key.public_key(), new_key.public_key(), fleet_id, device_id);
   records::v1::KeyChange change;
   change.set_old_key(old_key.public_key());
   change.set_new_key(new_key.public_key());
@@ -42,8 +42,7 @@ absl::Status VerifyKeyChange(const records::v1::KeyChange& change,
                            "a key change names two keys of 32 bytes");
   const std::string input =
       Input(change.old_key(), change.new_key(), fleet_id, device_id);
-  if (!crypto::Ed25519Verify(change.old_key(), input,
-                             change.old_signature()) ||
+  if (!crypto::Ed25519Verify(change.old_key(), input, change.old_signature()) ||
       !crypto::Ed25519Verify(change.new_key(), input, change.new_signature()))
     return PermissionDenied("bad_signature",
                             "the key change is not signed by both keys");

@@ -45,9 +45,9 @@ class IdentityPrograms : public ::testing::Test {
   std::string Shown(Device& device, const char* snake, const char* camel) {
     const auto text =
         fleet_->Shoal({"device", "get", IdOf(device), "--output", "json"});
-    const nlohmann::json j =
-        text.ok() ? nlohmann::json::parse(*text, nullptr, false)
-                  : nlohmann::json();
+    const nlohmann::json j = text.ok()
+                                 ? nlohmann::json::parse(*text, nullptr, false)
+                                 : nlohmann::json();
     if (!j.is_object()) return "";
     for (const char* name : {snake, camel})
       if (j.contains(name))
@@ -63,7 +63,7 @@ class IdentityPrograms : public ::testing::Test {
                     int code = 0) {
     words.insert(words.begin(), BinPath("shoal-agent"));
     words.insert(words.begin() + 2, {"--config", device.config()});
-    const auto result = Run(words);
+    const auto result = shoal::testing::Run(words);
     EXPECT_OK(result);
     if (!result.ok()) return "";
     EXPECT_EQ(result->status.code, code) << result->output;
@@ -71,7 +71,7 @@ class IdentityPrograms : public ::testing::Test {
   }
   static std::string Openssl(std::vector<std::string> words, int* code) {
     words.insert(words.begin(), "/usr/bin/openssl");
-    const auto result = Run(words);
+    const auto result = shoal::testing::Run(words);
     EXPECT_OK(result);
     *code = result.ok() ? result->status.code : -1;
     return result.ok() ? result->output : "";

@@ -18,8 +18,7 @@ TEST_F(KeyChangePrograms, T56_AStolenKeyFileIsReplacedWithThePlaneAway) {
   EXPECT_NE(Agent(*device, {"rotate-key"}).find("goes on with its old key"),
             std::string::npos);
   ASSERT_OK(device->process().WaitForLog("event=key_change_asked"));
-  const std::string next_print =
-      device->Status().value("next_fingerprint", "");
+  const std::string next_print = device->Status().value("next_fingerprint", "");
   ASSERT_NE(next_print, "");
   // Asked for once, whoever asks again and whenever power fails.
   EXPECT_NE(Agent(*device, {"rotate-key"}).find(next_print), std::string::npos);
@@ -43,21 +42,22 @@ TEST_F(KeyChangePrograms, T56_AStolenKeyFileIsReplacedWithThePlaneAway) {
   // It is the same device, and nothing of what it said is missing.
   const int64_t seen = LastSeen(*device);
   EXPECT_GT(seen, 0);
-  const auto telemetry = fleet_->Shoal({"telemetry", "status", "--output",
-                                        "json"});
+  const auto telemetry =
+      fleet_->Shoal({"telemetry", "status", "--output", "json"});
   ASSERT_OK(telemetry);
   EXPECT_NE(ReadText(device->data() + "/state/identity.key"), stolen);
   EXPECT_EQ(ReadText(device->data() + "/state/identity.previous"), stolen);
 
   // The other form of its credential, for the same key.
-  const std::string crt = dir_.File("device.crt"), key = dir_.File("device.key"),
+  const std::string crt = dir_.File("device.crt"),
+                    key = dir_.File("device.key"),
                     ca = dir_.File("device-ca.pem");
   Agent(*device, {"certificate", "--out", crt, "--key-out", key});
   ASSERT_OK(fleet_->Shoal({"trust", "device-ca", "--out", ca}));
   int code = 0;
-  std::string said = Openssl({"verify", "-x509_strict", "-purpose", "sslclient",
-                              "-CAfile", ca, crt},
-                             &code);
+  std::string said = Openssl(
+      {"verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", ca, crt},
+      &code);
   EXPECT_EQ(code, 0) << said;
   said = Openssl({"x509", "-in", crt, "-noout", "-text"}, &code);
   EXPECT_NE(said.find("URI:shoal:device/" + IdOf(*device)), said.npos) << said;
@@ -71,8 +71,8 @@ TEST_F(KeyChangePrograms, T56_AStolenKeyFileIsReplacedWithThePlaneAway) {
   EXPECT_EQ(code, 0) << said;
 
   // Once it has left, it changes its key no more.
-  ASSERT_OK(fleet_->Shoal({"device", "decommission", IdOf(*device), "--reason",
-                           "sold", "--yes"}));
+  ASSERT_OK(fleet_->Shoal(
+      {"device", "decommission", IdOf(*device), "--reason", "sold", "--yes"}));
   said = Agent(*device, {"rotate-key", "--wait", "5s"}, 1);
   EXPECT_NE(said.find("key_change_waits"), said.npos) << said;
   EXPECT_EQ(device->Status().value("fingerprint", ""), next_print);

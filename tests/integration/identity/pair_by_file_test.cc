@@ -16,7 +16,8 @@ TEST_F(PairByFile, T51_ADeviceComesInByHandAndIsOnlineLater) {
   Device device(dir_, "bench");
   ASSERT_OK(device.Init({"--image", dir_.File("image"), "--bootstrap-file",
                          dir_.File("bootstrap")}));
-  const std::string request = dir_.File("request"), answer = dir_.File("answer");
+  const std::string request = dir_.File("request"),
+                    answer = dir_.File("answer");
   const std::string said = Agent(device, {"pair", "--request-file", request});
   const std::string shown = device.Status().value("fingerprint", "");
   EXPECT_NE(said.find(shown), said.npos) << said;
@@ -26,8 +27,9 @@ TEST_F(PairByFile, T51_ADeviceComesInByHandAndIsOnlineLater) {
   EXPECT_NE(refused.status().message().find("fingerprint_required"),
             std::string::npos)
       << refused.status();
-  refused = fleet_->Shoal({"device", "pair", request, "--out", answer,
-                           "--fingerprint", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA"});
+  refused =
+      fleet_->Shoal({"device", "pair", request, "--out", answer,
+                     "--fingerprint", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA"});
   EXPECT_NE(refused.status().message().find("wrong_fingerprint"),
             std::string::npos)
       << refused.status();
@@ -46,9 +48,9 @@ TEST_F(PairByFile, T51_ADeviceComesInByHandAndIsOnlineLater) {
   ASSERT_OK(other.Init({"--image", dir_.File("image"), "--bootstrap-file",
                         dir_.File("bootstrap")}));
   Agent(other, {"pair", "--request-file", dir_.File("other-request")});
-  EXPECT_NE(Agent(other, {"pair", "--answer-file", answer}, 1)
-                .find("bad_grant"),
-            std::string::npos);
+  EXPECT_NE(
+      Agent(other, {"pair", "--answer-file", answer}, 1).find("bad_grant"),
+      std::string::npos);
   EXPECT_FALSE(device.Status().value("paired", true));
 
   EXPECT_NE(Agent(device, {"pair", "--answer-file", answer})

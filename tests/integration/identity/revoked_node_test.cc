@@ -69,8 +69,7 @@ class RevokedNodePrograms : public IdentityPrograms {
 };
 
 TEST_F(RevokedNodePrograms, T45_T52_ARevokedNodeIsOutAndTheKeyIsReplaced) {
-  ASSERT_NO_FATAL_FAILURE(
-      StartFleet("\n[network]\nkey_overlap = \"4s\"\n", 3));
+  ASSERT_NO_FATAL_FAILURE(StartFleet("\n[network]\nkey_overlap = \"4s\"\n", 3));
   for (const std::string& name : fleet_->nodes()) {
     fleet_->AddNodeSettings(name, "\n[store]\nsweep_interval = \"500ms\"\n");
     ASSERT_OK(fleet_->RestartNode(name));
@@ -116,8 +115,8 @@ TEST_F(RevokedNodePrograms, T45_T52_ARevokedNodeIsOutAndTheKeyIsReplaced) {
       absl::Seconds(60)));
 
   // By hand: the step of the recovery page, as it is written there.
-  const auto rotated = fleet_->Shoal(
-      {"network", "rotate-key", "--reason", "plane stolen"});
+  const auto rotated =
+      fleet_->Shoal({"network", "rotate-key", "--reason", "plane stolen"});
   ASSERT_OK(rotated);
   EXPECT_NE(rotated->find("is sealed to the nodes and 1 devices"),
             std::string::npos)

@@ -57,8 +57,8 @@ struct Start {
 Start Asked(const TempDir& dir) {
   Start start;
   start.first = Load(dir).signing.public_key();
-  EXPECT_OK(SaveMembership(RealFileSystem(), dir.path(),
-                           MemberWith(start.first)));
+  EXPECT_OK(
+      SaveMembership(RealFileSystem(), dir.path(), MemberWith(start.first)));
   EXPECT_TRUE(*MakeNextKey(RealFileSystem(), dir.path()));
   EXPECT_FALSE(*MakeNextKey(RealFileSystem(), dir.path()));  // asked already
   start.second = Load(dir).next->public_key();
@@ -100,8 +100,7 @@ TEST(KeyFiles, T60_PowerMayFailAtAnyWriteOfAChange) {
         files.takes_effect = takes_effect;
         lost = false;
         try {
-          Switch(files, dir, Load(dir),
-                 back ? Owner::kPrevious : Owner::kNext);
+          Switch(files, dir, Load(dir), back ? Owner::kPrevious : Owner::kNext);
         } catch (const PowerLoss&) {
           lost = true;
         }
@@ -114,8 +113,7 @@ TEST(KeyFiles, T60_PowerMayFailAtAnyWriteOfAChange) {
         signing.Settle();
         const DeviceKeys settled = Load(dir);
         EXPECT_EQ(settled.signing.public_key(), certified ? to : from);
-        const auto& other =
-            certified == back ? settled.next : settled.previous;
+        const auto& other = certified == back ? settled.next : settled.previous;
         ASSERT_TRUE(other.has_value());
         EXPECT_EQ(other->public_key(), certified ? from : to);
       }

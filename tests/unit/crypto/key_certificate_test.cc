@@ -55,9 +55,10 @@ TEST_F(KeyCertificate, OpensslTrustsItUnderTheCaAndNoOther) {
   const std::string ca_file = File("ca.pem", CertificatePem(ca));
   const std::string file = File("device.pem", CertificatePem(der));
   int code = 0;
-  std::string said = Openssl({"verify", "-x509_strict", "-check_ss_sig",
-                              "-purpose", "sslclient", "-CAfile", ca_file, file},
-                             &code);
+  std::string said =
+      Openssl({"verify", "-x509_strict", "-check_ss_sig", "-purpose",
+               "sslclient", "-CAfile", ca_file, file},
+              &code);
   EXPECT_EQ(code, 0) << said;
   said = Openssl({"x509", "-in", file, "-noout", "-text"}, &code);
   for (const char* part :
@@ -68,18 +69,19 @@ TEST_F(KeyCertificate, OpensslTrustsItUnderTheCaAndNoOther) {
   // The same names and another key: no.
   const SigningKey other = SigningKey::Generate();
   ASSERT_OK_AND_ASSIGN(const std::string forged, MakeKeyCa(other, issuer_));
-  said = Openssl({"verify", "-CAfile", File("forged.pem", CertificatePem(forged)),
-                  file},
-                 &code);
+  said = Openssl(
+      {"verify", "-CAfile", File("forged.pem", CertificatePem(forged)), file},
+      &code);
   EXPECT_NE(code, 0) << said;
   // It is no CA itself, and for no server.
   said = Openssl({"verify", "-purpose", "sslserver", "-CAfile", ca_file, file},
                  &code);
   EXPECT_NE(code, 0) << said;
   // Its time is its credential's.
-  said = Openssl({"verify", "-CAfile", ca_file, "-attime",
-                  std::to_string(absl::ToUnixSeconds(absl::Now()) + 7200), file},
-                 &code);
+  said =
+      Openssl({"verify", "-CAfile", ca_file, "-attime",
+               std::to_string(absl::ToUnixSeconds(absl::Now()) + 7200), file},
+              &code);
   EXPECT_NE(code, 0) << said;
 }
 
@@ -115,9 +117,9 @@ TEST_F(KeyCertificate, T55_OnlyTheRightKeyUnderTheRightCaPasses) {
       FailsBecause("bad_signature"));
   EXPECT_THAT(CheckKeyCertificate(der, ca_.public_key(), other.public_key()),
               FailsBecause("wrong_key"));
-  EXPECT_THAT(CheckKeyCertificate(der + "x", ca_.public_key(),
-                                  device_.public_key()),
-              FailsBecause("bad_certificate"));
+  EXPECT_THAT(
+      CheckKeyCertificate(der + "x", ca_.public_key(), device_.public_key()),
+      FailsBecause("bad_certificate"));
   for (size_t i = 0; i < der.size(); ++i) {
     std::string bad = der;
     bad[i] = static_cast<char>(bad[i] ^ 0x20);

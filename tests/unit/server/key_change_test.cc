@@ -136,9 +136,9 @@ TEST_F(KeyChangeTest, AKeyIsCertifiedWhenAskedForAndInForceWhenUsed) {
   // An old date is no way around for long.
   late.set_issued(0);
   EXPECT_OK(again->Resolve(late, clock_.WallNow()));
-  EXPECT_THAT(
-      again->Resolve(late, clock_.WallNow() + kSupersededGrace + absl::Hours(1)),
-      FailsBecause("superseded_key"));
+  EXPECT_THAT(again->Resolve(
+                  late, clock_.WallNow() + kSupersededGrace + absl::Hours(1)),
+              FailsBecause("superseded_key"));
 }
 
 TEST_F(KeyChangeTest, T20_AStolenServerCantSwapADevicesKey) {
@@ -165,8 +165,8 @@ TEST_F(KeyChangeTest, T20_AStolenServerCantSwapADevicesKey) {
   // a change of another device's.
   TestDevice other;
   Pair(other);
-  forged =
-      signing::SignKeyChange(other.key, thief.key, writer_->fleet_id(), other.id);
+  forged = signing::SignKeyChange(other.key, thief.key, writer_->fleet_id(),
+                                  other.id);
   ASSERT_OK(Deliver(Report(thief, 10, {forged})));
   unchanged();
 }
@@ -208,8 +208,8 @@ TEST_F(KeyChangeTest, APlaneThatWasSetBackFollowsTheDevice) {
   next_.credential = Minted(next_.key.public_key());
   TestDevice third;
   third.id = device_.id;
-  ASSERT_OK(Deliver(Report(
-      next_, 30, {Change(device_, next_), Change(next_, third)})));
+  ASSERT_OK(Deliver(
+      Report(next_, 30, {Change(device_, next_), Change(next_, third)})));
   EXPECT_EQ(KeyInForce(), next_.key.public_key());
   // And gives what it asks for now.
   EXPECT_EQ(Row().next_key(), third.key.public_key());
@@ -257,8 +257,12 @@ TEST_F(KeyChangeTest, WhoAsksNoMoreKeepsTheKeyItHas) {
   EXPECT_TRUE(Row().next_key().empty());
   EXPECT_FALSE(OfferStands());
   EXPECT_EQ(KeyInForce(), device_.key.public_key());
-  // The next one may be asked for all the same.
+  // The next one may be asked for all the same, after a while: whoever asks
+  // without end fills nothing.
   ASSERT_OK(Deliver(Report(device_, 3, {Change(device_, next_)})));
+  EXPECT_TRUE(Row().next_key().empty());
+  clock_.Advance(absl::Minutes(11));
+  ASSERT_OK(Deliver(Report(device_, 4, {Change(device_, next_)})));
   EXPECT_EQ(Row().next_key(), next_.key.public_key());
 }
 
