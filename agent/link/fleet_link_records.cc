@@ -85,7 +85,8 @@ absl::Status FleetLink::Keep(Membership next) {
       next.grant.mutable_network()->mutable_keys());
   o_.membership.heard_epoch = next.heard_epoch;
   out_->SetCredential(grant.credential());
-  network_->SetClientCredential(&o_.keys->signing, grant.credential());
+  if (own_network_)
+    own_network_->SetClientCredential(&o_.keys->signing, grant.credential());
   return absl::OkStatus();
 }
 
@@ -115,7 +116,7 @@ absl::Status FleetLink::TakeDirectory(const dht::VerifiedRecord& record) {
   *membership.grant.mutable_directory() = next;
   SHOAL_RETURN_IF_ERROR(Keep(std::move(membership)));
   nodes_.Set(next);
-  network_->SetDirectory(next);
+  if (own_network_) own_network_->SetDirectory(next);
   LogInfo("directory_changed",
           {{"version", next.version()}, {"nodes", next.nodes_size()}});
   return absl::OkStatus();
@@ -181,7 +182,7 @@ bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
 
 void FleetLink::ResignSpool() {
   const auto view = trust();
-  if (!view) return;
+  if (!view || !own_spool_) return;
   const auto resign =
       [&](const std::string& bytes) -> std::optional<std::string> {
     records::v1::Record record;
@@ -207,7 +208,7 @@ void FleetLink::UseNetworkKeys() {
   uint32_t newest = 0;
   for (const auto& key : list) newest = std::max(newest, key.epoch());
   LogInfo("network_keys", {{"newest", newest}, {"keys", list.size()}});
-  network_->SetNetworkKeys({list.begin(), list.end()});
+  if (own_network_) own_network_->SetNetworkKeys({list.begin(), list.end()});
 }
 
 absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {
