@@ -214,7 +214,10 @@ agent::AgentParts SimDevice::Parts(const agent::SharedLink& link) {
     if (!result.healthy) result.output = "simulated: the new image is sick";
     return result;
   };
-  parts.on_work = [this] { world_->wake(index_); };
+  parts.on_work = [this] {
+    world_->sockets->Pushed(index_);
+    world_->wake(index_);
+  };
   return parts;
 }
 

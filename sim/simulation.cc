@@ -212,8 +212,8 @@ Sample Simulation::Look() {
   const auto outcomes = [&](std::string_view result) {
     return static_cast<uint32_t>(
         get(fmt::format(
-                "shoald_rollout_outcomes{{result=\"{}\",rollout=\"{}\"}}",
-                result, kRollout),
+                "shoald_rollout_outcomes{{rollout=\"{}\",result=\"{}\"}}",
+                kRollout, result),
             0));
   };
   sample.counted = outcomes("succeeded");

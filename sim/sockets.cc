@@ -52,7 +52,17 @@ absl::StatusOr<agent::SharedLink> Sockets::LinkFor(
   std::lock_guard lock(socket.mutex);
   if (!socket.spool)
     SHOAL_RETURN_IF_ERROR(Open(socket, index, membership));
-  return agent::SharedLink{socket.network.get(), socket.spool.get()};
+  agent::SharedLink link{socket.network.get(), socket.spool.get(), {}};
+  // A device that has a socket to itself is as it would be in the field.
+  if (devices_per_socket_ > 1)
+    link.wrap_source = [source = socket.source](signing::Fetcher& own) {
+      return source->Wrap(own);
+    };
+  return link;
+}
+
+void Sockets::Pushed(size_t device) {
+  sockets_[device / devices_per_socket_]->source->Forget();
 }
 
 void Sockets::OfferTrust(size_t device,

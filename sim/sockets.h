@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "agent/link/fleet_link.h"
+#include "sim/shared_source.h"
 
 namespace shoal::sim {
 
@@ -27,6 +28,9 @@ class Sockets {
   void OfferTrust(size_t device,
                   const std::shared_ptr<const agent::TrustView>& trust);
 
+  // A record was pushed to the device: what its socket looked up may be old.
+  void Pushed(size_t device);
+
   size_t count() const { return sockets_.size(); }
   size_t spooled() const;  // records that wait for receipts
   // Bytes of UDP payload of all sockets.
@@ -39,6 +43,7 @@ class Sockets {
     std::shared_ptr<agent::TrustHolder> holder =
         std::make_shared<agent::TrustHolder>();
     std::string trust_key;
+    std::shared_ptr<SharedSource> source = std::make_shared<SharedSource>();
     // In this order: the outbox ends first.
     std::unique_ptr<dht::Network> network;
     std::unique_ptr<dht::Spool> spool;

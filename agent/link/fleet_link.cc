@@ -151,13 +151,13 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
 }
 
 absl::Status FleetLink::Refresh() {
-  absl::Status status = updater_->Refresh(*source_);
+  absl::Status status = updater_->Refresh(*fetcher_);
   unproven_refreshes_ =
       ReasonOf(status) == "log_unproven" ? unproven_refreshes_ + 1 : 0;
   if (unproven_refreshes_ == kUnprovenAlarm)
     LogWarn("log_unproven", {{"error", status}});
-  if (status.ok()) status = RebuildTrust(source_.get());
-  if (status.ok()) status = LoadRollouts(source_.get());
+  if (status.ok()) status = RebuildTrust(fetcher_);
+  if (status.ok()) status = LoadRollouts(fetcher_);
   if (!status.ok()) {
     // Back to what was whole and verified; CheckFresh says whether it still
     // holds.
@@ -228,7 +228,7 @@ absl::StatusOr<SignedImage> FleetLink::ImageOf(
     const rollout::v1::RolloutDocument& document) {
   SHOAL_ASSIGN_OR_RETURN(
       const std::vector<signing::TargetFile> targets,
-      updater_->TargetsOf(source_.get(), "fw-" + o_.config->device_type));
+      updater_->TargetsOf(fetcher_, "fw-" + o_.config->device_type));
   return FindImage(targets, document.release().image_target(),
                    o_.config->device_type);
 }
@@ -240,10 +240,10 @@ std::unique_ptr<release::v1::DeltaIndex> FleetLink::DeltaIndexOf(
   const auto load =
       [&]() -> absl::StatusOr<std::unique_ptr<release::v1::DeltaIndex>> {
     SHOAL_ASSIGN_OR_RETURN(const signing::TargetFile target,
-                           updater_->GetTarget(source_.get(), path));
+                           updater_->GetTarget(fetcher_, path));
     SHOAL_ASSIGN_OR_RETURN(
         const std::string bytes,
-        updater_->FetchTarget(source_.get(), target, kMaxIndexBytes));
+        updater_->FetchTarget(fetcher_, target, kMaxIndexBytes));
     auto index = std::make_unique<release::v1::DeltaIndex>();
     if (!index->ParseFromString(bytes))
       return InvalidArgument("bad_delta_index", path + " does not parse");

@@ -35,6 +35,10 @@ namespace shoal::agent {
 struct SharedLink {
   dht::Network* network = nullptr;
   dht::Spool* spool = nullptr;
+  // Stands between the device and its own source of metadata, which outlives
+  // what is returned; empty: nothing does.
+  std::function<std::unique_ptr<signing::Fetcher>(signing::Fetcher& own)>
+      wrap_source;
 };
 
 struct FleetLinkOptions {
@@ -184,6 +188,8 @@ class FleetLink {
   std::unique_ptr<ArtifactFetcher> artifacts_;
   std::unique_ptr<signing::Updater> updater_;
   std::unique_ptr<DhtFetcher> source_;
+  std::unique_ptr<signing::Fetcher> wrapped_;
+  signing::Fetcher* fetcher_ = nullptr;  // it, or source_
   std::unique_ptr<LogGossip> gossip_;
   int unproven_refreshes_ = 0;  // in a row
   std::vector<RolloutEntry> rollouts_;

@@ -57,7 +57,9 @@ absl::Status FleetLink::Start() {
   source_->SetPlausible([this](std::string_view role, const std::string& b) {
     return Plausible(role, b);
   });
-  gossip_ = std::make_unique<LogGossip>(updater_.get(), source_.get(),
+  if (o_.shared.wrap_source) wrapped_ = o_.shared.wrap_source(*source_);
+  fetcher_ = wrapped_ ? wrapped_.get() : source_.get();
+  gossip_ = std::make_unique<LogGossip>(updater_.get(), fetcher_,
                                         network_, &places_, out_.get(),
                                         o_.config->log_interval);
   // With fresh metadata in the store rollouts go on without any network.

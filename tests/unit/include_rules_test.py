@@ -22,7 +22,8 @@ ALLOWED = {
     "agent": ["common/", "shoal/", "rules/", "signing/log/", "signing/metadata/",
               "signing/verify/", "dht/"],
     # Devices in one process: what a device may include, and the agent itself.
-    "sim": ["common/", "shoal/", "rules/", "dht/records/", "agent/"],
+    "sim": ["common/", "shoal/", "rules/", "signing/verify/",
+            "dht/records/", "agent/"],
 }
 # A longer path beats its folder.
 ALLOWED_IN = {
