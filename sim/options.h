@@ -48,9 +48,9 @@ struct SimOptions {
 
   // The rollout.
   std::vector<double> phases = {1, 10, 50, 100};
-  double gate_success = 90;     // percent
+  double gate_success = 80;     // percent
   double gate_sample = 60;      // percent of a phase that must have answered
-  double error_threshold = 20;  // percent
+  double error_threshold = 25;  // percent
   uint32_t attempts = 1;
   absl::Duration time_limit = absl::Minutes(60);
 

@@ -19,6 +19,9 @@ namespace {
 constexpr absl::Duration kSamplePause = absl::Seconds(1);
 constexpr absl::Duration kIdleTime = absl::Seconds(10);
 constexpr absl::Duration kSettle = absl::Minutes(1);
+// Without a change for so long the rollout waits for what will not come: a
+// gate that the failures keep shut.
+constexpr absl::Duration kStalled = absl::Minutes(2);
 
 absl::Duration Now() { return SystemClock().MonotonicNow(); }
 
@@ -252,9 +255,15 @@ absl::Status Simulation::RollOut(const std::atomic<bool>& stop) {
   world_.rollout = true;
   for (size_t i = 0; i < devices_.size(); ++i) scheduler_->Wake(i);
   bool published = false;
+  absl::Duration last_change = Now();
   for (;;) {
     SHOAL_RETURN_IF_ERROR(StillRuns(stop));
     Sample sample = Look();
+    if (report_.samples.empty() ||
+        report_.samples.back().states != sample.states ||
+        report_.samples.back().counted != sample.counted ||
+        report_.samples.back().open_phase != sample.open_phase)
+      last_change = Now();
     // The plane shows rollouts that have not ended.
     const bool shown = sample.open_phase >= 0;
     if (shown) {
@@ -263,8 +272,9 @@ absl::Status Simulation::RollOut(const std::atomic<bool>& stop) {
     }
     Say(Progress(sample), false);
     if (published && !shown && ReadMetrics(fleet_.plane().metrics).ok()) break;
-    if (Now() - rollout_began_ > options_.time_limit) {
-      Say("the time limit is reached", true);
+    if (Now() - rollout_began_ > options_.time_limit ||
+        (published && Now() - last_change > kStalled)) {
+      Say("nothing goes on any more", true);
       break;
     }
     absl::SleepFor(kSamplePause);

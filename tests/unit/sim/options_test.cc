@@ -88,7 +88,7 @@ TEST(Options, TheGateAsksForAShareOfEachPhase) {
   const std::string yaml = RolloutYaml(options, "sim/2.0", "r");
   EXPECT_NE(yaml.find("release: sim/2.0\nid: r\n"), yaml.npos) << yaml;
   // Of 10 devices; the last phase opens nothing.
-  EXPECT_NE(yaml.find("percent: 1\n    gate: {success: 90%, min: 6}"),
+  EXPECT_NE(yaml.find("percent: 1\n    gate: {success: 80%, min: 6}"),
             yaml.npos)
       << yaml;
   EXPECT_EQ(yaml.find("percent: 100\n    gate"), yaml.npos) << yaml;
