@@ -19,6 +19,7 @@ namespace {
 
 // Turns of an idle device: what is timed (backoff, reports) waits so long.
 constexpr absl::Duration kTurn = absl::Seconds(8);
+constexpr absl::Duration kPatience = absl::Seconds(30);
 constexpr absl::Duration kSoon = absl::Milliseconds(500);
 
 absl::Duration Now() { return SystemClock().MonotonicNow(); }
@@ -74,12 +75,10 @@ absl::Status SimDevice::Manufacture() {
   agent::FileSlots slots(fs(), config_.data_directory);
   SHOAL_RETURN_IF_ERROR(slots.Initialise(world_->old_image, kOldVersion));
   SHOAL_ASSIGN_OR_RETURN(
-      keys_, agent::DeviceKeys::LoadOrCreate(fs(), config_.StateDirectory()));
+      const agent::DeviceKeys keys,
+      agent::DeviceKeys::LoadOrCreate(fs(), config_.StateDirectory()));
+  public_key_ = keys.signing.public_key();
   return absl::OkStatus();
-}
-
-const std::string& SimDevice::public_key() const {
-  return keys_->signing.public_key();
 }
 
 absl::Duration SimDevice::Later(absl::Duration mean) {
@@ -140,6 +139,13 @@ absl::Duration SimDevice::Pair() {
       --world_->pairing;
       return Later(kSoon);
     }
+    auto keys = agent::DeviceKeys::LoadOrCreate(fs(), config_.StateDirectory());
+    if (!keys.ok()) {
+      --world_->pairing;
+      Trouble(keys.status());
+      return Later(kSoon);
+    }
+    keys_ = *std::move(keys);
     agent::PairingDevice device;
     device.fs = &fs();
     device.clock = &SystemClock();
@@ -155,11 +161,21 @@ absl::Duration SimDevice::Pair() {
       return Later(kSoon);
     }
     pairing_ = *std::move(opened);
+    pairing_began_ = Now();
   }
   const auto paired = pairing_->Step();
   if (!paired.ok()) Trouble(paired.status());
-  if (!paired.ok() || !*paired) return Later(kSoon);
+  if (!paired.ok() || !*paired) {
+    // As somebody at a device that does not come up would do.
+    if (Now() - pairing_began_ > kPatience) {
+      pairing_.reset();
+      --world_->pairing;
+      ++world_->switched_off_and_on;
+    }
+    return Later(kSoon);
+  }
   pairing_.reset();
+  keys_.reset();
   --world_->pairing;
   {
     std::lock_guard lock(mutex_);

@@ -33,6 +33,7 @@ struct World {
   agent::LazyFetch* fetch = nullptr;
   std::function<void(size_t device)> wake;
   std::atomic<int> pairing{0};      // devices that are at it now
+  std::atomic<int> switched_off_and_on{0};  // while they paired
   std::atomic<bool> rollout{false};  // was created: who is to be away, goes
   // What the signed versions of the rollout say, from whoever verified them.
   std::mutex facts_mutex;
@@ -59,7 +60,9 @@ class SimDevice {
 
   // Directory, keys, first image. Once, before Work().
   absl::Status Manufacture();
-  const std::string& public_key() const;  // after Manufacture()
+  const std::string& public_key() const {  // after Manufacture()
+    return public_key_;
+  }
 
   // Does what there is to do; until when it may be left alone. One thread at a
   // time.
@@ -93,9 +96,13 @@ class SimDevice {
   const Fate fate_;
   const double bytes_per_second_;
   agent::AgentConfig config_;
+  std::string public_key_;
+  // Only while it pairs: each secret costs some mappings of guarded memory, and
+  // a process may have 65,530 (vm.max_map_count).
   std::optional<agent::DeviceKeys> keys_;
   std::unique_ptr<agent::Pairing> pairing_;
   std::unique_ptr<agent::Agent> agent_;
+  absl::Duration pairing_began_;
   absl::Duration off_until_;
   bool was_away_ = false;
   std::string downloading_;  // digest

@@ -160,6 +160,7 @@ std::string ReportJson(const Report& r) {
       {"updated", r.updated},
       {"failed", r.failed},
       {"by_delta", r.by_delta},
+      {"restarted_pairings", r.restarted_pairings},
       {"phases_opened_seconds", phases},
       {"pairing", Json(r.pairing)},
       {"idle", Json(r.idle)},

@@ -176,8 +176,10 @@ absl::Status Simulation::PairAll(const std::atomic<bool>& stop) {
     absl::SleepFor(absl::Milliseconds(200));
   }
   report_.pairing = CostsSince(before);
-  Say(fmt::format("{} devices are in the fleet after {:.1f} s", paired,
-                  report_.pairing.seconds),
+  report_.restarted_pairings = world_.switched_off_and_on;
+  Say(fmt::format("{} devices are in the fleet after {:.1f} s, {} times one "
+                  "was switched off and on",
+                  paired, report_.pairing.seconds, report_.restarted_pairings),
       true);
   return absl::OkStatus();
 }

@@ -50,6 +50,7 @@ struct Report {
   Costs idle;
   Costs rollout;
   std::vector<Sample> samples;
+  int restarted_pairings = 0;
   std::vector<Mark> phase_marks;
   size_t sockets = 0;
   uint32_t updated = 0;
