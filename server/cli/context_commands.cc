@@ -3,7 +3,6 @@
 
 #include <filesystem>
 
-#include "absl/time/clock.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/x509.h"
@@ -22,9 +21,6 @@ struct AddOptions {
   std::string operator_dir;
   std::string fleet;
 };
-
-constexpr int kProofTries = 20;
-constexpr absl::Duration kProofPause = absl::Milliseconds(250);
 
 struct NameOptions {
   std::string name;
@@ -78,21 +74,11 @@ absl::Status Add(Program& program, const AddOptions& options) {
       LoadOperatorKey(program.fs(), context.operator_dir).status());
   // Nothing is kept of a context whose fleet can't be verified.
   SHOAL_ASSIGN_OR_RETURN(const auto plane, program.ConnectTo(context));
-  SHOAL_ASSIGN_OR_RETURN(auto network, plane->GetNetwork(0));
+  SHOAL_ASSIGN_OR_RETURN(const auto network, plane->GetNetwork(0));
   SHOAL_ASSIGN_OR_RETURN(context.fleet_id, FleetOf(network, options.fleet));
   SHOAL_RETURN_IF_ERROR(program.fs().MakeDirectories(context.directory, 0700));
   absl::Status saved =
       VerifyNetwork(context, network, program.fs(), program.clock()).status();
-  // What a plane has just published may be a moment ahead of its proofs.
-  for (int i = 0; i < kProofTries && ReasonOf(saved) == "log_unproven"; ++i) {
-    absl::SleepFor(kProofPause);
-    auto again = plane->GetNetwork(0);
-    if (again.ok()) network = *std::move(again);
-    saved = again.ok()
-                ? VerifyNetwork(context, network, program.fs(), program.clock())
-                      .status()
-                : again.status();
-  }
   if (saved.ok()) saved = store.SaveNetwork(context, network);
   if (saved.ok()) saved = store.Save(context);
   if (!saved.ok()) {

@@ -93,6 +93,20 @@ absl::Status Nodes::PublishDirectory() {
   return tx.Commit();
 }
 
+absl::Status Nodes::AddMetadata(
+    const TrustView& view, uint64_t log_size,
+    google::protobuf::Map<std::string, std::string>& out) const {
+  for (const auto& [name, bytes] : view.metadata) out[name] = bytes;
+  // Under the head that this view's timestamp signs, whatever is committed
+  // meanwhile.
+  auto proof = trust_.LogProof(view.log, log_size);
+  if (absl::IsNotFound(proof.status()) && ReasonOf(proof.status()) == "no_log")
+    return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(proof);
+  out["log/" + proof->first] = std::move(proof->second);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network(
     uint64_t log_size) const {
   const auto view = trust_.View();
@@ -102,12 +116,8 @@ absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network(
                          MemberAccess(store_, keys_));
   SHOAL_ASSIGN_OR_RETURN(*response.mutable_directory(), Directory());
   for (const std::string& root : view->roots) response.add_roots(root);
-  for (const auto& [name, bytes] : view->metadata) {
-    (*response.mutable_metadata())[name] = bytes;
-  }
-  if (auto proof = trust_.LogProof(log_size); proof.ok()) {
-    (*response.mutable_metadata())["log/" + proof->first] = proof->second;
-  }
+  SHOAL_RETURN_IF_ERROR(
+      AddMetadata(*view, log_size, *response.mutable_metadata()));
   response.set_policy(view->fleet.policy_json);
   return response;
 }
@@ -187,12 +197,7 @@ absl::StatusOr<fleet::v1::NodeBundle> Nodes::Enroll(
   bundle.set_bootstrap_key(std::string(keys_.bootstrap_key.view()));
   *bundle.mutable_directory() = directory;
   for (const std::string& root : view->roots) bundle.add_roots(root);
-  for (const auto& [file, bytes] : view->metadata) {
-    (*bundle.mutable_metadata())[file] = bytes;
-  }
-  if (auto proof = trust_.LogProof(0); proof.ok()) {
-    (*bundle.mutable_metadata())["log/" + proof->first] = proof->second;
-  }
+  SHOAL_RETURN_IF_ERROR(AddMetadata(*view, 0, *bundle.mutable_metadata()));
   bundle.add_plane_tls_spki_sha256(plane_tls_spki_);
   bundle.set_policy(view->fleet.policy_json);
   return bundle;

@@ -35,7 +35,8 @@ class Nodes {
       const std::string& principal);
 
   absl::StatusOr<records::v1::NodeDirectory> Directory() const;
-  absl::StatusOr<fleet::v1::GetNetworkResponse> Network(uint64_t log_size) const;
+  absl::StatusOr<fleet::v1::GetNetworkResponse> Network(
+      uint64_t log_size) const;
   // Publishes the directory when its record is missing or old.
   absl::Status PublishDirectory();
 
@@ -48,6 +49,11 @@ class Nodes {
  private:
   absl::Status Publish(Transaction& tx,
                        const records::v1::NodeDirectory& directory) const;
+  // All metadata of one view, with the proof of its head.
+  absl::Status AddMetadata(
+      const TrustView& view, uint64_t log_size,
+      google::protobuf::Map<std::string, std::string>& out) const;
+
   Store& store_;
   const PlaneKeys& keys_;
   const RecordWriter& writer_;

@@ -185,13 +185,12 @@ absl::Status TrustRepository::AddLog(Changed& changed) const {
 }
 
 absl::StatusOr<std::pair<std::string, std::string>> TrustRepository::LogProof(
-    uint64_t size) const {
-  const auto view = View();
-  if (!view || view->log.size == 0) {
+    const signing::LogHead& head, uint64_t size) const {
+  if (head.size == 0) {
     return NotFound("no_log", "there is no release log yet");
   }
-  SHOAL_ASSIGN_OR_RETURN(std::string proof, log_.Proof(view->log, size));
-  return std::pair(signing::LogProofName(view->log.root), std::move(proof));
+  SHOAL_ASSIGN_OR_RETURN(std::string proof, log_.Proof(head, size));
+  return std::pair(signing::LogProofName(head.root), std::move(proof));
 }
 
 absl::Status TrustRepository::CopyLog(signing::LogDirectory& directory) const {

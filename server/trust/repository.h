@@ -107,12 +107,20 @@ class TrustRepository {
   // All bundles of the release log and the proof of the head in force, for
   // whoever publishes anew.
   absl::Status AddLog(Changed& changed) const;
-  // The proof under the head in force from the log of `size` entries: name
-  // below log/ → bytes.
+  // The proof under `head`, a view's, from the log of `size` entries: name
+  // below log/ → bytes. Whoever answers a view's timestamp asks with that
+  // view's head: by now there may be a newer one. kNotFound "no_log".
   absl::StatusOr<std::pair<std::string, std::string>> LogProof(
-      uint64_t size) const;
+      const signing::LogHead& head, uint64_t size) const;
   // Brings the served files of the release log up to the head in force.
   absl::Status CopyLog(signing::LogDirectory& directory) const;
+
+  // `timestamps` are what the fleet's network holds, of anybody's. One that the
+  // keys in force signed must be of this log's past: kFailedPrecondition
+  // "behind_network", and whatever would be signed over this store is a fork.
+  // One that is newer by its version alone, over a head of this log, is
+  // passed: true, and Renew() signs a version above it.
+  absl::StatusOr<bool> CheckPast(const std::vector<std::string>& timestamps);
 
   // Every file of the tree that is kept in the store: relative path → bytes.
   absl::StatusOr<std::map<std::string, std::string>> Tree() const;
@@ -133,7 +141,8 @@ class TrustRepository {
   const PlaneKeys& keys_;
   Clock& clock_;
   const absl::Duration timestamp_lifetime_;
-  std::mutex change_mutex_;  // one change at a time
+  std::mutex change_mutex_;       // one change at a time
+  uint64_t least_timestamp_ = 0;  // version that the next one is above
   // The plane's own client state, and all current files.
   std::shared_ptr<MemoryFiles> client_files_;
   std::map<std::string, std::string> files_;      // by file name

@@ -114,6 +114,11 @@ absl::Status RealFleet::MakeTrust() {
 }
 
 absl::Status RealFleet::StartPlaneFrom(const std::string& directory) {
+  SHOAL_RETURN_IF_ERROR(LaunchPlaneFrom(directory));
+  return plane_->WaitForLog("event=ready");
+}
+
+absl::Status RealFleet::LaunchPlaneFrom(const std::string& directory) {
   plane_name_ = directory;
   const std::string config = Path(directory + "/shoald.toml");
   SHOAL_ASSIGN_OR_RETURN(std::string text,
@@ -125,10 +130,9 @@ absl::Status RealFleet::StartPlaneFrom(const std::string& directory) {
   }
   SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(config, text));
   plane_ = std::make_unique<HarnessProcess>(
-      "shoald", std::vector<std::string>{BinPath("shoald"), "--config", config},
-      dir_);
-  SHOAL_RETURN_IF_ERROR(plane_->Start());
-  return plane_->WaitForLog("event=ready");
+      directory == "plane" ? "shoald" : "shoald-" + directory,
+      std::vector<std::string>{BinPath("shoald"), "--config", config}, dir_);
+  return plane_->Start();
 }
 
 absl::Status RealFleet::Connect(const std::string& context) {

@@ -3,6 +3,7 @@
 #include "signing/log/files.h"
 #include "signing/log/leaf.h"
 #include "signing/sign/builder.h"
+#include "signing/verify/log_prover.h"
 #include "tests/unit/server/plane_fixture.h"
 
 namespace shoal::server {
@@ -134,7 +135,7 @@ TEST_F(ReleaseLogTest, AProofFromAnySizeOnDemand) {
   const auto first = trust_->View()->log;
   for (int i = 0; i < 20; ++i) Put("r" + std::to_string(i));
   const auto head = trust_->View()->log;
-  ASSERT_OK_AND_ASSIGN(const auto proof, trust_->LogProof(first.size));
+  ASSERT_OK_AND_ASSIGN(const auto proof, trust_->LogProof(head, first.size));
   EXPECT_EQ(proof.first, signing::LogProofName(head.root));
   log::v1::LogProof parsed;
   ASSERT_TRUE(parsed.ParseFromString(proof.second));
@@ -149,6 +150,25 @@ TEST_F(ReleaseLogTest, AProofFromAnySizeOnDemand) {
     EXPECT_EQ(root, first.root);
   }
   EXPECT_TRUE(found);
+}
+
+// An answer is of one moment: its timestamp's head is proven even when the next
+// head is committed before the proof is made.
+TEST_F(ReleaseLogTest, TheHeadOfAnOlderViewIsProvenToo) {
+  const auto first = trust_->View()->log;
+  Put("r1");
+  const auto view = trust_->View();
+  Put("r2");
+  ASSERT_NE(trust_->View()->log.size, view->log.size);
+  ASSERT_OK_AND_ASSIGN(const auto proof,
+                       trust_->LogProof(view->log, first.size));
+  EXPECT_EQ(proof.first, signing::LogProofName(view->log.root));
+  EXPECT_OK(signing::ParseLogProof(proof.second, view->log));
+  log::v1::LogProof parsed;
+  ASSERT_TRUE(parsed.ParseFromString(proof.second));
+  ASSERT_EQ(parsed.size(), view->log.size);
+  for (const auto& prefix : parsed.prefixes())
+    EXPECT_LT(prefix.size(), view->log.size);
 }
 
 }  // namespace
