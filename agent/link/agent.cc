@@ -25,8 +25,10 @@ constexpr absl::Duration kHeartbeat = absl::Minutes(1);
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentConfig config,
                                                      FileSystem& fs,
-                                                     Clock& clock) {
-  auto agent = std::unique_ptr<Agent>(new Agent(std::move(config), fs, clock));
+                                                     Clock& clock,
+                                                     AgentParts parts) {
+  auto agent = std::unique_ptr<Agent>(
+      new Agent(std::move(config), fs, clock, std::move(parts)));
   SHOAL_RETURN_IF_ERROR(agent->Prepare());
   return agent;
 }
@@ -49,7 +51,7 @@ Agent::~Agent() {
     std::lock_guard lock(link_mutex_);
     shared_link_.reset();
   }
-  fetch_.reset();
+  own_fetch_.reset();
 }
 
 absl::Status Agent::Prepare() {
@@ -76,6 +78,16 @@ absl::Status Agent::Prepare() {
     }
   }
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
+  SHOAL_RETURN_IF_ERROR(PrepareFetch());
+  engine_ = std::make_unique<Engine>(MakeEngineOptions());
+  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
+      last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
+  return absl::OkStatus();
+}
+
+absl::Status Agent::PrepareFetch() {
+  fetch_ = parts_.fetch;
+  if (fetch_ != nullptr) return absl::OkStatus();
   dht::FetchOptions fetch;
   fetch.program = JoinPath(config_.program_directory, "shoal-fetch");
   fetch.listen = config_.swarm_listen;
@@ -85,10 +97,8 @@ absl::Status Agent::Prepare() {
   fetch.limits.allow_upload = config_.seed_time > absl::ZeroDuration();
   if (!fs_.Exists(fetch.program))
     return NotFound("io_not_found", fetch.program + " is missing");
-  fetch_ = std::make_unique<LazyFetch>(std::move(fetch), clock_);
-  engine_ = std::make_unique<Engine>(MakeEngineOptions());
-  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
-      last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
+  own_fetch_ = std::make_unique<LazyFetch>(std::move(fetch), clock_);
+  fetch_ = own_fetch_.get();
   return absl::OkStatus();
 }
 
@@ -216,24 +226,38 @@ void Agent::Turn() {
   WriteLive(decider_->waiting_reason());
 }
 
+absl::Status Agent::Begin() {
+  SHOAL_ASSIGN_OR_RETURN(auto membership,
+                         LoadMembership(fs_, config_.StateDirectory()));
+  if (!membership) return absl::OkStatus();
+  return GoOnline(*std::move(membership));
+}
+
+absl::StatusOr<Engine::Next> Agent::Step() {
+  // As the two threads of Run do it: the engine first, since a trial boot is
+  // judged whatever the network says.
+  {
+    std::lock_guard lock(mutex_);
+    engine_work_ = false;
+  }
+  auto next = engine_->Run();
+  if (!next.ok() || *next == Engine::Next::kReboot) return next;
+  Turn();
+  return engine_->Run();
+}
+
 int Agent::Run(const std::atomic<bool>& stop) {
   LogInfo("started", {{"type", config_.device_type},
                       {"slot", running_.slot},
                       {"version", running_.info.version},
                       {"trial", running_.trial}});
-  const auto membership = LoadMembership(fs_, config_.StateDirectory());
-  if (!membership.ok()) {
-    LogError("stopped", {{"error", membership.status()}});
-    return 1;
-  }
   // The update in hand goes on before anything else: a trial boot must be
   // judged with or without a network.
   engine_thread_ = std::thread([this] { EngineLoop(); });
-  if (membership->has_value())
-    if (const absl::Status status = GoOnline(**membership); !status.ok()) {
-      LogError("stopped", {{"error", status}});
-      return 1;
-    }
+  if (const absl::Status status = Begin(); !status.ok()) {
+    LogError("stopped", {{"error", status}});
+    return 1;
+  }
   WakeEngine();
   while (!stop) {
     Turn();

@@ -24,25 +24,57 @@
 
 namespace shoal::agent {
 
+// What many agents of one process share, and what stands in for hardware that
+// they do not have. All empty in shoal-agent; shoal-sim fills it. None is
+// owned; all outlive the agent.
+struct AgentParts {
+  SharedLink link;
+  LazyFetch* fetch = nullptr;
+  // As in EngineOptions.
+  decltype(EngineOptions::fetch) fetch_artifact;
+  decltype(EngineOptions::patch) patch;
+  decltype(EngineOptions::health) health;
+  // Something waits for the next Step. On any thread, must not block.
+  std::function<void()> on_work;
+};
+
 class Agent {
  public:
   // `fs` and `clock` outlive it. "agent_running", and errors of the state.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(AgentConfig config,
                                                        FileSystem& fs,
-                                                       Clock& clock);
+                                                       Clock& clock,
+                                                       AgentParts parts = {});
   ~Agent();
 
   // Until `stop`, or until the device must restart (kRebootExitCode). Returns
   // the exit code.
   int Run(const std::atomic<bool>& stop);
 
+  // Instead of Run, for a caller that drives many agents by few threads; one
+  // thread at a time. First Begin, then again and again Step: one turn of the
+  // control loop and of the engine, blocking as long as they do. kReboot: the
+  // device must restart; this object is of no use any more. Errors as those of
+  // Engine::Run: call again later.
+  absl::Status Begin();
+  absl::StatusOr<Engine::Next> Step();
+  // Null before the device is paired. For the caller of Step.
+  FleetLink* link() { return link_; }
+  StateData State() const { return state_->Get(); }
+  const RunningImage& running() const { return running_; }
+  std::string waiting_reason() const {
+    return decider_ ? decider_->waiting_reason() : pairing_state_;
+  }
+
  private:
-  Agent(AgentConfig config, FileSystem& fs, Clock& clock)
+  Agent(AgentConfig config, FileSystem& fs, Clock& clock, AgentParts parts)
       : config_(std::move(config)),
         fs_(fs),
         device_clock_(clock),
-        clock_(device_clock_) {}
+        clock_(device_clock_),
+        parts_(std::move(parts)) {}
   absl::Status Prepare();
+  absl::Status PrepareFetch();
   EngineOptions MakeEngineOptions();
   void EngineLoop();
   void WakeEngine();
@@ -66,12 +98,14 @@ class Agent {
   FileSystem& fs_;
   DeviceClock device_clock_;
   Clock& clock_;  // the same
+  const AgentParts parts_;
   FileDescriptor lock_;
   std::unique_ptr<DeviceState> state_;
   std::unique_ptr<FileSlots> slots_;
   std::optional<DeviceKeys> keys_;
   RunningImage running_;  // with the digest of its real bytes
-  std::unique_ptr<LazyFetch> fetch_;
+  std::unique_ptr<LazyFetch> own_fetch_;
+  LazyFetch* fetch_ = nullptr;  // it, or the shared one
 
   // What the engine thread needs of the link; set once, when paired.
   std::mutex link_mutex_;

@@ -40,6 +40,9 @@ EngineOptions Agent::MakeEngineOptions() {
   o.report = [this](const UpdateRecord& update, const RunningImage& running) {
     return ReportOutcome(update, running);
   };
+  if (parts_.fetch_artifact) o.fetch = parts_.fetch_artifact;
+  if (parts_.patch) o.patch = parts_.patch;
+  if (parts_.health) o.health = parts_.health;
   o.may_restart = [this] {
     if (!InWindows(config_.windows, LocalTimeAt(clock_.WallNow())))
       return false;

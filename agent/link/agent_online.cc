@@ -25,19 +25,22 @@ absl::Status Agent::GoOnline(Membership membership) {
   options.clock = &device_clock_;
   options.keys = &*keys_;
   options.state = state_.get();
-  options.fetch = fetch_.get();
+  options.fetch = fetch_;
+  options.shared = parts_.link;
   options.membership = std::move(membership);
   options.on_record = [this](const dht::VerifiedRecord& record) {
     std::lock_guard lock(mutex_);
     if (records_.size() >= kMaxQueued) records_.pop_front();
     records_.push_back(record);
     wake_.notify_all();
+    if (parts_.on_work) parts_.on_work();
   };
   options.on_grant = [this](const std::string& record) {
     std::lock_guard lock(mutex_);
     if (grants_.size() >= kMaxGrants) return;
     grants_.push_back(record);
     wake_.notify_all();
+    if (parts_.on_work) parts_.on_work();
   };
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<FleetLink> opened,
                          FleetLink::Open(std::move(options)));
@@ -83,7 +86,7 @@ void Agent::StepPairing() {
     device.keys = &*keys_;
     device.inventory = Inventory(config_.data_directory, running_.slot,
                                  config_.max_delta_memory);
-    auto opened = Pairing::OpenConfigured(std::move(device), fetch_.get());
+    auto opened = Pairing::OpenConfigured(std::move(device), fetch_);
     if (!opened.ok()) {
       trouble(opened.status());
       pairing_over_ = ReasonOf(opened.status()) == "ticket_expired";

@@ -127,8 +127,7 @@ CommandRunner::CommandRunner(const AgentConfig* config, const DeviceKeys* keys,
       state_(state),
       trust_(trust),
       places_(places),
-      out_(out),
-      thread_([this] { Loop(); }) {}
+      out_(out) {}
 
 CommandRunner::~CommandRunner() {
   {
@@ -136,7 +135,7 @@ CommandRunner::~CommandRunner() {
     stop_ = true;
   }
   wake_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void CommandRunner::Offer(dht::VerifiedRecord record) {
@@ -147,6 +146,8 @@ void CommandRunner::Offer(dht::VerifiedRecord record) {
       return;
     }
     queue_.push_back(std::move(record));
+    // Most devices are never given one: no thread before the first.
+    if (!thread_.joinable()) thread_ = std::thread([this] { Loop(); });
   }
   wake_.notify_all();
 }

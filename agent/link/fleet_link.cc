@@ -59,92 +59,6 @@ rules::OutcomeCount CountOutcomes(
   return tally.ByPhase()[0];
 }
 
-absl::StatusOr<std::unique_ptr<FleetLink>> FleetLink::Open(
-    FleetLinkOptions options) {
-  auto link = std::unique_ptr<FleetLink>(new FleetLink(std::move(options)));
-  SHOAL_RETURN_IF_ERROR(link->Start());
-  return link;
-}
-
-FleetLink::~FleetLink() {
-  // The spool's callbacks and listeners end with the network.
-  spool_.reset();
-  network_.reset();
-}
-
-absl::Status FleetLink::Start() {
-  const pairing::v1::Grant& grant = o_.membership.grant;
-  signing_keys_.Settle();
-  nodes_.Set(grant.directory());
-  signing::UpdaterOptions updater;
-  updater.directory = o_.config->MetadataDirectory();
-  updater.fleet_id = o_.membership.fleet_id;
-  SHOAL_ASSIGN_OR_RETURN(updater_,
-                         signing::Updater::Open(updater, *o_.fs, *o_.clock));
-  o_.clock->RaiseFloor(updater_->time_floor().floor());
-  // Records are read with what is known, even while it is out of date.
-  if (const absl::Status stored = updater_->UseStored(true); !stored.ok()) {
-    LogWarn("metadata_store_unusable", {{"error", stored}});
-  } else if (const absl::Status trust = RebuildTrust(nullptr); !trust.ok()) {
-    LogWarn("trust_unusable", {{"error", trust}});
-  }
-
-  dht::NetworkOptions network;
-  network.bind_address = o_.config->bind_address;
-  network.fleet_id = o_.membership.fleet_id;
-  network.keys = {grant.network().keys().begin(), grant.network().keys().end()};
-  network.place_key = grant.network().place_key();
-  network.directory = grant.directory();
-  network.bootstrap = o_.membership.first_nodes;
-  dht::ClientIdentity& client = network.client.emplace();
-  client.key = signing_keys_.in_use().get();
-  client.credential = grant.credential();
-  client.on_grant = o_.on_grant;
-  network.resolver = MakeResolver(holder_);
-  network.clock = o_.clock;
-  SHOAL_ASSIGN_OR_RETURN(network_, dht::Network::Open(std::move(network)));
-  time_ = std::make_unique<TimeSync>(o_.clock, network_.get());
-  dht::SpoolOptions spool;
-  spool.directory = o_.config->SpoolDirectory();
-  spool.files = o_.fs;
-  spool.clock = o_.clock;
-  spool.network = network_.get();
-  SHOAL_ASSIGN_OR_RETURN(spool_, dht::Spool::Open(std::move(spool)));
-  out_ = std::make_unique<RecordOut>(signing_keys_.in_use(), &o_.membership,
-                                     spool_.get(), o_.clock);
-  ResignSpool();
-  artifacts_ = std::make_unique<ArtifactFetcher>(
-      network_.get(), &places_, o_.fetch, &nodes_,
-      o_.config->seed_time > absl::ZeroDuration());
-  source_ = std::make_unique<DhtFetcher>(network_.get(), &places_, o_.fetch,
-                                         &nodes_, o_.config->device_type);
-  source_->SetPlausible([this](std::string_view role, const std::string& b) {
-    return Plausible(role, b);
-  });
-  gossip_ = std::make_unique<LogGossip>(updater_.get(), source_.get(),
-                                        network_.get(), &places_, out_.get(),
-                                        o_.config->log_interval);
-  // With fresh metadata in the store rollouts go on without any network.
-  if (updater_->UseStored().ok()) {
-    const absl::Status loaded = LoadRollouts(nullptr);
-    if (!loaded.ok()) LogDebug("rollouts_not_stored", {{"error", loaded}});
-  }
-  if (o_.config->listen) ListenForAll();
-  return absl::OkStatus();
-}
-
-std::vector<std::string> FleetLink::Places() const {
-  return {places_.Assignment(o_.membership.device_id()),
-          places_.Command(o_.membership.device_id()),
-          places_.Halt(o_.config->device_type), places_.NodeDirectory()};
-}
-
-void FleetLink::ListenForAll() {
-  network_->Listen(places_.Head(o_.config->device_type), o_.on_record);
-  for (const std::string& place : Places())
-    network_->Listen(place, o_.on_record);
-}
-
 std::vector<dht::VerifiedRecord> FleetLink::LookUp() {
   using Found = std::vector<dht::VerifiedRecord>;
   std::vector<std::future<Found>> answers;
@@ -195,7 +109,7 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
     trust_key_ = key;
     LogInfo("trust_changed", {{"policy_version", version}});
     // What listeners got and the old trust refused is looked at again.
-    if (network_) network_->SetResolver(MakeResolver(holder_));
+    if (own_network_) own_network_->SetResolver(MakeResolver(holder_));
   }
   return absl::OkStatus();
 }
@@ -237,13 +151,13 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
 }
 
 absl::Status FleetLink::Refresh() {
-  absl::Status status = updater_->Refresh(*source_);
+  absl::Status status = updater_->Refresh(*fetcher_);
   unproven_refreshes_ =
       ReasonOf(status) == "log_unproven" ? unproven_refreshes_ + 1 : 0;
   if (unproven_refreshes_ == kUnprovenAlarm)
     LogWarn("log_unproven", {{"error", status}});
-  if (status.ok()) status = RebuildTrust(source_.get());
-  if (status.ok()) status = LoadRollouts(source_.get());
+  if (status.ok()) status = RebuildTrust(fetcher_);
+  if (status.ok()) status = LoadRollouts(fetcher_);
   if (!status.ok()) {
     // Back to what was whole and verified; CheckFresh says whether it still
     // holds.
@@ -314,7 +228,7 @@ absl::StatusOr<SignedImage> FleetLink::ImageOf(
     const rollout::v1::RolloutDocument& document) {
   SHOAL_ASSIGN_OR_RETURN(
       const std::vector<signing::TargetFile> targets,
-      updater_->TargetsOf(source_.get(), "fw-" + o_.config->device_type));
+      updater_->TargetsOf(fetcher_, "fw-" + o_.config->device_type));
   return FindImage(targets, document.release().image_target(),
                    o_.config->device_type);
 }
@@ -326,10 +240,10 @@ std::unique_ptr<release::v1::DeltaIndex> FleetLink::DeltaIndexOf(
   const auto load =
       [&]() -> absl::StatusOr<std::unique_ptr<release::v1::DeltaIndex>> {
     SHOAL_ASSIGN_OR_RETURN(const signing::TargetFile target,
-                           updater_->GetTarget(source_.get(), path));
+                           updater_->GetTarget(fetcher_, path));
     SHOAL_ASSIGN_OR_RETURN(
         const std::string bytes,
-        updater_->FetchTarget(source_.get(), target, kMaxIndexBytes));
+        updater_->FetchTarget(fetcher_, target, kMaxIndexBytes));
     auto index = std::make_unique<release::v1::DeltaIndex>();
     if (!index->ParseFromString(bytes))
       return InvalidArgument("bad_delta_index", path + " does not parse");

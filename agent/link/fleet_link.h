@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -29,6 +30,18 @@
 
 namespace shoal::agent {
 
+// One socket and one outbox for many devices of a process (shoal-sim); both or
+// none. Whoever opened them keeps their directory, network keys and resolver
+// up to date, and they outlive every link. Null: the link opens its own.
+struct SharedLink {
+  dht::Network* network = nullptr;
+  dht::Spool* spool = nullptr;
+  // Stands between the device and its own source of metadata, which outlives
+  // what is returned; empty: nothing does.
+  std::function<std::unique_ptr<signing::Fetcher>(signing::Fetcher& own)>
+      wrap_source;
+};
+
 struct FleetLinkOptions {
   const AgentConfig* config = nullptr;  // none is owned; all outlive it
   FileSystem* fs = nullptr;
@@ -36,6 +49,7 @@ struct FleetLinkOptions {
   const DeviceKeys* keys = nullptr;
   DeviceState* state = nullptr;
   LazyFetch* fetch = nullptr;
+  SharedLink shared;
   Membership membership;
   // HEAD, ASSIGNMENT, PAIR_GRANT, HALT, NODE_DIRECTORY and COMMAND records as
   // they come,
@@ -135,8 +149,17 @@ class FleetLink {
   explicit FleetLink(FleetLinkOptions options)
       : o_(std::move(options)),
         places_(o_.membership.grant.network().place_key()),
-        signing_keys_(o_.fs, o_.config->StateDirectory(), *o_.keys) {}
+        signing_keys_(o_.fs, o_.config->StateDirectory(), *o_.keys),
+        network_(o_.shared.network),
+        spool_(o_.shared.spool) {
+    listener_->on_record = o_.on_record;
+  }
+  struct Listener {
+    std::mutex mutex;
+    std::function<void(const dht::VerifiedRecord&)> on_record;
+  };
   absl::Status Start();
+  absl::Status OpenNetwork();
   std::vector<std::string> Places() const;  // to listen at, without HEAD
   void ListenForAll();
   absl::Status RebuildTrust(signing::Fetcher* source);
@@ -161,13 +184,19 @@ class FleetLink {
   SigningKeys signing_keys_;  // outlives the network
   NodeAddresses nodes_;
   std::shared_ptr<TrustHolder> holder_ = std::make_shared<TrustHolder>();
-  std::unique_ptr<dht::Network> network_;
+  std::unique_ptr<dht::Network> own_network_;
+  dht::Network* network_;  // the own or the shared one
   std::unique_ptr<TimeSync> time_;
-  std::unique_ptr<dht::Spool> spool_;
+  std::unique_ptr<dht::Spool> own_spool_;
+  dht::Spool* spool_;
+  const std::shared_ptr<Listener> listener_ = std::make_shared<Listener>();
+  std::vector<dht::ListenToken> tokens_;
   std::unique_ptr<RecordOut> out_;
   std::unique_ptr<ArtifactFetcher> artifacts_;
   std::unique_ptr<signing::Updater> updater_;
   std::unique_ptr<DhtFetcher> source_;
+  std::unique_ptr<signing::Fetcher> wrapped_;
+  signing::Fetcher* fetcher_ = nullptr;  // it, or source_
   std::unique_ptr<LogGossip> gossip_;
   int unproven_refreshes_ = 0;  // in a row
   std::vector<RolloutEntry> rollouts_;

@@ -88,8 +88,9 @@ absl::Status FleetLink::Keep(Membership next, SigningKeys::Owner owner) {
   o_.membership.heard_epoch = next.heard_epoch;
   if (owner != SigningKeys::Owner::kInUse) signing_keys_.Use(owner);
   out_->SetSigner(signing_keys_.in_use(), grant.credential());
-  network_->SetClientCredential(signing_keys_.in_use().get(),
-                                grant.credential());
+  if (own_network_)
+    own_network_->SetClientCredential(signing_keys_.in_use().get(),
+                                      grant.credential());
   return absl::OkStatus();
 }
 
@@ -119,7 +120,7 @@ absl::Status FleetLink::TakeDirectory(const dht::VerifiedRecord& record) {
   *membership.grant.mutable_directory() = next;
   SHOAL_RETURN_IF_ERROR(Keep(std::move(membership)));
   nodes_.Set(next);
-  network_->SetDirectory(next);
+  if (own_network_) own_network_->SetDirectory(next);
   LogInfo("directory_changed",
           {{"version", next.version()}, {"nodes", next.nodes_size()}});
   return absl::OkStatus();
@@ -205,7 +206,7 @@ bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
 
 void FleetLink::ResignSpool() {
   const auto view = trust();
-  if (!view) return;
+  if (!view || !own_spool_) return;
   const auto resigned = spool_->Rewrite([&](const std::string& record) {
     return out_->Revive(record, view->trust, Now());
   });
@@ -220,7 +221,7 @@ void FleetLink::UseNetworkKeys() {
   uint32_t newest = 0;
   for (const auto& key : list) newest = std::max(newest, key.epoch());
   LogInfo("network_keys", {{"newest", newest}, {"keys", list.size()}});
-  network_->SetNetworkKeys({list.begin(), list.end()});
+  if (own_network_) own_network_->SetNetworkKeys({list.begin(), list.end()});
 }
 
 absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {

@@ -76,9 +76,11 @@ void Network::Core::Get(const std::string& place, absl::Duration timeout,
   // cache, which does not hold our values: what we heard belongs to the answer.
   for (const auto& [token, listening] : listening_) {
     if (listening.place != place) continue;
+    // Many may listen at one place: each record is verified once.
     for (const std::string& value : listening.recent)
-      if (auto record = Verify(value); record.ok())
-        started.found.try_emplace(record->digest, *record);
+      if (!started.found.contains(RecordDigest(value)))
+        if (auto record = Verify(value); record.ok())
+          started.found.try_emplace(record->digest, *record);
   }
   const absl::Duration deadline = Now() + timeout;
   At(deadline, [this, id] { FinishGet(id); });

@@ -7,6 +7,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "dht/node_client/pull_client.h"
+#include "server/pull/batcher.h"
 #include "server/store/state.pb.h"
 #include "shoal/node/v1/node_service.pb.h"
 
@@ -133,7 +134,8 @@ void Puller::Read(Reader& reader) {
       return taken.ok();
     };
     dht::PullPosition last = position;
-    // First what is there already, in batches; then what arrives, at once.
+    // First what is there already, in batches; then what arrives, at once or
+    // as fast as the disk takes it.
     auto caught_up = reader.client->Pull(
         position, intake_.Kinds(), /*follow=*/false, kCallLength,
         [&](std::string record, const records::v1::Credential*,
@@ -149,14 +151,23 @@ void Puller::Read(Reader& reader) {
         LogInfo("node_back", {{"node", reader.name}});
         reported = false;
       }
+      Batcher arriving(
+          [&](const std::vector<std::string>& records,
+              const dht::PullPosition& after) {
+            return intake_.Take(records, {.node = reader.name,
+                                          .store_id = after.store_id,
+                                          .cursor = after.cursor});
+          },
+          kBatchRecords);
       caught_up = reader.client->Pull(
           last, intake_.Kinds(), /*follow=*/true, kCallLength,
           [&](std::string record, const records::v1::Credential*,
               const dht::PullPosition& after) {
-            if (record.empty()) return !reader.stop.load();
-            batch.push_back(std::move(record));
-            return flush(after) && !reader.stop;
+            return !reader.stop && (record.empty()
+                                        ? arriving.ok()
+                                        : arriving.Add(std::move(record), after));
           });
+      taken = arriving.Finish();
     }
     if (reader.stop) return;
     if (!taken.ok()) {

@@ -72,7 +72,9 @@ absl::Status Engine::Handle(Command command) {
   } else if (auto* unseed = std::get_if<UnseedCommand>(&command)) {
     if (seeds_.erase(unseed->sha256) > 0) torrents_->Remove(unseed->sha256);
   } else if (auto* document = std::get_if<DocumentCommand>(&command)) {
-    documents_[document->id] =
+    // The right side comes first and takes the id with it.
+    const std::string id = document->id;
+    documents_[id] =
         std::make_unique<DocumentJob>(context_, std::move(*document));
   }
   last_tick_ = absl::ZeroDuration();  // at once

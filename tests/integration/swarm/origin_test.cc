@@ -326,6 +326,25 @@ TEST_F(SwarmTest, Documents) {
               FailsBecause("bad_url"));
 }
 
+TEST_F(SwarmTest, ManyDocumentsAtATimeAllEnd) {
+  MakeArtifact(5'000);
+  auto fetch = Start("fetch");
+  auto origin = StartOrigin();
+  ASSERT_TRUE(fetch && origin);
+  std::atomic<int> good{0};
+  std::atomic<int> missing{0};
+  for (int i = 0; i < 40; ++i)
+    fetch->FetchDocument(
+        {origin->base_url() + (i % 2 == 0 ? "artifact" : "missing")}, 10'000,
+        std::nullopt, absl::Minutes(10),
+        [&](const absl::StatusOr<std::string>& bytes) {
+          if (bytes.ok() && *bytes == content_) ++good;
+          if (absl::IsNotFound(bytes.status())) ++missing;
+        });
+  EXPECT_OK(WaitFor("all of them", [&] { return good + missing == 40; }));
+  EXPECT_EQ(good, 20);
+}
+
 TEST_F(SwarmTest, AMissingProgramIsAnError) {
   FetchOptions options;
   options.program = dir_.File("nothing");
