@@ -306,14 +306,14 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     return Wait(turn.reason);
   }
   // One that leads back: to what ran here before, where it names that.
-  rollout::v1::RolloutDocument own = document;
+  rollout::v1::RolloutDocument led = document;
   const auto before = state.rollouts.find(document.leads_back_from());
-  *own.mutable_release() = rules::ReleaseFor(
+  *led.mutable_release() = rules::ReleaseFor(
       document, before == state.rollouts.end() ? "" : before->second.ran_before,
       state.floor);
-  SHOAL_ASSIGN_OR_RETURN(const SignedImage image, link_->ImageOf(own));
+  SHOAL_ASSIGN_OR_RETURN(const SignedImage image, link_->ImageOf(led));
   SHOAL_RETURN_IF_ERROR(CheckRollout(
-      own, image, link_->out().membership().fleet_id, config_->device_type));
+      led, image, link_->out().membership().fleet_id, config_->device_type));
   SHOAL_RETURN_IF_ERROR(CheckImage(image, config_->device_type, state.floor));
   SHOAL_RETURN_IF_ERROR(CheckFit(image, config_->parts));
   SHOAL_RETURN_IF_ERROR(CheckPolicy(document, turn.phase));
@@ -345,7 +345,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   if (const absl::Status own = CheckPace(state, pace, link_->Now()); !own.ok())
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =
-      link_->DeltaIndexOf(own);
+      link_->DeltaIndexOf(led);
   UpdateRecord update =
       MakeUpdate(image, index.get(), running.info, config_->max_delta_memory);
   finish(update);
