@@ -107,9 +107,17 @@ std::map<std::string, std::string> Images(const Targets& targets) {
   for (const auto& [path, target] : targets.targets) {
     std::string text = fmt::format("{} bytes, sha256 {}", target.length,
                                    HexEncode(target.sha256));
-    if (const auto info = ParseImageInfo(target); info.ok())
+    if (const auto info = ParseImageInfo(target); info.ok()) {
       text += fmt::format(", counter {}, min_counter {}", info->counter,
                           info->min_counter);
+      for (const std::string& hardware : info->hardware)
+        text += ", for " + hardware;
+      for (const ImageNeed& need : info->needs)
+        text +=
+            fmt::format(", requires {} {}", need.artifact, need.min_counter);
+    } else if (IsAttachment(target)) {
+      text += ", attachment";
+    }
     lines[path] = std::move(text);
   }
   return lines;

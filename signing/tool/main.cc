@@ -123,14 +123,20 @@ int Main(int argc, char** argv) {
                    "Once this image is committed, none below it may run")
       ->capture_default_str();
   command->add_option("--artifact", image.artifact)->capture_default_str();
-  command->add_option("--hardware", image.hardware,
-                      "Hardware that it fits [any]; repeatable");
-  command->add_option("--requires", image.needs,
-                      "ARTIFACT:COUNTER that the device must have beside it; "
-                      "repeatable");
-  command->add_option("--attach", image.attachments,
-                      "NAME=FILE about the release, at most 16 MiB: "
-                      "sbom=bom.json; repeatable");
+  command
+      ->add_option("--hardware", image.hardware,
+                   "Hardware that it fits [any]; repeatable")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--requires", image.needs,
+                   "ARTIFACT:COUNTER that the device must have beside it; "
+                   "repeatable")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--attach", image.attachments,
+                   "NAME=FILE about the release, at most 16 MiB: "
+                   "sbom=bom.json; repeatable")
+      ->allow_extra_args(false);
   command->add_option("file", image.file, "The image")->required();
   command->footer(
       "Example:\n  shoal-sign image add --type gateway --version 1.4.0 "
