@@ -36,10 +36,11 @@ int RunPlane(const shoal::server::PlaneConfig& config) {
   if (!plane.ok()) return Fail(plane.status());
   int received = 0;
   sigwait(&signals, &received);
+  const absl::Status failure = (*plane)->Failure();
   shoal::LogInfo("stopping", {{"signal", received}});
   plane->reset();
   shoal::LogInfo("stopped");
-  return 0;
+  return failure.ok() ? 0 : Fail(failure);
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "server/plane.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -11,11 +14,15 @@
 #include "common/subprocess.h"
 #include "dht/records/network_metrics.h"
 #include "server/plane_impl.h"
+#include "server/publish/network_check.h"
 #include "server/publish/new_director.h"
 #include "server/store/requests.h"
 
 namespace shoal::server {
 namespace {
+
+constexpr absl::Duration kNetworkCheckPause = absl::Milliseconds(200);
+constexpr absl::Duration kNetworkCheckWait = absl::Seconds(3);
 
 std::string Advertised(const std::string& address, const std::string& host) {
   if (host.empty()) return address;
@@ -89,7 +96,9 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
       [this](std::string record, dht::Network::PutCallback done) {
         network->Put(std::move(record), {}, std::move(done));
       },
-      [this] { return static_cast<int>(puller->node_count()); });
+      [this] {
+        return network_checked ? static_cast<int>(puller->node_count()) : 0;
+      });
   releases = std::make_unique<Releases>(*store, *trust, *publisher, *blobs);
   revocations = std::make_unique<Revocations>(*store, *trust, *publisher);
   deltas = std::make_unique<Deltas>(*store, *blobs, *releases, *devices);
@@ -118,6 +127,53 @@ absl::Status Plane::Impl::BuildBulk() {
       Advertised(fetch->swarm_address(), config.advertise_host),
       "http://" + Advertised(origin->address(), config.advertise_host) + "/");
   return absl::OkStatus();
+}
+
+void Plane::Impl::RenewTimestamp(absl::Duration age) {
+  auto renewed = trust->Renew(
+      age, [this](Transaction& tx, const TrustRepository::Changed& changed,
+                  const TrustView& view) {
+        return publisher->AddPublication(tx, changed, view);
+      });
+  absl::Status status = renewed.status();
+  if (renewed.ok() && *renewed) status = releases->SyncTree();
+  if (!status.ok()) LogError("renewal_failed", {{"error", status}});
+}
+
+// Again and again until a storage node has answered.
+void Plane::Impl::CheckNetwork() {
+  if (network_checked) return;
+  {
+    std::lock_guard lock(failure_mutex);
+    if (!failure.ok()) return;
+  }
+  if (puller->node_count() > 0) {
+    NetworkCheck check({[this](std::string place, absl::Duration timeout,
+                               dht::Network::GetCallback done) {
+                          network->Get(std::move(place), timeout,
+                                       std::move(done));
+                        },
+                        [this] { return network->Stats().connected_nodes; }},
+                       writer->places(), *trust);
+    const auto answer = check.Look(kNetworkCheckWait);
+    if (!answer.ok()) {
+      LogError("network_refused", {{"error", answer.status()}});
+      std::lock_guard lock(failure_mutex);
+      failure = answer.status();
+      kill(getpid(), SIGTERM);
+      return;
+    }
+    if (*answer == NetworkCheck::Answer::kNobody) return;
+    if (*answer == NetworkCheck::Answer::kNewer)
+      RenewTimestamp(absl::ZeroDuration());
+  }
+  LogInfo("network_checked");
+  network_checked = true;
+}
+
+absl::Status Plane::Failure() const {
+  std::lock_guard lock(impl_->failure_mutex);
+  return impl_->failure;
 }
 
 absl::Status Plane::Impl::PublishRevocations() {
@@ -187,25 +243,17 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
   puller->SetDirectory(directory);
   publisher->Start();
+  network_check = std::make_unique<Periodic>(*store, kNetworkCheckPause,
+                                             [this] { CheckNetwork(); });
   groups->Start();
   deltas->Start();
   driver->Start([this] { return puller->CaughtUp(); });
   pair_listener =
       std::make_unique<PairListener>(*store, *pairing, *intake, *network);
   pair_listener->Start();
-  const auto renew = [this] {
-    auto renewed = trust->Renew(
-        config.timestamp_renewal,
-        [this](Transaction& tx, const TrustRepository::Changed& changed,
-               const TrustView& view) {
-          return publisher->AddPublication(tx, changed, view);
-        });
-    absl::Status status = renewed.status();
-    if (renewed.ok() && *renewed) status = releases->SyncTree();
-    if (!status.ok()) LogError("renewal_failed", {{"error", status}});
-  };
   renewal = std::make_unique<Periodic>(
-      *store, std::min(config.timestamp_renewal / 4, absl::Minutes(1)), renew);
+      *store, std::min(config.timestamp_renewal / 4, absl::Minutes(1)),
+      [this] { RenewTimestamp(config.timestamp_renewal); });
   housekeeping = std::make_unique<Periodic>(*store, absl::Hours(1), [this] {
     absl::Status status = ForgetOldRequests(*store);
     if (status.ok()) status = intake->ForgetExpired();
@@ -289,6 +337,7 @@ Plane::~Plane() {
   impl.renewing.reset();
   impl.housekeeping.reset();
   impl.renewal.reset();
+  impl.network_check.reset();
   impl.pair_listener.reset();
   impl.driver.reset();
   if (impl.groups) impl.groups->Stop();

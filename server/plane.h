@@ -28,6 +28,10 @@ class Plane {
   static absl::StatusOr<std::unique_ptr<Plane>> Start(const PlaneConfig& config,
                                                       FileSystem& fs,
                                                       Clock& clock);
+  // Why it can't go on; OK while it can. With a failure it has sent SIGTERM to
+  // its process, for whoever waits for that. Thread-safe. Reasons:
+  // "behind_network" (publish/network_check.h).
+  absl::Status Failure() const;
   // Ends in order: no new calls, workers, network, store.
   ~Plane();
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -91,6 +92,11 @@ struct Plane::Impl {
   std::unique_ptr<Seeder> seeder;
   std::unique_ptr<RolloutDriver> driver;
   std::unique_ptr<Access> access;
+  // Nothing is published before it holds. With a failure nothing ever is.
+  std::atomic<bool> network_checked{false};
+  mutable std::mutex failure_mutex;
+  absl::Status failure;
+  std::unique_ptr<Periodic> network_check;
   std::unique_ptr<Periodic> renewal;
   std::unique_ptr<Periodic> housekeeping;
   std::unique_ptr<Periodic> renewing;
@@ -109,6 +115,8 @@ struct Plane::Impl {
   absl::Status StartMetrics();
   absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
   void Wire();
+  void CheckNetwork();
+  void RenewTimestamp(absl::Duration age);
   absl::Status PublishRevocations();
 };
 

@@ -66,10 +66,11 @@ void LogGossip::Step() {
   const size_t same = Look(own);
   Look((own + 1 + random_() % (dht::kLogWitnessShards - 1)) %
        dht::kLogWitnessShards);
-  if (!updater_->log().has_fork() && same < kEnough) Publish();
+  if (same < kEnough) Publish();
 }
 
-// How many others vouch for the very head of this device.
+// How many others say what this device has to say: its very head, or that the
+// log was forked.
 size_t LogGossip::Look(uint32_t shard) {
   auto found = network_->GetBlocking(places_->LogWitness(shard), kLookUp);
   if (!found.ok()) return 0;
@@ -82,16 +83,35 @@ size_t LogGossip::Look(uint32_t shard) {
         record.writer.id == out_->membership().device_id() ||
         !witness.ParseFromString(record.body.payload()))
       continue;
+    const bool fork = updater_->log().has_fork();
     const auto parsed = signing::ParseTimestamp(witness.timestamp());
-    if (parsed.ok() && parsed->value.log &&
-        parsed->value.log->root == updater_->log().head().root())
+    if (fork ? !witness.contradicts().empty()
+             : parsed.ok() && parsed->value.log &&
+                   parsed->value.log->root == updater_->log().head().root())
       ++same;
-    if (judged_.contains(crypto::Sha256Digest(witness.timestamp()))) continue;
+    if (fork || judged_.contains(crypto::Sha256Digest(witness.timestamp() +
+                                                      witness.contradicts())))
+      continue;
     if (++judged > kMaxJudgedAtOnce) break;
-    Judge(witness.timestamp());
-    if (updater_->log().has_fork()) return same;
+    TakeWitness(witness.timestamp(), witness.contradicts());
+    if (updater_->log().has_fork()) return 0;  // nobody has said so yet
   }
   return same;
+}
+
+void LogGossip::TakeWitness(const std::string& timestamp,
+                            const std::string& contradicts) {
+  if (contradicts.empty()) {
+    Judge(timestamp);
+    return;
+  }
+  const absl::Status proof = updater_->TakeForkProof(timestamp, contradicts);
+  if (proof.ok()) return;
+  LogDebug("fork_proof_ignored", {{"error", proof}});
+  Remember(crypto::Sha256Digest(timestamp + contradicts));
+  // Not by themselves, but beside what is known here they may prove one.
+  for (const std::string& one : {timestamp, contradicts})
+    if (!judged_.contains(crypto::Sha256Digest(one))) Judge(one);
 }
 
 void LogGossip::Judge(const std::string& timestamp) {
@@ -106,8 +126,7 @@ void LogGossip::Judge(const std::string& timestamp) {
     return;
   }
   unconnected_.erase(digest);
-  if (judged_.size() >= kMaxRemembered) judged_.clear();
-  judged_.insert(digest);
+  Remember(digest);
   if (!verdict.ok())
     LogDebug("witness_ignored", {{"error", verdict.status()}});
   else
@@ -115,14 +134,22 @@ void LogGossip::Judge(const std::string& timestamp) {
              {{"fork", *verdict == signing::LogVerdict::kFork}});
 }
 
+void LogGossip::Remember(std::string digest) {
+  if (judged_.size() >= kMaxRemembered) judged_.clear();
+  judged_.insert(std::move(digest));
+}
+
 void LogGossip::Publish() {
   const log::v1::LogMemory& memory = updater_->log();
   const absl::Duration now = out_->clock()->MonotonicNow();
-  if (published_root_ == memory.head().root() &&
-      now - published_at_ < kLifetime / 2)
-    return;
   records::v1::LogWitness witness;
   witness.set_timestamp(memory.timestamp());
+  if (memory.has_fork()) {
+    witness.set_timestamp(memory.fork().ours());
+    witness.set_contradicts(memory.fork().theirs());
+  }
+  std::string digest = crypto::Sha256Digest(witness.SerializeAsString());
+  if (published_ == digest && now - published_at_ < kLifetime / 2) return;
   const absl::Status sent = out_->Send(
       records::v1::RECORD_KIND_LOG_WITNESS, places_->LogWitness(OwnShard()),
       static_cast<uint64_t>(absl::ToUnixMillis(out_->clock()->WallNow())),
@@ -131,7 +158,7 @@ void LogGossip::Publish() {
     LogWarn("witness_waits", {{"error", sent}});
     return;
   }
-  published_root_ = memory.head().root();
+  published_ = std::move(digest);
   published_at_ = now;
 }
 

@@ -1,7 +1,8 @@
 // Compares the release log's heads between devices (T46): publishes the newest
-// timestamp that this device has proven, signed by the device, and reads those
-// of others. What another says counts only by the timestamp key's own signature
-// in it, so that no device can raise an alarm with an invented head.
+// timestamp that this device has proven, signed by the device, or the two that
+// prove a fork, and reads those of others. What another says counts only by the
+// timestamp key's own signature in it, so that no device can raise an alarm
+// with an invented head.
 #ifndef SHOAL_AGENT_LINK_LOG_GOSSIP_H_
 #define SHOAL_AGENT_LINK_LOG_GOSSIP_H_
 
@@ -37,7 +38,10 @@ class LogGossip {
  private:
   void Schedule(bool first);
   size_t Look(uint32_t shard);
+  void TakeWitness(const std::string& timestamp,
+                   const std::string& contradicts);
   void Judge(const std::string& timestamp);
+  void Remember(std::string digest);
   void Publish();
   uint32_t OwnShard() const;
 
@@ -50,9 +54,9 @@ class LogGossip {
   std::mt19937_64 random_;
   absl::Duration due_;  // monotonic
   uint64_t root_version_ = 0;
-  std::set<std::string> judged_;            // digests of timestamps
+  std::set<std::string> judged_;            // digests of what witnesses said
   std::map<std::string, int> unconnected_;  // by digest: looks in vain
-  std::string published_root_;
+  std::string published_;                   // digest of the witness
   absl::Duration published_at_ = absl::ZeroDuration();
 };
 

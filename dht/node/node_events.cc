@@ -53,11 +53,21 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
 }
 
 void StorageNode::Impl::OfferTimestamp(std::string_view timestamp) {
-  if (!trust_->IsNewer(timestamp)) return;
   const auto offered = signing::ParseTimestamp(timestamp);
+  if (!offered.ok()) return;
+  if (!trust_->IsNewer(timestamp)) {
+    // Of the past that is known here, or the other of two truths.
+    if (offered->value.log) CompareLog(std::string(timestamp));
+    return;
+  }
   const auto waiting = signing::ParseTimestamp(candidate_);
-  if (waiting.ok() && offered.ok() &&
-      waiting->value.version >= offered->value.version) {
+  if (waiting.ok() && waiting->value.version >= offered->value.version) {
+    // One version, signed twice: that they lie here side by side is the proof.
+    if (waiting->value.version == offered->value.version &&
+        candidate_ != timestamp) {
+      const absl::Status proof = trust_->TakeForkProof(candidate_, timestamp);
+      if (!proof.ok()) LogDebug("fork_proof_ignored", {{"error", proof}});
+    }
     return;
   }
   candidate_ = std::string(timestamp);
@@ -108,18 +118,30 @@ void StorageNode::Impl::SyncLog(RecordFetcher& source) {
   }
 }
 
-// Another member's newest head: does it belong to the log known here?
+// Another member's newest head: does it belong to the log known here? Or two
+// that cannot both be true.
 void StorageNode::Impl::TakeWitness(const VerifiedRecord& record) {
   records::v1::LogWitness witness;
   if (record.writer.id == files_.subject_id ||
       !witness.ParseFromString(record.body.payload())) {
     return;
   }
+  if (!witness.contradicts().empty()) {
+    const absl::Status proof =
+        trust_->TakeForkProof(witness.timestamp(), witness.contradicts());
+    if (!proof.ok()) LogDebug("fork_proof_ignored", {{"error", proof}});
+    CompareLog(witness.contradicts());
+  }
+  CompareLog(witness.timestamp());
+}
+
+void StorageNode::Impl::CompareLog(const std::string& timestamp) {
+  if (trust_->log_fork() || timestamp == trust_->log_timestamp()) return;
   if (judged_.size() >= kMaxJudged) judged_.clear();
-  if (!judged_.insert(witness.timestamp()).second) return;
+  if (!judged_.insert(timestamp).second) return;
   RecordFetcher source(FetcherOptions(), "");
   log_->Forget();
-  const absl::Status compared = trust_->CompareLog(source, witness.timestamp());
+  const absl::Status compared = trust_->CompareLog(source, timestamp);
   // A fork has been said by whoever keeps it.
   if (!compared.ok()) LogDebug("witness_ignored", {{"error", compared}});
 }
@@ -128,11 +150,18 @@ void StorageNode::Impl::TakeWitness(const VerifiedRecord& record) {
 void StorageNode::Impl::Witness() {
   const auto head = trust_->log_head();
   const absl::Duration now = clock_.MonotonicNow();
-  if (!head || (witnessed_ == head->root && witness_at_ > now)) return;
-  witnessed_ = head->root;
-  witness_at_ = now + kWitnessLifetime / 2;
   records::v1::LogWitness witness;
   witness.set_timestamp(trust_->log_timestamp());
+  const auto fork = trust_->log_fork();
+  log_forked_ = fork.has_value();
+  if (fork) {
+    witness.set_timestamp(fork->ours());
+    witness.set_contradicts(fork->theirs());
+  }
+  const std::string word = witness.SerializeAsString();
+  if (!head || (witnessed_ == word && witness_at_ > now)) return;
+  witnessed_ = word;
+  witness_at_ = now + kWitnessLifetime / 2;
   RecordFields fields;
   fields.kind = records::v1::RECORD_KIND_LOG_WITNESS;
   fields.place =
@@ -140,7 +169,7 @@ void StorageNode::Impl::Witness() {
   fields.issued = clock_.WallNow();
   fields.version = static_cast<uint64_t>(absl::ToUnixMillis(fields.issued));
   fields.expires = fields.issued + kWitnessLifetime;
-  fields.payload = witness.SerializeAsString();
+  fields.payload = word;
   fields.credential = files_.bundle.credential();
   PutOptions put;
   put.deadline = kPutDeadline;

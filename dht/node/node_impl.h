@@ -2,6 +2,7 @@
 #ifndef SHOAL_DHT_NODE_NODE_IMPL_H_
 #define SHOAL_DHT_NODE_NODE_IMPL_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -76,6 +77,7 @@ class StorageNode::Impl {
   RecordFetcherOptions FetcherOptions();
   void SyncLog(RecordFetcher& source);
   void TakeWitness(const VerifiedRecord& record);
+  void CompareLog(const std::string& timestamp);
   void Witness();
   void OfferProvider(const VerifiedRecord& record);
   MirrorSources Sources(const std::string& sha256);
@@ -129,8 +131,10 @@ class StorageNode::Impl {
   absl::Duration log_at_ = absl::ZeroDuration();      // next look at the log
   absl::Duration witness_at_ = absl::ZeroDuration();  // next word on it
   std::string synced_root_;                           // of the log's copy
-  std::string witnessed_;                             // root of the last one
-  std::set<std::string> judged_;  // digests of others' timestamps
+  std::string witnessed_;                             // the last word
+  std::set<std::string> judged_;                      // timestamps of others
+
+  std::atomic<bool> log_forked_{false};
 
   std::mutex intake_mutex_;  // guards intake_open_
   bool intake_open_ = false;

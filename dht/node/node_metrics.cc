@@ -54,6 +54,9 @@ void StorageNode::Impl::CollectMetrics(metrics::Samples& out) const {
 
   out.Gauge("shoal_node_artifacts", "Images and deltas held in full.",
             static_cast<double>(mirror_->Held().size()));
+  out.Gauge("shoal_node_log_fork",
+            "1: the timestamp's key has provably signed two release logs.",
+            log_forked_ ? 1 : 0);
   out.Gauge("shoal_node_timestamp_version",
             "Version of the timestamp that this node believes.",
             static_cast<double>(trust_->view()->fleet().timestamp_version));

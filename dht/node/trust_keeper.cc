@@ -7,7 +7,6 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "shoal/log/v1/log.pb.h"
 #include "shoal/release/v1/delta_index.pb.h"
 #include "signing/metadata/image_info.h"
 #include "signing/verify/memory_fetcher.h"
@@ -98,6 +97,17 @@ std::optional<signing::LogHead> TrustKeeper::log_head() const {
 
 std::string TrustKeeper::log_timestamp() const {
   return updater_->log().timestamp();
+}
+
+std::optional<log::v1::LogFork> TrustKeeper::log_fork() const {
+  const log::v1::LogMemory& memory = updater_->log();
+  if (!memory.has_fork()) return std::nullopt;
+  return memory.fork();
+}
+
+absl::Status TrustKeeper::TakeForkProof(std::string_view one,
+                                        std::string_view other) {
+  return updater_->TakeForkProof(one, other);
 }
 
 absl::Status TrustKeeper::CompareLog(signing::Fetcher& source,

@@ -20,6 +20,7 @@
 #include "dht/node/writer_resolver.h"
 #include "dht/swarm/artifact.h"
 #include "shoal/fleet/v1/node_service.pb.h"
+#include "shoal/log/v1/log.pb.h"
 #include "signing/verify/updater.h"
 
 namespace shoal::dht::node {
@@ -60,6 +61,10 @@ class TrustKeeper {
   // The release log as far as it is proven here; nullopt: the fleet has none.
   std::optional<signing::LogHead> log_head() const;
   std::string log_timestamp() const;  // by which
+  // The proof of a fork that was seen, or nullopt.
+  std::optional<log::v1::LogFork> log_fork() const;
+  // Updater::TakeForkProof.
+  absl::Status TakeForkProof(std::string_view one, std::string_view other);
   // Updater::CompareLog; a fork is OK too, since it is kept and said.
   absl::Status CompareLog(signing::Fetcher& source, std::string_view timestamp);
 

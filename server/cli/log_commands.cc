@@ -100,7 +100,9 @@ std::set<std::string> OtherTimestamps(RecordsSession& session,
         timestamps.insert(head.timestamp());
       if (record.body.kind() == records::v1::RECORD_KIND_LOG_WITNESS &&
           witness.ParseFromString(record.body.payload()))
-        timestamps.insert(witness.timestamp());
+        for (const std::string& one :
+             {witness.timestamp(), witness.contradicts()})
+          if (!one.empty()) timestamps.insert(one);
     }
   };
   for (uint32_t shard = 0; shard < dht::kLogWitnessShards; ++shard)
@@ -272,8 +274,8 @@ void AddLogCommands(CLI::App& app, Program& program) {
       "log verify\nlog verify --tree /srv/www/fleet", Verify);
   auto [list, list_options] = add("list", "Its newest entries",
                                   "log list\nlog list --kind credential", List);
-  list->add_option("--kind", list_options->kind,
-                   "metadata, target or credential");
+  list->add_option("--kind", list_options->kind, "Only these")
+      ->check(CLI::IsMember({"metadata", "target", "credential"}));
   list->add_option("--limit", list_options->limit, "How many at most");
   auto [show, show_options] = add("show", "One entry", "log show 42", Show);
   show->add_option("index", show_options->index, "Number of the entry")

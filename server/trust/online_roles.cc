@@ -49,7 +49,8 @@ class OnlineSigner {
   // True: there is a new one.
   absl::StatusOr<bool> SignSnapshot();
   // Unless `needed`, only where there is none.
-  absl::Status SignTimestamp(bool needed, absl::Duration lifetime,
+  absl::Status SignTimestamp(bool needed, uint64_t above,
+                             absl::Duration lifetime,
                              const signing::LogHead& log);
 
  private:
@@ -219,7 +220,9 @@ absl::StatusOr<bool> OnlineSigner::SignSnapshot() {
   return true;
 }
 
-absl::Status OnlineSigner::SignTimestamp(bool needed, absl::Duration lifetime,
+// `above`: a version that the fleet has seen already.
+absl::Status OnlineSigner::SignTimestamp(bool needed, uint64_t above,
+                                         absl::Duration lifetime,
                                          const signing::LogHead& log) {
   uint64_t version = 0;
   if (auto it = files_.find(kTimestampFile); it != files_.end()) {
@@ -227,7 +230,9 @@ absl::Status OnlineSigner::SignTimestamp(bool needed, absl::Duration lifetime,
     version = current.value.version;
     needed |= !SignedBy(current.envelope, keys_.timestamp);
   }
+  needed |= version < above;
   if (!needed && version > 0) return absl::OkStatus();
+  version = std::max(version, above);
   SHOAL_ASSIGN_OR_RETURN(
       std::string bytes,
       signing::BuildTimestamp(version + 1, WholeSeconds(now_ + lifetime),
@@ -253,7 +258,7 @@ absl::Status TrustRepository::SignOnline(Candidate& candidate,
   SHOAL_RETURN_IF_ERROR(GrowLog(candidate, new_snapshot));
   return signer.SignTimestamp(
       new_snapshot || new_timestamp || !candidate.log.leaves.empty(),
-      timestamp_lifetime_, candidate.log.head);
+      least_timestamp_, timestamp_lifetime_, candidate.log.head);
 }
 
 // Everything that this change puts into effect, the snapshot last. A repository

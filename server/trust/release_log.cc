@@ -190,6 +190,10 @@ absl::StatusOr<std::string> ReleaseLog::Proof(const signing::LogHead& head,
   return MakeProof(head, sizes, Nodes(nullptr));
 }
 
+absl::StatusOr<std::string> ReleaseLog::RootAt(uint64_t size) const {
+  return signing::LogRoot(size, Nodes(nullptr));
+}
+
 absl::Status ReleaseLog::CopyTo(signing::LogDirectory& directory,
                                 const signing::LogHead& head) const {
   // Another log than the one served (the store was replaced): all anew.

@@ -57,6 +57,8 @@ class ReleaseLog {
   // The committed proof under `head`, with one from `from` added; 0: none.
   absl::StatusOr<std::string> Proof(const signing::LogHead& head,
                                     uint64_t from) const;
+  // The root over the first `size` leaves, at most head().size.
+  absl::StatusOr<std::string> RootAt(uint64_t size) const;
   // Brings the served files up to `head`.
   absl::Status CopyTo(signing::LogDirectory& directory,
                       const signing::LogHead& head) const;

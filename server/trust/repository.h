@@ -115,6 +115,13 @@ class TrustRepository {
   // Brings the served files of the release log up to the head in force.
   absl::Status CopyLog(signing::LogDirectory& directory) const;
 
+  // `timestamps` are what the fleet's network holds, of anybody's. One that the
+  // keys in force signed must be of this log's past: kFailedPrecondition
+  // "behind_network", and whatever would be signed over this store is a fork.
+  // One that is newer by its version alone, over a head of this log, is
+  // passed: true, and Renew() signs a version above it.
+  absl::StatusOr<bool> CheckPast(const std::vector<std::string>& timestamps);
+
   // Every file of the tree that is kept in the store: relative path → bytes.
   absl::StatusOr<std::map<std::string, std::string>> Tree() const;
 
@@ -134,7 +141,8 @@ class TrustRepository {
   const PlaneKeys& keys_;
   Clock& clock_;
   const absl::Duration timestamp_lifetime_;
-  std::mutex change_mutex_;  // one change at a time
+  std::mutex change_mutex_;       // one change at a time
+  uint64_t least_timestamp_ = 0;  // version that the next one is above
   // The plane's own client state, and all current files.
   std::shared_ptr<MemoryFiles> client_files_;
   std::map<std::string, std::string> files_;      // by file name

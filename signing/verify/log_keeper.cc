@@ -34,6 +34,28 @@ std::string Short(const std::string& root) {
   return HexEncode(root).substr(0, 16);
 }
 
+// Why these two can't both be true, by their heads alone; "" otherwise. The
+// plane signs timestamps one after the other over a log that only grows, so
+// that version and size rise together.
+std::string Contradiction(const Timestamp& one, const Timestamp& other) {
+  if (!one.log || !other.log) return "";
+  const LogHead& ours = *one.log;
+  const LogHead& theirs = *other.log;
+  if (ours.size == theirs.size) {
+    if (ours.root == theirs.root) return "";
+    return fmt::format("two logs of {} entries are signed, {}… and {}…",
+                       ours.size, Short(ours.root), Short(theirs.root));
+  }
+  if (one.version == other.version)
+    return fmt::format("timestamp {} is signed over {} and over {} entries",
+                       one.version, ours.size, theirs.size);
+  if ((one.version < other.version) != (ours.size < theirs.size))
+    return fmt::format(
+        "timestamp {} is signed over {} entries, timestamp {} over {}",
+        one.version, ours.size, other.version, theirs.size);
+  return "";
+}
+
 }  // namespace
 
 void LogKeeper::Load() {
@@ -65,13 +87,13 @@ absl::Status LogKeeper::ForkStatus() const {
           "; nothing new is taken until root replaces the timestamp's key");
 }
 
-absl::Status LogKeeper::Fork(std::string_view theirs, std::string explanation,
-                             absl::Time now) {
+absl::Status LogKeeper::Fork(std::string_view ours, std::string_view theirs,
+                             std::string explanation, absl::Time now) {
   if (memory_.has_fork()) return ForkStatus();
   log::v1::LogMemory next = memory_;
   log::v1::LogFork* fork = next.mutable_fork();
   fork->set_seen_at(absl::ToUnixMillis(now));
-  fork->set_ours(memory_.timestamp());
+  fork->set_ours(std::string(ours));
   fork->set_theirs(std::string(theirs));
   fork->set_explanation(std::move(explanation));
   LogError("log_fork", {{"explanation", fork->explanation()},
@@ -85,35 +107,30 @@ absl::Status LogKeeper::Fork(std::string_view theirs, std::string explanation,
   return ForkStatus();
 }
 
-// The plane signs timestamps one after the other over a log that only grows, so
-// that version and size rise together.
-std::string LogKeeper::Contradiction(const Timestamp& other) const {
-  const LogHead ours = Head();
-  if (!other.log || ours.size == 0) return "";
-  const LogHead& theirs = *other.log;
-  if (ours.size == theirs.size && ours.root != theirs.root)
-    return fmt::format("two logs of {} entries are signed, {}… and {}…",
-                       ours.size, Short(ours.root), Short(theirs.root));
-  const auto mine = ParseTimestamp(memory_.timestamp());
-  if (!mine.ok()) return "";
-  const uint64_t version = mine->value.version;
-  if (version == other.version && ours.size != theirs.size)
-    return fmt::format("timestamp {} is signed over {} and over {} entries",
-                       version, ours.size, theirs.size);
-  if ((version < other.version) != (ours.size < theirs.size) &&
-      ours.size != theirs.size)
-    return fmt::format(
-        "timestamp {} is signed over {} entries, timestamp {} over {}", version,
-        ours.size, other.version, theirs.size);
-  return "";
+std::string LogKeeper::ContradictsOurs(const Timestamp& other) const {
+  if (Head().size == 0) return "";
+  const auto ours = ParseTimestamp(memory_.timestamp());
+  return ours.ok() ? Contradiction(ours->value, other) : "";
 }
 
 absl::Status LogKeeper::Confront(const Timestamp& other, std::string_view bytes,
                                  absl::Time now) {
   if (memory_.has_fork()) return ForkStatus();
-  std::string contradiction = Contradiction(other);
+  std::string contradiction = ContradictsOurs(other);
   if (contradiction.empty()) return absl::OkStatus();
-  return Fork(bytes, std::move(contradiction), now);
+  return Fork(memory_.timestamp(), bytes, std::move(contradiction), now);
+}
+
+absl::Status LogKeeper::TakeProof(const Timestamp& one,
+                                  std::string_view one_bytes,
+                                  const Timestamp& other,
+                                  std::string_view other_bytes,
+                                  absl::Time now) {
+  std::string why = Contradiction(one, other);
+  if (why.empty())
+    return InvalidArgument("no_fork", "both of these timestamps can be true");
+  const absl::Status fork = Fork(one_bytes, other_bytes, std::move(why), now);
+  return ReasonOf(fork) == "log_fork" ? absl::OkStatus() : fork;
 }
 
 absl::StatusOr<LogVerdict> LogKeeper::Compare(const Timestamp& other,
@@ -124,7 +141,7 @@ absl::StatusOr<LogVerdict> LogKeeper::Compare(const Timestamp& other,
   if (memory_.has_fork()) return LogVerdict::kFork;
   const LogHead ours = Head();
   const LogHead& theirs = *other.log;
-  std::string why = Contradiction(other);
+  std::string why = ContradictsOurs(other);
   if (why.empty() && ours.size != theirs.size) {
     const bool behind = theirs.size < ours.size;
     const LogHead& longer = behind ? ours : theirs;
@@ -138,7 +155,8 @@ absl::StatusOr<LogVerdict> LogKeeper::Compare(const Timestamp& other,
           shorter.size, Short(shorter.root), longer.size, Short(longer.root));
   }
   if (why.empty()) return LogVerdict::kAgrees;
-  const absl::Status fork = Fork(bytes, std::move(why), now);
+  const absl::Status fork =
+      Fork(memory_.timestamp(), bytes, std::move(why), now);
   if (ReasonOf(fork) != "log_fork") return fork;
   return LogVerdict::kFork;
 }
@@ -163,7 +181,7 @@ absl::Status LogKeeper::Admit(const Timestamp& timestamp,
     SHOAL_ASSIGN_OR_RETURN(const std::string root, prover.RootAt(ours.size));
     if (root != ours.root)
       return Fork(
-          bytes,
+          memory_.timestamp(), bytes,
           fmt::format("the log of {} entries, {}…, does not begin with "
                       "the {} entries known here, {}…",
                       head.size, Short(head.root), ours.size, Short(ours.root)),

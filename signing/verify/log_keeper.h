@@ -42,16 +42,21 @@ class LogKeeper {
   absl::StatusOr<LogVerdict> Compare(const Timestamp& other,
                                      std::string_view bytes, Fetcher& source,
                                      absl::Time now);
+  // Updater::TakeForkProof.
+  absl::Status TakeProof(const Timestamp& one, std::string_view one_bytes,
+                         const Timestamp& other, std::string_view other_bytes,
+                         absl::Time now);
   // Root replaced a key of the timestamp: the next head begins anew.
   absl::Status KeyReplaced(uint64_t root_version);
 
  private:
   absl::Status Save(const log::v1::LogMemory& next);
-  absl::Status Fork(std::string_view theirs, std::string explanation,
-                    absl::Time now);
+  absl::Status Fork(std::string_view ours, std::string_view theirs,
+                    std::string explanation, absl::Time now);
   absl::Status ForkStatus() const;
-  // Why these two can't both be true, by their heads alone; "" otherwise.
-  std::string Contradiction(const Timestamp& other) const;
+  // Why this and the one kept can't both be true, by their heads alone; ""
+  // otherwise.
+  std::string ContradictsOurs(const Timestamp& other) const;
   LogHead Head() const;
 
   FileSystem& fs_;

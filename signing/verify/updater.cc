@@ -192,16 +192,30 @@ absl::Status Updater::Refresh(Fetcher& source) {
 
 const log::v1::LogMemory& Updater::log() const { return impl_->log.memory(); }
 
-absl::StatusOr<LogVerdict> Updater::Impl::CompareLog(
-    Fetcher& source, std::string_view timestamp) {
+absl::StatusOr<ParsedTimestamp> Updater::Impl::SignedTimestamp(
+    std::string_view bytes) const {
   if (!has_root)
     return FailedPrecondition("not_refreshed", "no root is known yet");
-  SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
-                         ParseTimestampAs(options.policy.dialect, timestamp));
+  SHOAL_ASSIGN_OR_RETURN(ParsedTimestamp timestamp,
+                         ParseTimestampAs(options.policy.dialect, bytes));
   SHOAL_RETURN_IF_ERROR(VerifySignatures(
-      other.envelope, state.root.keys, state.root.roles.at("timestamp"),
+      timestamp.envelope, state.root.keys, state.root.roles.at("timestamp"),
       "timestamp", *options.policy.algorithms));
+  return timestamp;
+}
+
+absl::StatusOr<LogVerdict> Updater::Impl::CompareLog(
+    Fetcher& source, std::string_view timestamp) {
+  SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp other,
+                         SignedTimestamp(timestamp));
   return log.Compare(other.value, timestamp, source, floor.Now(clock));
+}
+
+absl::Status Updater::Impl::TakeForkProof(std::string_view one,
+                                          std::string_view other) {
+  SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp first, SignedTimestamp(one));
+  SHOAL_ASSIGN_OR_RETURN(const ParsedTimestamp second, SignedTimestamp(other));
+  return log.TakeProof(first.value, one, second.value, other, floor.Now(clock));
 }
 
 // A log that cannot be connected may be another one, whose timestamp of the
@@ -221,6 +235,11 @@ void Updater::Impl::LookForAnotherTruth(Fetcher& source) {
 absl::StatusOr<LogVerdict> Updater::CompareLog(Fetcher& source,
                                                std::string_view timestamp) {
   return impl_->CompareLog(source, timestamp);
+}
+
+absl::Status Updater::TakeForkProof(std::string_view one,
+                                    std::string_view other) {
+  return impl_->TakeForkProof(one, other);
 }
 
 bool Updater::fresh() const { return impl_->fresh; }

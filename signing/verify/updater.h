@@ -136,6 +136,12 @@ class Updater {
   absl::StatusOr<LogVerdict> CompareLog(Fetcher& source,
                                         std::string_view timestamp);
 
+  // Two timestamps that somebody shows as the proof of a fork: OK when they are
+  // one, by the keys in force and by their heads alone; it is kept as this
+  // reader's own would be. kInvalidArgument "no_fork" when both can be true. A
+  // signature that is not of the keys in force says nothing: an error.
+  absl::Status TakeForkProof(std::string_view one, std::string_view other);
+
   // Whether the last Refresh or UseStored enforced expiry and succeeded.
   bool fresh() const;
   // How long the state stays fresh: the earliest expiry of the top roles.

@@ -72,6 +72,9 @@ struct Updater::Impl {
 
   absl::StatusOr<LogVerdict> CompareLog(Fetcher& source,
                                         std::string_view timestamp);
+  absl::Status TakeForkProof(std::string_view one, std::string_view other);
+  // A timestamp by the keys in force.
+  absl::StatusOr<ParsedTimestamp> SignedTimestamp(std::string_view bytes) const;
   void LookForAnotherTruth(Fetcher& source);
 
   absl::Status RequireReady() const;

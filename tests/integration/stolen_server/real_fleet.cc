@@ -113,6 +113,11 @@ absl::Status RealFleet::MakeTrust() {
 }
 
 absl::Status RealFleet::StartPlaneFrom(const std::string& directory) {
+  SHOAL_RETURN_IF_ERROR(LaunchPlaneFrom(directory));
+  return plane_->WaitForLog("event=ready");
+}
+
+absl::Status RealFleet::LaunchPlaneFrom(const std::string& directory) {
   plane_name_ = directory;
   const std::string config = Path(directory + "/shoald.toml");
   SHOAL_ASSIGN_OR_RETURN(std::string text,
@@ -124,11 +129,10 @@ absl::Status RealFleet::StartPlaneFrom(const std::string& directory) {
   }
   SHOAL_RETURN_IF_ERROR(RealFileSystem().WriteAtomic(config, text));
   plane_ = std::make_unique<HarnessProcess>(
-      "shoald", std::vector<std::string>{BinPath("shoald"), "--config", config},
-      dir_);
+      directory == "plane" ? "shoald" : "shoald-" + directory,
+      std::vector<std::string>{BinPath("shoald"), "--config", config}, dir_);
   plane_->ShiftClock(plane_shift_);
-  SHOAL_RETURN_IF_ERROR(plane_->Start());
-  return plane_->WaitForLog("event=ready");
+  return plane_->Start();
 }
 
 absl::Status RealFleet::Connect(const std::string& context) {

@@ -48,6 +48,15 @@ class RealFleet {
   absl::Status StartPlane() { return StartPlaneFrom("plane"); }
   // A plane over this data directory of the test's.
   absl::Status StartPlaneFrom(const std::string& directory);
+  // The same, without waiting for it to be ready.
+  absl::Status LaunchPlaneFrom(const std::string& directory);
+  // Another one over `directory`, while the one that runs now goes on; from now
+  // on it is "the plane", and Connect() reaches it.
+  absl::Status StartPlaneBeside(const std::string& directory) {
+    beside_.push_back(std::move(plane_));
+    return StartPlaneFrom(directory);
+  }
+  HarnessProcess& plane() { return *plane_; }
   HarnessProcess& node(const std::string& name) { return *nodes_.at(name); }
   // Lines for its node.toml, from its next start on.
   void AddNodeSettings(const std::string& name, const std::string& toml);
@@ -66,6 +75,8 @@ class RealFleet {
   absl::Status EnrolNode(const std::string& name);
   // The operator's context for the plane as it is now.
   absl::Status Connect(const std::string& context);
+  // One that Connect() made.
+  void UseContext(const std::string& context) { context_ = context; }
 
   absl::Status Sign(std::vector<std::string> arguments);
   // What `shoal` says; an error with its output when it fails.
@@ -100,6 +111,7 @@ class RealFleet {
   std::vector<std::string> node_names_;
   std::map<std::string, std::string> images_;  // by version
   std::unique_ptr<HarnessProcess> plane_;
+  std::vector<std::unique_ptr<HarnessProcess>> beside_;
   absl::Duration plane_shift_;
   std::map<std::string, std::unique_ptr<HarnessProcess>> nodes_;
   std::unique_ptr<Device> device_;

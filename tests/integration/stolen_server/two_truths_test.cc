@@ -12,6 +12,13 @@ namespace {
 
 class TwoTruths : public StolenServer {
  protected:
+  // As it is when the power is cut; at an address of its own.
+  void CopyThePlane() {
+    fleet_->KillPlane();
+    std::filesystem::copy(fleet_->plane_directory(), dir_.File("copy"),
+                          std::filesystem::copy_options::recursive);
+    std::filesystem::remove(dir_.File("copy/address"));
+  }
   // The alarm is in the log, in `status`, and on disk as two signed documents.
   void Alarmed() {
     ASSERT_OK(
@@ -38,27 +45,27 @@ class TwoTruths : public StolenServer {
 };
 
 // Both programs are real: one plane's store and keys, copied, and two planes
-// that go on from there, each by itself.
+// that go on from there at once, each by itself.
 TEST_F(TwoTruths, T46_TwoPlanesFromOneStoreAreFoundOut) {
   ASSERT_OK_AND_ASSIGN(fleet_, RealFleet::Start(dir_));
-  fleet_->KillPlane();
-  std::filesystem::copy(fleet_->plane_directory(), dir_.File("copy"),
-                        std::filesystem::copy_options::recursive);
-  std::filesystem::remove(dir_.File("copy/address"));
+  ASSERT_NO_FATAL_FAILURE(CopyThePlane());
   ASSERT_OK(fleet_->StartPlane());
   ASSERT_OK(fleet_->Connect("second"));
+  ASSERT_OK(fleet_->plane().WaitForLog("event=network_checked"));
+  ASSERT_OK(fleet_->StartPlaneBeside("copy"));
+  ASSERT_OK(fleet_->Connect("third"));
+  ASSERT_OK(fleet_->plane().WaitForLog("event=network_checked"));
   // The first truth: the camera has an update. The gateway sees no more of it
   // than that the log goes on.
   const int before = device().Status()["log"].value("size", 0);
+  fleet_->UseContext("second");
   ASSERT_OK(fleet_->Shoal({"rollout", "create", "--id", "truth-1", "--release",
                            "camera/1.0", "--phase", "all:percent=100"}));
   ASSERT_OK(WaitFor("the device to take the first truth", [&] {
     return device().Status()["log"].value("size", 0) > before;
   }));
-  fleet_->KillPlane();
   // The other: the gateway is to run 4.0.
-  ASSERT_OK(fleet_->StartPlaneFrom("copy"));
-  ASSERT_OK(fleet_->Connect("third"));
+  fleet_->UseContext("third");
   for (const char* id : {"truth-2", "truth-3"})
     ASSERT_OK(fleet_->Shoal({"rollout", "create", "--id", id, "--release",
                              "gateway/4.0", "--phase", "all:percent=100"}));
@@ -70,6 +77,35 @@ TEST_F(TwoTruths, T46_TwoPlanesFromOneStoreAreFoundOut) {
     const auto list = fleet_->Shoal({"device", "list", "--output", "json"});
     return list.ok() && list->find("log_fork") != list->npos;
   }));
+}
+
+// The same by mistake: a backup, restored after more was published. It sees so
+// before it signs a second history, and the fleet is none the worse for it.
+TEST_F(TwoTruths, T46_APlaneOfAnOlderBackupStopsBeforeItForksTheLog) {
+  ASSERT_OK_AND_ASSIGN(fleet_, RealFleet::Start(dir_));
+  ASSERT_NO_FATAL_FAILURE(CopyThePlane());
+  ASSERT_OK(fleet_->StartPlane());
+  ASSERT_OK(fleet_->Connect("second"));
+  const int before = device().Status()["log"].value("size", 0);
+  ASSERT_OK(fleet_->Shoal({"rollout", "create", "--id", "later", "--release",
+                           "camera/1.0", "--phase", "all:percent=100"}));
+  ASSERT_OK(WaitFor("the device to see that the log goes on", [&] {
+    return device().Status()["log"].value("size", 0) > before;
+  }));
+  fleet_->KillPlane();
+  ASSERT_OK(fleet_->LaunchPlaneFrom("copy"));
+  ASSERT_OK_AND_ASSIGN(const ExitStatus end, fleet_->plane().Wait());
+  EXPECT_EQ(end.code, 1);
+  const std::string log = fleet_->PlaneLog();
+  EXPECT_NE(log.find("shoald: behind_network: "), log.npos) << log;
+  EXPECT_EQ(log.find("event=network_checked"), log.npos) << log;
+  // The plane that was published from goes on, and the device with it.
+  ASSERT_OK(fleet_->StartPlane());
+  ASSERT_OK(fleet_->Connect("third"));
+  ASSERT_OK(fleet_->Shoal({"rollout", "create", "--id", "after", "--release",
+                           "gateway/4.0", "--phase", "all:percent=100"}));
+  ASSERT_NO_FATAL_FAILURE(Runs("4.0"));
+  EXPECT_FALSE(device().Status()["log"].contains("fork"));
 }
 
 // The thief keeps the truths apart: no device is ever handed the other's. But

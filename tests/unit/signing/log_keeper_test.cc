@@ -118,6 +118,63 @@ TEST_F(LogKeeperTest, FollowsALogThatGrows) {
   EXPECT_EQ(memory().restarts_size(), 0);
 }
 
+// Whoever holds both truths shows them to one that has seen neither.
+TEST_F(LogKeeperTest, T46_AProofOfAForkIsTakenFromAnybody) {
+  repo_.Publish();
+  repo_.Publish();
+  ASSERT_OK(Refresh());
+  repo_.Publish();
+  const std::string one = repo_.file("timestamp");
+  Fork(2);
+  --repo_.timestamp_version;
+  repo_.Timestamp(
+      repo_.file(std::to_string(repo_.snapshot_version) + ".snapshot"));
+  const std::string other = repo_.file("timestamp");
+  ASSERT_NE(one, other);
+  // Neither alone, nor one that the key did not sign.
+  EXPECT_THAT(updater_->TakeForkProof(one, one), FailsBecause("no_fork"));
+  EXPECT_THAT(updater_->TakeForkProof(one, repo_.file("1.root")),
+              ::testing::Not(shoal::testing::IsOk()));
+  std::string forged = other;
+  const size_t root = forged.find("\"root\":\"") + 8;
+  forged[root] = forged[root] == '0' ? '1' : '0';
+  EXPECT_THAT(updater_->TakeForkProof(one, forged),
+              FailsBecause("bad_signature"));
+  EXPECT_FALSE(memory().has_fork());
+  ASSERT_OK(updater_->TakeForkProof(one, other));
+  EXPECT_EQ(memory().fork().ours(), one);
+  EXPECT_EQ(memory().fork().theirs(), other);
+  // As final as one's own, over a restart too.
+  Open();
+  ASSERT_OK(updater_->UseStored());
+  ASSERT_TRUE(memory().has_fork());
+  repo_.Publish();
+  EXPECT_THAT(Refresh(), FailsBecause("log_fork"));
+  // Root's new key ends it, and the proof under the old one says nothing more.
+  NewTimestampKey("timestamp-2");
+  repo_.Publish();
+  ASSERT_OK(Refresh());
+  EXPECT_THAT(updater_->TakeForkProof(one, other),
+              FailsBecause("bad_signature"));
+  EXPECT_FALSE(memory().has_fork());
+}
+
+TEST_F(LogKeeperTest, TwoTimestampsThatCanBothBeTrueAreNoProof) {
+  std::vector<std::string> all;
+  for (int i = 0; i < 4; ++i) {
+    repo_.Publish();
+    all.push_back(repo_.file("timestamp"));
+    repo_.Timestamp(
+        repo_.file(std::to_string(repo_.snapshot_version) + ".snapshot"));
+    all.push_back(repo_.file("timestamp"));
+  }
+  ASSERT_OK(Refresh());
+  for (const std::string& one : all)
+    for (const std::string& other : all)
+      EXPECT_THAT(updater_->TakeForkProof(one, other), FailsBecause("no_fork"));
+  EXPECT_FALSE(memory().has_fork());
+}
+
 TEST_F(LogKeeperTest, AFleetWithoutALogWorks) {
   repo_.PublishAll();
   ASSERT_OK(Refresh());
