@@ -18,7 +18,9 @@ class RenewalPrograms : public IdentityPrograms {
       ASSERT_OK(fleet_->RestartNode(node));
     }
     fleet_->ShiftPlaneClock(shift);
-    if (plane) ASSERT_OK(fleet_->StartPlane());
+    if (plane) {
+      ASSERT_OK(fleet_->StartPlane());
+    }
     device.SetClock(absl::Now() + shift);
     device.PowerOn();
     ASSERT_OK(device.process().WaitForLog("event=online", absl::Seconds(40)));
