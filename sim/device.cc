@@ -135,13 +135,10 @@ absl::Duration SimDevice::Work() {
 
 absl::Duration SimDevice::Pair() {
   if (!pairing_) {
-    if (++world_->pairing > world_->options->pairing_at_once) {
-      --world_->pairing;
-      return Later(kSoon);
-    }
+    // Whoever is not among the first is woken when one of them is through.
+    if (index_ >= world_->may_pair) return absl::InfiniteDuration();
     auto keys = agent::DeviceKeys::LoadOrCreate(fs(), config_.StateDirectory());
     if (!keys.ok()) {
-      --world_->pairing;
       Trouble(keys.status());
       return Later(kSoon);
     }
@@ -156,7 +153,6 @@ absl::Duration SimDevice::Pair() {
     auto opened =
         agent::Pairing::OpenConfigured(std::move(device), world_->fetch);
     if (!opened.ok()) {
-      --world_->pairing;
       Trouble(opened.status());
       return Later(kSoon);
     }
@@ -169,14 +165,13 @@ absl::Duration SimDevice::Pair() {
     // As somebody at a device that does not come up would do.
     if (Now() - pairing_began_ > kPatience) {
       pairing_.reset();
-      --world_->pairing;
       ++world_->switched_off_and_on;
     }
     return Later(kSoon);
   }
   pairing_.reset();
   keys_.reset();
-  --world_->pairing;
+  world_->wake(world_->may_pair++);
   {
     std::lock_guard lock(mutex_);
     truth_.device_id = (*paired)->device_id();

@@ -1,11 +1,13 @@
 // shoal-sim: how a fleet of a given size behaves, and what it costs, with a
 // real management plane and real storage nodes. docs/scale.md.
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 
 #include "common/command_line.h"
@@ -117,7 +119,23 @@ absl::Status Parse(Flags& f) {
   return Validate(f.o);
 }
 
+// The keys of each device lie in guarded memory, some fifteen mappings in all,
+// and the kernel bounds those of a process.
+absl::Status EnoughMappings(const SimOptions& options) {
+  std::ifstream in("/proc/sys/vm/max_map_count");
+  uint64_t limit = 0;
+  const uint64_t needed = 5000 + uint64_t{16} * options.devices;
+  if (!(in >> limit) || limit >= needed) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "too_few_mappings",
+      fmt::format("{} devices need {} memory mappings, the kernel allows {}: "
+                  "sysctl -w vm.max_map_count={}",
+                  options.devices, needed, limit, needed));
+}
+
 int Simulate(const SimOptions& options) {
+  if (const absl::Status enough = EnoughMappings(options); !enough.ok())
+    return Fail(enough);
   Simulation simulation(options);
   auto report = simulation.Run(stop);
   if (!report.ok()) return Fail(report.status());

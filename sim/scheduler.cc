@@ -38,7 +38,7 @@ void Scheduler::Wake(size_t item) {
     one.due = now;
     queue_.emplace(now, item);
   }
-  wake_.notify_one();
+  clock_.notify_one();
 }
 
 void Scheduler::Stop() {
@@ -47,6 +47,7 @@ void Scheduler::Stop() {
     stop_ = true;
   }
   wake_.notify_all();
+  clock_.notify_all();
   for (std::thread& thread : threads_)
     if (thread.joinable()) thread.join();
 }
@@ -69,7 +70,14 @@ void Scheduler::Run() {
     if (queue_.empty() || queue_.begin()->first > now) {
       absl::Duration rest = absl::Seconds(1);
       if (!queue_.empty()) rest = std::min(rest, queue_.begin()->first - now);
-      wake_.wait_for(lock, absl::ToChronoMicroseconds(rest));
+      // One thread watches the clock; the others wait for it to call.
+      if (watched_) {
+        wake_.wait(lock);
+        continue;
+      }
+      watched_ = true;
+      clock_.wait_for(lock, absl::ToChronoMicroseconds(rest));
+      watched_ = false;
       continue;
     }
     const size_t index = queue_.begin()->second;
@@ -77,13 +85,16 @@ void Scheduler::Run() {
     Item& item = items_[index];
     item.running = true;
     item.woken = false;
+    // Somebody else watches meanwhile.
+    if (!watched_) wake_.notify_one();
     lock.unlock();
     const absl::Duration pause = work_(index);
     lock.lock();
     item.running = false;
     item.due = item.woken ? Now() : Now() + pause;
     queue_.emplace(item.due, index);
-    if (item.woken) wake_.notify_one();
+    // Perhaps sooner than what the clock is watched for.
+    if (watched_ && queue_.begin()->second == index) clock_.notify_one();
   }
 }
 

@@ -43,7 +43,9 @@ class Scheduler {
 
   const Work work_;
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_;   // of threads without work
+  std::condition_variable clock_;  // of the one that waits for the next due
+  bool watched_ = false;           // there is such a one
   std::vector<Item> items_;
   std::set<std::pair<absl::Duration, size_t>> queue_;
   bool stop_ = false;

@@ -83,6 +83,7 @@ absl::Status Simulation::SetUp() {
   SHOAL_RETURN_IF_ERROR(fleet_.Start(options_.nodes));
   world_.options = &options_;
   world_.flash = options_.flash;
+  world_.may_pair = static_cast<size_t>(options_.pairing_at_once);
   world_.bootstrap = fleet_.Path("bootstrap");
   world_.old_image = fleet_.ImagePath(kOldVersion);
   SHOAL_RETURN_IF_ERROR(fleet_.MakeBootstrapFile(world_.bootstrap));
@@ -100,7 +101,7 @@ absl::Status Simulation::SetUp() {
   world_.sockets = sockets_.get();
   report_.sockets = sockets_->count();
   world_.wake = [this](size_t device) {
-    if (scheduler_) scheduler_->Wake(device);
+    if (scheduler_ && device < devices_.size()) scheduler_->Wake(device);
   };
   return Manufacture();
 }
