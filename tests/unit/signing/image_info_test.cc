@@ -56,7 +56,7 @@ TEST(ImageInfoTest, WhatIsWrongInThemIsRefused) {
     return ParseImageInfo(Target("image", text));
   };
   const std::string needs = R"([{"artifact":"modem","min_counter":5}])";
-  for (const std::string& other :
+  for (const char* other :
        {R"([])", R"({})", R"("modem")", R"([{"artifact":"modem"}])",
         R"([{"artifact":"modem","min_counter":-1}])",
         R"([{"artifact":"a b","min_counter":1}])",
@@ -64,7 +64,7 @@ TEST(ImageInfoTest, WhatIsWrongInThemIsRefused) {
     EXPECT_THAT(with(needs, other), FailsBecause("bad_image_info")) << other;
   }
   const std::string hardware = R"(["rev-a","rev-b"])";
-  for (const std::string& other :
+  for (const char* other :
        {R"([])", R"("rev-a")", R"(["a b"])", R"([1])"}) {
     EXPECT_THAT(with(hardware, other), FailsBecause("bad_image_info")) << other;
   }
