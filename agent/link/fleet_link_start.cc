@@ -46,22 +46,21 @@ absl::Status FleetLink::Start() {
   SHOAL_RETURN_IF_ERROR(o_.shared.network == nullptr ? OpenNetwork()
                                                      : absl::OkStatus());
   time_ = std::make_unique<TimeSync>(o_.clock, network_);
-  out_ = std::make_unique<RecordOut>(o_.keys, &o_.membership, spool_,
-                                     o_.clock);
+  out_ = std::make_unique<RecordOut>(o_.keys, &o_.membership, spool_, o_.clock);
   ResignSpool();
   artifacts_ = std::make_unique<ArtifactFetcher>(
       network_, &places_, o_.fetch, &nodes_,
       o_.config->seed_time > absl::ZeroDuration());
-  source_ = std::make_unique<DhtFetcher>(network_, &places_, o_.fetch,
-                                         &nodes_, o_.config->device_type);
+  source_ = std::make_unique<DhtFetcher>(network_, &places_, o_.fetch, &nodes_,
+                                         o_.config->device_type);
   source_->SetPlausible([this](std::string_view role, const std::string& b) {
     return Plausible(role, b);
   });
   if (o_.shared.wrap_source) wrapped_ = o_.shared.wrap_source(*source_);
   fetcher_ = wrapped_ ? wrapped_.get() : source_.get();
-  gossip_ = std::make_unique<LogGossip>(updater_.get(), fetcher_,
-                                        network_, &places_, out_.get(),
-                                        o_.config->log_interval);
+  gossip_ =
+      std::make_unique<LogGossip>(updater_.get(), fetcher_, network_, &places_,
+                                  out_.get(), o_.config->log_interval);
   // With fresh metadata in the store rollouts go on without any network.
   if (updater_->UseStored().ok()) {
     const absl::Status loaded = LoadRollouts(nullptr);

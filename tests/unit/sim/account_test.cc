@@ -8,7 +8,7 @@
 namespace shoal::sim {
 namespace {
 
-using testing::StatusIs;
+using testing::Fails;
 
 TEST(Account, IsWhatTheToolPrints) {
   const auto account = ParseAccount(R"({
@@ -34,7 +34,7 @@ TEST(Account, IsWhatTheToolPrints) {
 TEST(Account, WhatIsNoRolloutIsRefused) {
   for (const char* text : {"", "{}", "[]", "{\"name\": 3}", "not found"})
     EXPECT_THAT(ParseAccount(text).status(),
-                StatusIs(absl::StatusCode::kInvalidArgument, "bad_account"))
+                Fails(absl::StatusCode::kInvalidArgument, "bad_account"))
         << text;
 }
 
