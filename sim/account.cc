@@ -40,8 +40,8 @@ absl::StatusOr<PlaneAccount> Read(const json& rollout) {
 
 absl::StatusOr<PlaneAccount> ParseAccount(std::string_view text) {
   const auto bad = [&] {
-    return InvalidArgument("bad_account", fmt::format("not a rollout: {}",
-                                                      text.substr(0, 200)));
+    return InvalidArgument(
+        "bad_account", fmt::format("not a rollout: {}", text.substr(0, 200)));
   };
   const json rollout = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!rollout.is_object()) return bad();

@@ -48,8 +48,7 @@ SimDevice::SimDevice(size_t index, World* world)
       fate_([&] {
         const SimOptions& o = *world->options;
         if (Chance(o.seed, index, "fate") >= o.failing) return Fate::kGood;
-        return Chance(o.seed, index, "how") < 0.5 ? Fate::kSick
-                                                  : Fate::kNoBoot;
+        return Chance(o.seed, index, "how") < 0.5 ? Fate::kSick : Fate::kNoBoot;
       }()),
       bytes_per_second_(LinkOf(*world->options, index)) {
   config_.data_directory =
@@ -89,8 +88,8 @@ absl::Duration SimDevice::Later(absl::Duration mean) {
 
 void SimDevice::Trouble(const absl::Status& status) {
   std::lock_guard lock(mutex_);
-  trouble_ = fmt::format("{}: {}", ReasonOf(status),
-                         std::string(status.message()));
+  trouble_ =
+      fmt::format("{}: {}", ReasonOf(status), std::string(status.message()));
 }
 
 std::string SimDevice::last_trouble() const {
@@ -190,9 +189,8 @@ absl::Status SimDevice::Boot() {
   while (slot.trial && fate_ == Fate::kNoBoot) {
     SHOAL_ASSIGN_OR_RETURN(slot, agent::BootOnce(fs(), boot));
   }
-  SHOAL_ASSIGN_OR_RETURN(
-      const auto membership,
-      agent::LoadMembership(fs(), config_.StateDirectory()));
+  SHOAL_ASSIGN_OR_RETURN(const auto membership,
+                         agent::LoadMembership(fs(), config_.StateDirectory()));
   if (!membership) return Internal("not_paired", "membership.json is gone");
   SHOAL_ASSIGN_OR_RETURN(const agent::SharedLink link,
                          world_->sockets->LinkFor(index_, *membership));
@@ -210,12 +208,11 @@ agent::AgentParts SimDevice::Parts(const agent::SharedLink& link) {
   agent::AgentParts parts;
   parts.link = link;
   parts.fetch = world_->fetch;
-  parts.fetch_artifact = [this](const agent::ArtifactSource& source,
-                                const std::string& path,
-                                const std::atomic<bool>&) {
-    return Fetch(source, path);
-  };
-  parts.patch = [this](const agent::PatchJob& job, const agent::PatchProgress&) {
+  parts.fetch_artifact =
+      [this](const agent::ArtifactSource& source, const std::string& path,
+             const std::atomic<bool>&) { return Fetch(source, path); };
+  parts.patch = [this](const agent::PatchJob& job,
+                       const agent::PatchProgress&) {
     return world_->artifacts->Patch(job);
   };
   parts.health = [this](const agent::RunningImage& running) {

@@ -32,7 +32,7 @@ struct World {
   Artifacts* artifacts = nullptr;
   agent::LazyFetch* fetch = nullptr;
   std::function<void(size_t device)> wake;  // numbers beyond the last: nobody
-  std::atomic<size_t> may_pair{0};  // devices below this number
+  std::atomic<size_t> may_pair{0};          // devices below this number
   std::atomic<int> switched_off_and_on{0};  // while they paired
   std::atomic<bool> rollout{false};  // was created: who is to be away, goes
   // What the signed versions of the rollout say, from whoever verified them.

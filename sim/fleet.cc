@@ -19,7 +19,7 @@ namespace shoal::sim {
 namespace {
 
 constexpr size_t kMaxOutput = 64u << 20;  // a rollout names every device
-constexpr size_t kImageBytes = 8192;      // of the real image, see docs/scale.md
+constexpr size_t kImageBytes = 8192;  // of the real image, see docs/scale.md
 
 FileSystem& fs() { return RealFileSystem(); }
 
@@ -112,13 +112,13 @@ absl::Status Fleet::MakeTrust() {
                             .status());
   SHOAL_ASSIGN_OR_RETURN(const std::string op,
                          fs().Read(Path("operator/operator.json"), 65536));
-  SHOAL_RETURN_IF_ERROR(fs().WriteAtomic(
-      Path("access.json"),
-      fmt::format(R"({{"version":"1","operators":[{}],"rules":[
+  SHOAL_RETURN_IF_ERROR(
+      fs().WriteAtomic(Path("access.json"),
+                       fmt::format(R"({{"version":"1","operators":[{}],"rules":[
  {{"name":"operate","principals":["role:admin"],"actions":["*"]}},
  {{"name":"install","principals":["director"],"actions":["update.install"],
    "devices":{{"all":true}}}}]}})",
-                  op)));
+                                   op)));
   SHOAL_RETURN_IF_ERROR(Sign({"policy", "set", Path("access.json")}));
   return Run({"shoald", "import", "--data", Path("shoald"), Path("repo")})
       .status();
@@ -148,10 +148,9 @@ absl::Status Fleet::StartDaemon(Daemon& daemon,
       return absl::OkStatus();
     absl::SleepFor(absl::Milliseconds(20));
   }
-  return MakeError(absl::StatusCode::kDeadlineExceeded,
-      "daemon_not_ready",
-      fmt::format("{} is not ready after two minutes:\n{}", daemon.name,
-                  LogTail(daemon.name)));
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "daemon_not_ready",
+                   fmt::format("{} is not ready after two minutes:\n{}",
+                               daemon.name, LogTail(daemon.name)));
 }
 
 absl::Status Fleet::StartPlane() {
@@ -240,8 +239,8 @@ absl::Status Fleet::Preauthorize(const std::vector<std::string>& public_keys) {
 }
 
 absl::Status Fleet::MakeBootstrapFile(const std::string& path) {
-  return Shoal({"device", "bootstrap-file", "--type", kDeviceType, "--out",
-                path})
+  return Shoal(
+             {"device", "bootstrap-file", "--type", kDeviceType, "--out", path})
       .status();
 }
 

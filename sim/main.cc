@@ -141,8 +141,8 @@ int Simulate(const SimOptions& options) {
   if (!report.ok()) return Fail(report.status());
   std::cout << ReportText(*report);
   if (!options.json_out.empty())
-    if (const absl::Status written = RealFileSystem().WriteAtomic(
-            options.json_out, ReportJson(*report));
+    if (const absl::Status written =
+            RealFileSystem().WriteAtomic(options.json_out, ReportJson(*report));
         !written.ok())
       return Fail(written);
   if (!options.plot_out.empty())
@@ -208,6 +208,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace shoal::sim
 
-int main(int argc, char** argv) {
-  return shoal::sim::Main(argc, argv);
-}
+int main(int argc, char** argv) { return shoal::sim::Main(argc, argv); }

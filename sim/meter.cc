@@ -54,8 +54,8 @@ uint64_t SizeOf(const std::string& directory) {
   uint64_t bytes = 0;
   std::error_code error;
   for (auto it = std::filesystem::recursive_directory_iterator(
-           directory, std::filesystem::directory_options::skip_permission_denied,
-           error);
+           directory,
+           std::filesystem::directory_options::skip_permission_denied, error);
        !error && it != std::filesystem::recursive_directory_iterator();
        it.increment(error)) {
     std::error_code gone;  // a database renames while we look
@@ -192,8 +192,8 @@ absl::StatusOr<std::string> FreeLoopbackPort() {
   socklen_t length = sizeof address;
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
              sizeof address) != 0 ||
-      ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address),
-                    &length) != 0)
+      ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) !=
+          0)
     return ErrnoError(errno, "a port on 127.0.0.1");
   return fmt::format("127.0.0.1:{}", ntohs(address.sin_port));
 }

@@ -15,10 +15,10 @@
 namespace shoal::sim {
 
 struct Usage {
-  double cpu_seconds = 0;   // user and system
-  uint64_t resident = 0;    // bytes
+  double cpu_seconds = 0;     // user and system
+  uint64_t resident = 0;      // bytes
   uint64_t disk_written = 0;  // bytes that the kernel was made to write
-  uint64_t udp_in = 0;      // bytes of payload
+  uint64_t udp_in = 0;        // bytes of payload
   uint64_t udp_out = 0;
   uint64_t tcp_in = 0;  // bytes of connections that are open now
   uint64_t tcp_out = 0;

@@ -35,8 +35,8 @@ absl::Status BadOptions(std::string_view what) {
 
 absl::StatusOr<std::vector<LinkClass>> ParseLinks(std::string_view text) {
   static constexpr std::pair<std::string_view, double> kUnits[] = {
-      {"bit", 0.125}, {"kbit", 125},    {"mbit", 125e3}, {"gbit", 125e6},
-      {"B", 1},       {"kB", 1e3},      {"MB", 1e6},     {"GB", 1e9}};
+      {"bit", 0.125}, {"kbit", 125}, {"mbit", 125e3}, {"gbit", 125e6},
+      {"B", 1},       {"kB", 1e3},   {"MB", 1e6},     {"GB", 1e9}};
   std::vector<LinkClass> links;
   for (const std::string& part : Split(text, ',')) {
     const auto bad = [&] {
@@ -117,8 +117,7 @@ absl::Status Validate(const SimOptions& o) {
 
 std::string RolloutYaml(const SimOptions& o, const std::string& release,
                         const std::string& id) {
-  std::string text =
-      fmt::format("release: {}\nid: {}\nphases:\n", release, id);
+  std::string text = fmt::format("release: {}\nid: {}\nphases:\n", release, id);
   double before = 0;
   for (size_t i = 0; i < o.phases.size(); ++i) {
     text += fmt::format("  - name: p{}\n    percent: {}\n", i + 1, o.phases[i]);

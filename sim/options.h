@@ -15,7 +15,7 @@ namespace shoal::sim {
 
 // A share of all devices that have a link of this speed.
 struct LinkClass {
-  double share = 1;            // of the sum of all shares
+  double share = 1;             // of the sum of all shares
   double bytes_per_second = 0;  // above 0
 };
 

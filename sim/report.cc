@@ -13,12 +13,12 @@ namespace {
 using nlohmann::json;
 
 json Json(const Usage& u) {
-  return {{"cpu_seconds", u.cpu_seconds}, {"resident_bytes", u.resident},
-          {"disk_written_bytes", u.disk_written},
-          {"udp_in_bytes", u.udp_in},     {"udp_out_bytes", u.udp_out},
-          {"tcp_in_bytes", u.tcp_in},     {"tcp_out_bytes", u.tcp_out},
-          {"records", u.records},         {"record_bytes", u.record_bytes},
-          {"directory_bytes", u.directory}};
+  return {
+      {"cpu_seconds", u.cpu_seconds},         {"resident_bytes", u.resident},
+      {"disk_written_bytes", u.disk_written}, {"udp_in_bytes", u.udp_in},
+      {"udp_out_bytes", u.udp_out},           {"tcp_in_bytes", u.tcp_in},
+      {"tcp_out_bytes", u.tcp_out},           {"records", u.records},
+      {"record_bytes", u.record_bytes},       {"directory_bytes", u.directory}};
 }
 
 json Json(const Costs& c) {
@@ -171,9 +171,9 @@ std::string ReportJson(const Report& r) {
 }
 
 Chart StateChart(const Report& r) {
-  Chart chart = ChartOf(
-      r, fmt::format("{} devices, by what they do", r.options.devices),
-      "devices");
+  Chart chart =
+      ChartOf(r, fmt::format("{} devices, by what they do", r.options.devices),
+              "devices");
   chart.stacked = true;
   chart.series.push_back(
       SeriesOf(r, "updated", [](const Sample& s) { return s.updated; }));
@@ -181,8 +181,8 @@ Chart StateChart(const Report& r) {
       SeriesOf(r, "failed", [](const Sample& s) { return s.failed; }));
   for (const DeviceState state :
        {DeviceState::kReporting, DeviceState::kRestarting,
-        DeviceState::kInstalling, DeviceState::kDownloading,
-        DeviceState::kOff, DeviceState::kIdle})
+        DeviceState::kInstalling, DeviceState::kDownloading, DeviceState::kOff,
+        DeviceState::kIdle})
     chart.series.push_back(SeriesOf(
         r, std::string(DeviceStateName(state)), [state](const Sample& s) {
           return s.states[static_cast<size_t>(state)];
@@ -191,11 +191,13 @@ Chart StateChart(const Report& r) {
 }
 
 Chart CountChart(const Report& r) {
-  Chart chart = ChartOf(r, "What the plane counts, and what is true", "devices");
+  Chart chart =
+      ChartOf(r, "What the plane counts, and what is true", "devices");
   chart.series.push_back(SeriesOf(
       r, "truly done", [](const Sample& s) { return s.updated + s.failed; }));
-  chart.series.push_back(SeriesOf(
-      r, "counted", [](const Sample& s) { return s.counted + s.counted_failed; }));
+  chart.series.push_back(SeriesOf(r, "counted", [](const Sample& s) {
+    return s.counted + s.counted_failed;
+  }));
   chart.series.push_back(
       SeriesOf(r, "truly failed", [](const Sample& s) { return s.failed; }));
   return chart;

@@ -18,8 +18,7 @@ Scheduler::Scheduler(size_t items, int threads, Work work)
     items_[i].due = now;
     queue_.emplace(now, i);
   }
-  for (int i = 0; i < threads; ++i)
-    threads_.emplace_back([this] { Run(); });
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
 Scheduler::~Scheduler() { Stop(); }

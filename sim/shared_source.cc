@@ -24,9 +24,9 @@ class WrappedSource final : public signing::Fetcher {
     const std::string key =
         version ? fmt::format("metadata/{}/{}", *version, role) : kNewest;
     // Every refresh asks whether root has another version: there is none yet.
-    return shared_->Get(
-        key, role == "root",
-        [&] { return own_.FetchMetadata(role, version, max_bytes); });
+    return shared_->Get(key, role == "root", [&] {
+      return own_.FetchMetadata(role, version, max_bytes);
+    });
   }
   absl::StatusOr<std::string> FetchTarget(
       const signing::TargetFile& target) override {

@@ -70,7 +70,8 @@ void Simulation::Say(const std::string& line, bool last) {
 }
 
 absl::Status Simulation::StillRuns(const std::atomic<bool>& stop) {
-  if (stop) return MakeError(absl::StatusCode::kCancelled, "stopped", "stopped");
+  if (stop)
+    return MakeError(absl::StatusCode::kCancelled, "stopped", "stopped");
   const std::string ended = fleet_.Ended();
   if (!ended.empty())
     return Internal("daemon_ended", "a program of the fleet ended: " + ended);
@@ -170,9 +171,9 @@ absl::Status Simulation::PairAll(const std::atomic<bool>& stop) {
       for (const auto& device : devices_)
         if (!device->paired() && !device->last_trouble().empty())
           why = device->last_trouble();
-      return MakeError(absl::StatusCode::kDeadlineExceeded,
-          "not_paired", fmt::format("{} of {} devices are in the fleet. {}",
-                                    paired, devices_.size(), why));
+      return MakeError(absl::StatusCode::kDeadlineExceeded, "not_paired",
+                       fmt::format("{} of {} devices are in the fleet. {}",
+                                   paired, devices_.size(), why));
     }
     absl::SleepFor(absl::Milliseconds(200));
   }
@@ -216,17 +217,16 @@ Sample Simulation::Look() {
     return it == metrics->end() ? otherwise : it->second;
   };
   const auto outcomes = [&](std::string_view result) {
-    return static_cast<uint32_t>(
-        get(fmt::format(
-                "shoald_rollout_outcomes{{rollout=\"{}\",result=\"{}\"}}",
-                kRollout, result),
-            0));
+    return static_cast<uint32_t>(get(
+        fmt::format("shoald_rollout_outcomes{{rollout=\"{}\",result=\"{}\"}}",
+                    kRollout, result),
+        0));
   };
   sample.counted = outcomes("succeeded");
   sample.counted_failed = outcomes("failed");
-  sample.open_phase = static_cast<int>(get(
-      fmt::format("shoald_rollout_open_phase{{rollout=\"{}\"}}", kRollout),
-      -1));
+  sample.open_phase = static_cast<int>(
+      get(fmt::format("shoald_rollout_open_phase{{rollout=\"{}\"}}", kRollout),
+          -1));
   sample.plane_cpu = get("process_cpu_seconds_total", 0);
   sample.plane_resident =
       static_cast<uint64_t>(get("process_resident_memory_bytes", 0));
@@ -252,9 +252,8 @@ absl::Status Simulation::RollOut(const std::atomic<bool>& stop) {
   const Readings before = Read();
   rollout_began_ = Now();
   rollout_wall_ = absl::Now();
-  SHOAL_RETURN_IF_ERROR(fleet_.CreateRollout(
-      RolloutYaml(options_, fmt::format("{}/{}", kDeviceType, kNewVersion),
-                  kRollout)));
+  SHOAL_RETURN_IF_ERROR(fleet_.CreateRollout(RolloutYaml(
+      options_, fmt::format("{}/{}", kDeviceType, kNewVersion), kRollout)));
   world_.rollout = true;
   for (size_t i = 0; i < devices_.size(); ++i) scheduler_->Wake(i);
   bool published = false;

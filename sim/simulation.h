@@ -24,8 +24,8 @@ namespace shoal::sim {
 struct Sample {
   double seconds = 0;
   std::array<uint32_t, kDeviceStates> states{};  // not yet updated ones
-  uint32_t updated = 0;         // truly
-  uint32_t failed = 0;          // truly
+  uint32_t updated = 0;                          // truly
+  uint32_t failed = 0;                           // truly
   uint32_t counted = 0;         // successes, as the plane counts
   uint32_t counted_failed = 0;  // failures, the same
   int open_phase = -1;          // -1: not published yet

@@ -50,8 +50,7 @@ absl::StatusOr<agent::SharedLink> Sockets::LinkFor(
   const size_t index = device / devices_per_socket_;
   Socket& socket = *sockets_[index];
   std::lock_guard lock(socket.mutex);
-  if (!socket.spool)
-    SHOAL_RETURN_IF_ERROR(Open(socket, index, membership));
+  if (!socket.spool) SHOAL_RETURN_IF_ERROR(Open(socket, index, membership));
   agent::SharedLink link{socket.network.get(), socket.spool.get(), {}};
   // A device that has a socket to itself is as it would be in the field.
   if (devices_per_socket_ > 1)

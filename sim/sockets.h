@@ -22,8 +22,8 @@ class Sockets {
   // has its network keys.
   Sockets(size_t devices, size_t devices_per_socket, std::string directory);
 
-  absl::StatusOr<agent::SharedLink> LinkFor(size_t device,
-                                            const agent::Membership& membership);
+  absl::StatusOr<agent::SharedLink> LinkFor(
+      size_t device, const agent::Membership& membership);
   // What a device of the socket believes now: the socket reads records by it.
   void OfferTrust(size_t device,
                   const std::shared_ptr<const agent::TrustView>& trust);

@@ -98,12 +98,12 @@ void CheckGates(const std::vector<Truth>& truths, const RolloutFacts& facts,
   for (const auto& [phase, opened] : facts.opened_ms) {
     if (phase == 0) continue;
     const int before = static_cast<int>(phase) - 1;
-    const rules::OutcomeCount count =
-        CountAt(truths, phase - 1, opened);
+    const rules::OutcomeCount count = CountAt(truths, phase - 1, opened);
     if (!rules::EnoughOutcomes(facts.document, before, count))
-      found.Add("phase {} was opened on {} successes and {} failures of phase "
-                "{}: too early",
-                phase, count.succeeded, count.failed, before);
+      found.Add(
+          "phase {} was opened on {} successes and {} failures of phase "
+          "{}: too early",
+          phase, count.succeeded, count.failed, before);
   }
 }
 
@@ -136,10 +136,11 @@ std::vector<std::string> Violations(const std::vector<Truth>& truths,
     const auto& said = plane.phases[i];
     if (said.expected != sums[i].expected ||
         said.succeeded != sums[i].succeeded || said.failed != sums[i].failed)
-      found.Add("phase {}: the plane counts {} succeeded and {} failed of {}; "
-                "it was {} and {} of {}",
-                i, said.succeeded, said.failed, said.expected,
-                sums[i].succeeded, sums[i].failed, sums[i].expected);
+      found.Add(
+          "phase {}: the plane counts {} succeeded and {} failed of {}; "
+          "it was {} and {} of {}",
+          i, said.succeeded, said.failed, said.expected, sums[i].succeeded,
+          sums[i].failed, sums[i].expected);
   }
   CheckGates(truths, facts, found);
   return found.Take();

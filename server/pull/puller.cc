@@ -163,9 +163,9 @@ void Puller::Read(Reader& reader) {
           last, intake_.Kinds(), /*follow=*/true, kCallLength,
           [&](std::string record, const records::v1::Credential*,
               const dht::PullPosition& after) {
-            return !reader.stop && (record.empty()
-                                        ? arriving.ok()
-                                        : arriving.Add(std::move(record), after));
+            return !reader.stop &&
+                   (record.empty() ? arriving.ok()
+                                   : arriving.Add(std::move(record), after));
           });
       taken = arriving.Finish();
     }

@@ -6,13 +6,14 @@ namespace {
 TEST(Sim, FiftyDevicesTakeTwoPhasesAndAreAllAccountedFor) {
   TempDir dir;
   int code = -1;
-  const nlohmann::json run = RunSim(
-      dir,
-      {"--devices", "50", "--phases", "30,100", "--failing", "0.1",
-       "--offline", "0.1", "--offline-for", "3", "--reboot-time", "0.5",
-       "--links", "100mbit", "--error-threshold", "60", "--gate-success", "50",
-       "--gate-sample", "40", "--seed", "4"},
-      &code, absl::Seconds(200));
+  const nlohmann::json run =
+      RunSim(dir, {"--devices",      "50",      "--phases",          "30,100",
+                   "--failing",      "0.1",     "--offline",         "0.1",
+                   "--offline-for",  "3",       "--reboot-time",     "0.5",
+                   "--links",        "100mbit", "--error-threshold", "60",
+                   "--gate-success", "50",      "--gate-sample",     "40",
+                   "--seed",         "4"},
+             &code, absl::Seconds(200));
   ASSERT_TRUE(run.is_object());
   EXPECT_EQ(run["violations"], nlohmann::json::array());
   EXPECT_EQ(code, 0);
@@ -28,8 +29,8 @@ TEST(Sim, FiftyDevicesTakeTwoPhasesAndAreAllAccountedFor) {
   EXPECT_GT(run["rollout"]["nodes"][0]["udp_in_bytes"], 0);
   EXPECT_GE(run["rollout"]["nodes"][0]["records"], 50);
   for (const char* plot : {"states", "counts", "plane"})
-    EXPECT_TRUE(RealFileSystem().Exists(
-        dir.File(std::string("run-") + plot + ".svg")));
+    EXPECT_TRUE(
+        RealFileSystem().Exists(dir.File(std::string("run-") + plot + ".svg")));
 }
 
 TEST(Sim, WhatCannotBeIsMisuse) {

@@ -36,7 +36,8 @@ TEST(Batcher, WhatComesWhileTheDiskIsBusyIsOneBatch) {
   for (uint64_t i = 1; i <= 50; ++i) ASSERT_TRUE(batcher.Add("r", At(1 + i)));
   go_on.set_value();
   EXPECT_TRUE(batcher.Finish().ok());
-  EXPECT_EQ(batches, (std::vector<std::pair<size_t, uint64_t>>{{1, 1}, {50, 51}}));
+  EXPECT_EQ(batches,
+            (std::vector<std::pair<size_t, uint64_t>>{{1, 1}, {50, 51}}));
 }
 
 TEST(Batcher, AFullBatchHoldsTheStreamBack) {

@@ -10,7 +10,7 @@
 namespace shoal::sim {
 namespace {
 
-using testing::StatusIs;
+using testing::Fails;
 
 TEST(Options, LinksHaveUnitsAndShares) {
   const auto links = ParseLinks("1mbit:3,64kbit,2MB:0.5");
@@ -27,7 +27,7 @@ TEST(Options, WhatIsNoLinkIsRefused) {
   for (const char* text : {"", "fast", "1", "1mbit:", "1mbit:0", "-1mbit",
                            "0kB", "1mbit:2x", "1mbit,,2mbit", "inf"})
     EXPECT_THAT(ParseLinks(text).status(),
-                StatusIs(absl::StatusCode::kInvalidArgument, "bad_links"))
+                Fails(absl::StatusCode::kInvalidArgument, "bad_links"))
         << text;
 }
 
@@ -39,7 +39,7 @@ TEST(Options, Sizes) {
   EXPECT_EQ(ParseSize("2G").value(), 2147483648u);
   for (const char* text : {"", "k", "1kB", "-1", "1T", "1e12G"})
     EXPECT_THAT(ParseSize(text).status(),
-                StatusIs(absl::StatusCode::kInvalidArgument, "bad_size"))
+                Fails(absl::StatusCode::kInvalidArgument, "bad_size"))
         << text;
 }
 
@@ -49,19 +49,18 @@ TEST(Options, PhasesGrowToAHundred) {
   EXPECT_EQ(ParsePhases("100").value(), std::vector<double>{100});
   std::string many;
   for (int i = 1; i <= 32; ++i) many += std::to_string(i) + ",";
-  for (const std::string text :
-       {std::string(), std::string("1,10"), std::string("10,10,100"),
-        std::string("50,20,100"), std::string("0,100"), std::string("101"),
-        std::string("a"), many + "100"})
+  for (const std::string& text : std::vector<std::string>{
+           std::string(), std::string("1,10"), std::string("10,10,100"),
+           std::string("50,20,100"), std::string("0,100"), std::string("101"),
+           std::string("a"), many + "100"})
     EXPECT_THAT(ParsePhases(text).status(),
-                StatusIs(absl::StatusCode::kInvalidArgument, "bad_phases"))
+                Fails(absl::StatusCode::kInvalidArgument, "bad_phases"))
         << text;
 }
 
 TEST(Options, WhatIsOutOfBoundsIsRefused) {
   EXPECT_OK(Validate(SimOptions{}));
-  for (const auto& change :
-       std::vector<std::function<void(SimOptions&)>>{
+  for (const auto& change : std::vector<std::function<void(SimOptions&)>>{
            [](SimOptions& o) { o.devices = 0; },
            [](SimOptions& o) { o.devices = 100'001; },
            [](SimOptions& o) { o.nodes = 0; },
@@ -76,7 +75,7 @@ TEST(Options, WhatIsOutOfBoundsIsRefused) {
     SimOptions options;
     change(options);
     EXPECT_THAT(Validate(options),
-                StatusIs(absl::StatusCode::kInvalidArgument, "bad_options"));
+                Fails(absl::StatusCode::kInvalidArgument, "bad_options"));
   }
 }
 
