@@ -230,8 +230,8 @@ absl::StatusOr<FillResult> FillFleet(const std::string& directory,
   for (int i = 0; i < kLooks; ++i) {
     SHOAL_ASSIGN_OR_RETURN(const auto counted,
                            server::RunningImages(*store, "gateway"));
-    for (const auto& [image, devices] : counted)
-      rules::DemandOf(devices.abilities);
+    for (const auto& [image, running] : counted)
+      rules::DemandOf(running.abilities);
     if (counted.size() != scanned.size())
       return Internal("bench", "the counts differ from the devices");
   }
