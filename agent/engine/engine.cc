@@ -217,7 +217,8 @@ absl::StatusOr<Engine::Answer> Engine::Act(const UpdateRecord& update) {
 }
 
 absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
-  const ArtifactSource& source = SourceOf(update);
+  ArtifactSource source = SourceOf(update);
+  source.dispensable = update.delta.has_value();
   const std::string path = PathOf(source);
   FetchStats stats;
   absl::Status status = o_.fs->Exists(path)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <future>
 
 #include "common/bytes.h"
@@ -17,10 +18,14 @@ namespace {
 constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr absl::Duration kArtifactDeadline = absl::Hours(1);
 constexpr size_t kMaxKnownBad = 1024;
+constexpr auto kPoll = std::chrono::milliseconds(50);
+// Half a minute of looks at a network that is there.
+constexpr int kLooksInVain = 600;
 
 // The part of a fetch that callbacks may still touch after it was given up.
 struct FetchWait {
   std::promise<absl::StatusOr<dht::FetchResult>> done;
+  std::atomic<uint64_t> bytes{0};
 };
 
 }  // namespace
@@ -238,7 +243,8 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
   auto wait = std::make_shared<FetchWait>();
   auto future = wait->done.get_future();
   SHOAL_RETURN_IF_ERROR(fetch_->Fetch(
-      std::move(job), {}, [wait](absl::StatusOr<dht::FetchResult> result) {
+      std::move(job), [wait](uint64_t bytes) { wait->bytes = bytes; },
+      [wait](absl::StatusOr<dht::FetchResult> result) {
         wait->done.set_value(std::move(result));
       }));
   const dht::ListenToken token = network_->Listen(
@@ -250,14 +256,22 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
           fetch->AddPeers(id, {provider.swarm_address()});
       });
   bool cancelled = false;
-  while (future.wait_for(std::chrono::milliseconds(50)) !=
-         std::future_status::ready)
-    if (cancel.load() && !cancelled) {
+  int in_vain = 0;
+  while (future.wait_for(kPoll) != std::future_status::ready) {
+    // A plane may have died between signing a delta and handing it to nodes.
+    if (source.dispensable && wait->bytes == 0 &&
+        network_->Stats().connected_nodes > 0)
+      ++in_vain;
+    if ((cancel.load() || in_vain > kLooksInVain) && !cancelled) {
       cancelled = true;
       fetch_->Cancel(id);
     }
+  }
   network_->Cancel(token);
-  SHOAL_ASSIGN_OR_RETURN(const dht::FetchResult result, future.get());
+  const auto fetched = future.get();
+  if (!fetched.ok() && in_vain > kLooksInVain && !cancel.load())
+    return Unavailable("no_source", "nobody has this delta");
+  SHOAL_ASSIGN_OR_RETURN(const dht::FetchResult result, fetched);
   LogInfo("fetched", {{"sha256", HexEncode(source.sha256)},
                       {"from_peers", result.bytes_from_peers},
                       {"from_origin", result.bytes_from_origin}});

@@ -15,7 +15,7 @@ TEST_F(StolenServer, T20_NothingStartsWithoutTheOperatorsApproval) {
   ASSERT_NO_FATAL_FAILURE(TakeOver("", 1));
   const std::string ann =
       *HexDecode(nlohmann::json::parse(ReadText(dir_.File("ann/operator.json")))
-                     .at("publicKey")
+                     .at("public_key")
                      .get<std::string>());
   // Her true approval of the honest rollout, out of the stolen store.
   const signing::Targets signed_by_director =
