@@ -272,7 +272,12 @@ absl::Duration SimDevice::Drive() {
     return Later(kSoon);
   }
   if (*next == agent::Engine::Next::kReboot) {
-    PowerOff(Later(world_->options->reboot_time), DeviceState::kRestarting);
+    // Each try of an image that does not start takes its time as well.
+    const bool in_vain =
+        fate_ == Fate::kNoBoot && agent_->running().info.version == kOldVersion;
+    PowerOff(Later(world_->options->reboot_time) *
+                 (in_vain ? 1 + config_.boot_tries : 1),
+             DeviceState::kRestarting);
     return off_until_ - Now();
   }
   if (!downloading_.empty())

@@ -34,8 +34,8 @@ TEST(Sim, FiftyDevicesTakeTwoPhasesAndAreAllAccountedFor) {
 }
 
 TEST(Sim, WhatCannotBeIsMisuse) {
-  const auto result =
-      ::shoal::testing::Run({BinPath("shoal-sim"), "--phases", "50,20"}, absl::Seconds(20));
+  const auto result = shoal::testing::Run(
+      {BinPath("shoal-sim"), "--phases", "50,20"}, absl::Seconds(20));
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->status.code, 2);
   EXPECT_NE(result->output.find("bad_phases"), std::string::npos)
