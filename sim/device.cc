@@ -58,8 +58,8 @@ SimDevice::SimDevice(size_t index, World* world)
   config_.bootstrap_file = world->bootstrap;
   config_.bind_address = "127.0.0.1:0";
   config_.swarm_listen = "127.0.0.1:0";
-  // Listens; the look-ups that are for lost pushes don't count in a short run.
-  config_.poll_interval = absl::Minutes(15);
+  // For pushes that are lost; a quarter of an hour in the field, by default.
+  config_.poll_interval = absl::Minutes(1);
   config_.log_interval = absl::Hours(1);
   config_.seed_time = absl::ZeroDuration();
   config_.health_timeout = absl::Minutes(1);

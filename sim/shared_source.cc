@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "common/bytes.h"
+#include "common/clock.h"
 #include "common/status.h"
 
 namespace shoal::sim {
@@ -10,6 +11,8 @@ namespace {
 
 constexpr char kNewest[] = "timestamp";
 constexpr size_t kMaxEntries = 512;
+// A push may be lost: whoever polls finds what is new all the same.
+constexpr absl::Duration kFresh = absl::Seconds(5);
 
 }  // namespace
 
@@ -83,11 +86,14 @@ SharedSource::Answer SharedSource::Get(const std::string& key, bool keep_none,
   }
   // What has a version never changes; the newest, and what is not there, may
   // with every push.
-  const bool present = entry->generation == generation;
+  const absl::Duration now = SystemClock().MonotonicNow();
+  const bool present =
+      entry->generation == generation && now - entry->asked < kFresh;
   if (entry->bytes && (key != kNewest || present)) return *entry->bytes;
   if (keep_none && present && !entry->none.ok()) return entry->none;
   Answer answer = ask();
   entry->generation = generation;
+  entry->asked = now;
   if (answer.ok())
     entry->bytes = *answer;
   else if (absl::IsNotFound(answer.status()))

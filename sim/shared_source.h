@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/time/time.h"
 #include "signing/verify/fetcher.h"
 
 namespace shoal::sim {
@@ -38,6 +39,7 @@ class SharedSource : public std::enable_shared_from_this<SharedSource> {
     std::optional<std::string> bytes;
     absl::Status none;
     int64_t generation = 0;
+    absl::Duration asked = -absl::InfiniteDuration();  // monotonic
   };
   std::mutex mutex_;
   int64_t generation_ = 1;
