@@ -102,8 +102,14 @@ TEST_F(RolloutPolicyTest, HoldsPausesActivatesAndComesBack) {
       fleet_->Shoal({"rollout", "watch", "held-back", "--timeout", "60s"}));
 }
 
-TEST_F(RolloutPolicyTest,
-       T28_WithoutAPlaneAHaltStopsItUntilItIsResumed) {
+TEST_F(RolloutPolicyTest, T28_WithoutAPlaneAHaltStopsItUntilItIsResumed) {
+  // Once the plane knows what runs, it makes the delta to the newest release;
+  // then no late one joins the document in another version.
+  ASSERT_OK(WaitFor("the plane to know what runs", [&] {
+    const auto deltas =
+        fleet_->Shoal({"release", "deltas", "gateway/5.0", "--output", "json"});
+    return deltas.ok() && deltas->find("DELTA_STATE_MADE") != std::string::npos;
+  }));
   // A first phase that has nobody yet: the gate stays shut on silence.
   ASSERT_OK(Write("dark.yaml",
                   "release: gateway/4.0\n"
@@ -118,8 +124,8 @@ TEST_F(RolloutPolicyTest,
   ASSERT_OK(fleet_->Shoal({"rollout", "create", "-f", fleet_->Path("dark.yaml"),
                            "--wait-published"}));
   fleet_->KillPlane();
-  ASSERT_OK(device().process().WaitForLog("event=outcome_sample",
-                                          absl::Seconds(60)));
+  ASSERT_OK(
+      device().process().WaitForLog("event=outcome_sample", absl::Seconds(60)));
   ASSERT_OK(Waits("phase_closed"));
   ASSERT_OK(fleet_->Shoal(
       {"rollout", "halt", "dark", "--type", "gateway", "--reason", "smoke"}));

@@ -12,8 +12,20 @@ namespace {
 
 class TwoTruths : public StolenServer {
  protected:
-  // As it is when the power is cut; at an address of its own.
+  // As it is when the power is cut, with nothing left to do: else the first
+  // that comes back goes on before the second has looked. At an address of its
+  // own.
   void CopyThePlane() {
+    const auto says = [&](std::vector<std::string> arguments,
+                          const std::string& text) {
+      arguments.insert(arguments.end(), {"--output", "json"});
+      const auto answer = fleet_->Shoal(std::move(arguments));
+      return answer.ok() && answer->find(text) != std::string::npos;
+    };
+    ASSERT_OK(WaitFor("the plane to have nothing to do", [&] {
+      return says({"rollout", "get", "honest"}, "ROLLOUT_STATE_FINISHED") &&
+             says({"release", "deltas", "gateway/5.0"}, "DELTA_STATE_MADE");
+    }));
     fleet_->KillPlane();
     std::filesystem::copy(fleet_->plane_directory(), dir_.File("copy"),
                           std::filesystem::copy_options::recursive);
