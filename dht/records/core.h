@@ -177,8 +177,8 @@ class Network::Core {
   std::map<uint64_t, Getting> getting_;
   std::multimap<absl::Duration, std::function<void()>> timers_;
   std::map<Address, Probe> probes_;  // of the newest network key
-  size_t epoch_steps_ = 0;  // below the newest, for those not heard from
-  size_t key_rounds_ = 0;   // of reaching out since the newest key came
+  // How many steps below the newest network key to send to the unheard.
+  size_t epoch_steps_ = 0;
   // Clients: grant requests under way (core_grants.cc).
   std::string grant_nonce_;
   absl::Duration alone_since_ = absl::InfiniteDuration();

@@ -69,14 +69,8 @@ void Network::Core::ReachOut() {
   last_reach_out_ = Now();
   reach_outs_ = std::min(reach_outs_ + 1, kMaxDoublings);
   // Nobody answers under this key: perhaps they do under another. A key that a
-  // thief made up must not cut a device off. Neither must a node that was
-  // revoked and still answers under the old one: so while some do answer, those
-  // that do not are tried under the newest every other time.
-  if (!is_node()) {
-    const size_t round = key_rounds_++;
-    const bool alone = engine_->good_nodes() == 0;
-    epoch_steps_ = alone ? round : round % 2 == 0 ? 0 : round / 2 + 1;
-  }
+  // thief made up must not cut a device off.
+  if (engine_->good_nodes() == 0 && !is_node()) ++epoch_steps_;
   for (const Address& address : missing) engine_->Ping(address);
 }
 
@@ -133,7 +127,6 @@ void Network::Core::SetNetworkKeys(
   keys_.SetRetired(retired);
   if (keys_.newest() != before) {
     epoch_steps_ = 0;
-    key_rounds_ = 0;
     probes_.clear();
   }
   std::erase_if(heard_, [this](const auto& entry) {
