@@ -31,7 +31,7 @@ PlaneStep NextStep(const RolloutDocument& document, const PlaneView& view) {
   // that opened it while no plane was up.
   for (int i = 0; i < document.phases_size(); ++i) {
     const OutcomeCount count = counted(i);
-    if (TooManyFailures(document, count))
+    if (TooManyFailures(document, i, count))
       return {
           Kind::kHalt,
           fmt::format("error_threshold: phase {} has {} failures of {}",

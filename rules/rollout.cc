@@ -13,7 +13,10 @@ using rollout::v1::Gate;
 using rollout::v1::Phase;
 using rollout::v1::RolloutDocument;
 
+// Outcomes on which a gate opens, and those that a share of failures is at
+// least taken of; of a smaller phase, all.
 constexpr uint32_t kSampleSize = 20;
+constexpr uint32_t kFailureSampleSize = 10;
 constexpr uint32_t kDefaultAttempts = 3;
 constexpr absl::Duration kDefaultBackoff = absl::Minutes(1);
 
@@ -25,6 +28,13 @@ bool Settled(const Gate& gate, const OutcomeCount& count, absl::Time now) {
          (count.enough_since <= now &&
           now - count.enough_since >= absl::Milliseconds(gate.settle_ms()));
 }
+
+uint32_t FailureSample(const RolloutDocument& document, int phase) {
+  return std::min(kFailureSampleSize,
+                  document.phases(phase).expected_devices());
+}
+
+uint64_t CeilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 bool IsTimeGate(const Gate& gate) {
   return !gate.manual() && gate.success_permille() == 0 &&
@@ -56,19 +66,32 @@ int PhaseOf(const RolloutDocument& document, const DeviceFacts& device) {
   return -1;
 }
 
-bool TooManyFailures(const RolloutDocument& document,
+bool TooManyFailures(const RolloutDocument& document, int phase,
                      const OutcomeCount& count) {
   if (count.failed == 0) return false;
-  const uint64_t threshold =
-      std::max<uint32_t>(1, document.error_threshold_permille());
-  return uint64_t{count.failed} * 1000 >= threshold * count.total();
+  const uint64_t share_of = std::max(uint64_t{count.succeeded} + count.failed,
+                                     uint64_t{FailureSample(document, phase)});
+  return uint64_t{count.failed} * 1000 >=
+         document.error_threshold_permille() * share_of;
+}
+
+uint32_t FailuresThatHalt(const RolloutDocument& document, int phase,
+                          const OutcomeCount& count) {
+  // f failures are too many when 1000 f >= t sample and 1000 f >= t (s + f).
+  const uint64_t t = document.error_threshold_permille();
+  if (t >= 1000 && count.succeeded > 0) return 0;
+  const uint64_t of_sample =
+      CeilDivide(t * FailureSample(document, phase), 1000);
+  const uint64_t of_outcomes =
+      t >= 1000 ? 0 : CeilDivide(t * count.succeeded, 1000 - t);
+  return static_cast<uint32_t>(std::max({uint64_t{1}, of_sample, of_outcomes}));
 }
 
 bool GoodSample(const RolloutDocument& document, int phase,
                 const OutcomeCount& count) {
   return count.total() >=
              std::min(kSampleSize, document.phases(phase).expected_devices()) &&
-         count.succeeded >= 1 && !TooManyFailures(document, count);
+         count.succeeded >= 1 && !TooManyFailures(document, phase, count);
 }
 
 uint32_t OutcomesWanted(const RolloutDocument& document, int phase) {
@@ -83,7 +106,7 @@ bool EnoughOutcomes(const RolloutDocument& document, int phase,
          uint64_t{count.succeeded} * 1000 >=
              uint64_t{document.phases(phase).gate().success_permille()} *
                  count.total() &&
-         !TooManyFailures(document, count);
+         !TooManyFailures(document, phase, count);
 }
 
 bool Approved(const Gate& gate, const std::set<std::string>& approvers) {
@@ -118,7 +141,7 @@ GateDecision EvaluateGate(const RolloutDocument& document, int phase,
                           const OutcomeCount& count, bool approved,
                           absl::Time now) {
   const Gate& gate = document.phases(phase).gate();
-  if (TooManyFailures(document, count))
+  if (TooManyFailures(document, phase, count))
     return {GateAnswer::kHalt, "error_threshold"};
   if (now < Milliseconds(document.opened_at() + gate.soak_ms()))
     return {GateAnswer::kWait, "soaking"};

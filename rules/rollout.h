@@ -41,10 +41,17 @@ absl::Status ValidateRollout(const rollout::v1::RolloutDocument& document);
 int PhaseOf(const rollout::v1::RolloutDocument& document,
             const DeviceFacts& device);
 
-// Is the share of failures at or above the document's error threshold? A
-// threshold of 0 means that any failure is too much.
-bool TooManyFailures(const rollout::v1::RolloutDocument& document,
+// Is the share of failures in phase `phase` at or above the document's error
+// threshold? The share is of max(outcomes, min(10, expected devices)): the
+// first answers of a large phase are no sample yet, and a small phase is as
+// large as it is. A threshold of 0 means that any failure is too much.
+bool TooManyFailures(const rollout::v1::RolloutDocument& document, int phase,
                      const OutcomeCount& count);
+// The fewest failures that would be too many beside the successes of `count`;
+// 0: no number of them would, since those successes keep the share below a
+// threshold of 100 %.
+uint32_t FailuresThatHalt(const rollout::v1::RolloutDocument& document,
+                          int phase, const OutcomeCount& count);
 
 // What an unattended time gate asks of a sample of phase `phase`: at least
 // min(20, expected) outcomes, one success, failures below the threshold.

@@ -67,6 +67,27 @@ bool Halted(const store::RolloutRow& row) {
                      });
 }
 
+// `count` without the `accepted` failures.
+void AddFailures(const rollout::v1::RolloutDocument& document,
+                 const rules::OutcomeCount& count, uint32_t accepted,
+                 Explanation& out) {
+  const int open = static_cast<int>(document.open_phase());
+  const uint32_t halting = rules::FailuresThatHalt(document, open, count);
+  Add(out, "failures", !rules::TooManyFailures(document, open, count),
+      "error_threshold",
+      fmt::format(
+          "{} of {} outcomes of phase {} failed{}; the threshold is {:.1f} %, "
+          "{}",
+          count.failed, count.total(), document.phases(open).name(),
+          accepted > 0 ? fmt::format(" beside {} accepted ones", accepted) : "",
+          document.error_threshold_permille() / 10.0,
+          halting == 0
+              ? "which none reach beside a success"
+              : fmt::format(
+                    "the rollout halts at {} failed beside {} succeeded",
+                    halting, count.succeeded)));
+}
+
 void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
              absl::Time now, Explanation& out) {
   const auto& document = row.rollout().document();
@@ -158,13 +179,7 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
           ? row.accepted_failures(static_cast<int>(open))
           : 0;
   const auto count = rules::WithoutAccepted(counts[open], accepted);
-  Add(out, "failures", !rules::TooManyFailures(document, count),
-      "error_threshold",
-      fmt::format("{} of {} outcomes of phase {} failed, the threshold is "
-                  "{:.1f} %",
-                  count.failed, count.total(),
-                  document.phases(static_cast<int>(open)).name(),
-                  document.error_threshold_permille() / 10.0));
+  AddFailures(document, count, accepted, out);
   const bool last = open + 1 == static_cast<size_t>(document.phases_size());
   if (!last) AddGate(row, count, now, out);
   SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.Answered(row));

@@ -128,7 +128,7 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
           const auto& count = counts[static_cast<size_t>(i)];
           const uint32_t accepted =
               i < row.accepted_failures_size() ? row.accepted_failures(i) : 0;
-          if (!rules::TooManyFailures(rollout->document(),
+          if (!rules::TooManyFailures(rollout->document(), i,
                                       rules::WithoutAccepted(count, accepted)))
             continue;
           if (!request.accept_failures()) {

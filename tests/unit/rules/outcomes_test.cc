@@ -61,12 +61,16 @@ TEST(Outcomes, RefusalsAreShownAndMoveNoGate) {
   const OutcomeCount count = tally.ByPhase()[0];
   EXPECT_EQ(count.refused, 3u);
   EXPECT_EQ(count.total(), 1u);
-  EXPECT_FALSE(TooManyFailures(d, count));
+  EXPECT_FALSE(TooManyFailures(d, 0, count));
   // 1 of 10 expected: three refusals are no outcomes that a gate may count.
   EXPECT_EQ(EvaluateGate(d, 0, count, false, absl::InfiniteFuture()).reason,
             "too_few_outcomes");
-  tally.Add("e", 1, 0, OutcomeVerdict::kFailed);
-  EXPECT_TRUE(TooManyFailures(d, tally.ByPhase()[0]));
+  // Nor do they make the sample that a share of failures is taken of.
+  for (const char* device : {"e", "f", "g", "h"})
+    tally.Add(device, 1, 0, OutcomeVerdict::kFailed);
+  EXPECT_FALSE(TooManyFailures(d, 0, tally.ByPhase()[0]));
+  tally.Add("i", 1, 0, OutcomeVerdict::kFailed);
+  EXPECT_TRUE(TooManyFailures(d, 0, tally.ByPhase()[0]));
 }
 
 TEST(Outcomes, ARefusalHidesNoFailure) {

@@ -240,7 +240,7 @@ class RolloutModel {
         EXPECT_GE(now_, absl::FromUnixMillis(document_.opened_at() +
                                              options_.soak_ms));
         EXPECT_GE(count.total(), document_.phases(open).expected_devices());
-        EXPECT_FALSE(TooManyFailures(document_, count));
+        EXPECT_FALSE(TooManyFailures(document_, open, count));
         ++openings_;
         document_.set_open_phase(document_.open_phase() + 1);
         document_.set_opened_at(absl::ToUnixMillis(now_));

@@ -187,6 +187,58 @@ TEST(Gate, OpensOnlyOnProof) {
             GateAnswer::kOpen);
 }
 
+// The first failures by which a phase of so many devices halts, with no success
+// yet: the table in docs/rollouts.md.
+TEST(Threshold, TheShareIsOfASampleNotOfTheFirstAnswers) {
+  const struct {
+    uint32_t permille, expected, first;
+  } kRows[] = {
+      {0, 2000, 1},   {100, 1, 1},  {100, 2000, 1},
+      {250, 1, 1},    {250, 2, 1},  {250, 3, 1},
+      {250, 5, 2},    {250, 9, 3},  {250, 10, 3},
+      {250, 2000, 3}, {500, 3, 2},  {500, 2000, 5},
+      {1000, 1, 1},   {1000, 3, 3}, {1000, 2000, 10},
+      {250, 0, 1},  // nobody was expected, somebody came
+  };
+  for (const auto& row : kRows) {
+    RolloutDocument document = TwoPhases();
+    document.set_error_threshold_permille(row.permille);
+    document.mutable_phases(0)->set_expected_devices(row.expected);
+    SCOPED_TRACE(::testing::Message()
+                 << row.permille << " of " << row.expected << " devices");
+    EXPECT_FALSE(TooManyFailures(document, 0, {0, row.first - 1}));
+    EXPECT_TRUE(TooManyFailures(document, 0, {0, row.first}));
+    EXPECT_EQ(FailuresThatHalt(document, 0, {0, 0}), row.first);
+  }
+  RolloutDocument document = TwoPhases();
+  document.set_error_threshold_permille(250);
+  document.mutable_phases(0)->set_expected_devices(2000);
+  EXPECT_FALSE(TooManyFailures(document, 0, {1, 1}));
+  EXPECT_FALSE(TooManyFailures(document, 0, {76, 24}));
+  EXPECT_TRUE(TooManyFailures(document, 0, {75, 25}));
+  document.set_error_threshold_permille(0);
+  EXPECT_TRUE(TooManyFailures(document, 0, {1999, 1}));
+  EXPECT_FALSE(TooManyFailures(document, 0, {2000, 0}));
+}
+
+TEST(Threshold, WhatHaltsIsSaidExactly) {
+  RolloutDocument document = TwoPhases();
+  for (const uint32_t permille : {0u, 1u, 99u, 250u, 334u, 999u, 1000u}) {
+    document.set_error_threshold_permille(permille);
+    for (const uint32_t expected : {0u, 1u, 3u, 9u, 10u, 11u, 2000u}) {
+      document.mutable_phases(0)->set_expected_devices(expected);
+      for (uint32_t succeeded = 0; succeeded < 40; ++succeeded) {
+        const uint32_t halts = FailuresThatHalt(document, 0, {succeeded, 0});
+        for (uint32_t failed = 0; failed < 60; ++failed)
+          ASSERT_EQ(TooManyFailures(document, 0, {succeeded, failed}),
+                    halts != 0 && failed >= halts)
+              << permille << " " << expected << " " << succeeded << " "
+              << failed;
+      }
+    }
+  }
+}
+
 TEST(Gate, ManualWaitsForApproval) {
   RolloutDocument document = TwoPhases();
   document.mutable_phases(0)->mutable_gate()->set_manual(true);
@@ -258,7 +310,7 @@ TEST(Rollout, T29_PropertyNoPhaseOpensEarly) {
       const OutcomeCount& count = samples[phase];
       if (count.total() > 0) {
         EXPECT_GE(count.succeeded, 1u);
-        EXPECT_FALSE(TooManyFailures(document, count));
+        EXPECT_FALSE(TooManyFailures(document, phase, count));
       }
     }
     if (open > 0) {
