@@ -4,6 +4,7 @@
 
 #include "server/api/device_watch.h"
 #include "server/api/edge.h"
+#include "server/api/watch_stream.h"
 #include "server/fleet/device_history.h"
 #include "server/fleet/device_import.h"
 #include "server/fleet/device_list.h"
@@ -16,9 +17,12 @@ namespace {
 using grpc::ServerContext;
 using grpc::ServerWriter;
 
-class DevicesService final : public fleet::v1::Devices::Service {
+class DevicesService final
+    : public fleet::v1::Devices::WithCallbackMethod_WatchDevices<
+          fleet::v1::Devices::Service> {
  public:
-  explicit DevicesService(const Edge& edge) : edge_(edge) {}
+  explicit DevicesService(const Edge& edge)
+      : edge_(edge), pump_(*edge.parts().store) {}
 
   grpc::Status GetDevice(ServerContext* context,
                          const fleet::v1::GetDeviceRequest* request,
@@ -47,18 +51,22 @@ class DevicesService final : public fleet::v1::Devices::Service {
                       });
   }
 
-  grpc::Status WatchDevices(ServerContext* context,
-                            const fleet::v1::WatchDevicesRequest* request,
-                            ServerWriter<fleet::v1::Device>* writer) override {
-    return edge_.Watch(
-        context, *request, "device.read", [&](const Caller&) -> absl::Status {
+  grpc::ServerWriteReactor<fleet::v1::Device>* WatchDevices(
+      grpc::CallbackServerContext* context,
+      const fleet::v1::WatchDevicesRequest* request) override {
+    using Stream = WatchStream<fleet::v1::Device>;
+    return Stream::Open(
+        edge_, pump_, context, *request, "device.read",
+        [&](const Caller&) -> absl::StatusOr<Stream::Source> {
           SHOAL_ASSIGN_OR_RETURN(
-              DeviceWatch watch,
+              DeviceWatch started,
               DeviceWatch::Start(*edge_.parts().store, *request));
-          return watch.Run([&] { return context->IsCancelled(); },
-                           [&](const fleet::v1::Device& device) {
-                             return writer->Write(device);
-                           });
+          const auto watch = std::make_shared<DeviceWatch>(std::move(started));
+          return [watch]() -> absl::StatusOr<Stream::Next> {
+            SHOAL_ASSIGN_OR_RETURN(auto step, watch->Next());
+            return Stream::Next{.message = std::move(step.device),
+                                .more = step.more};
+          };
         });
   }
 
@@ -195,6 +203,7 @@ class DevicesService final : public fleet::v1::Devices::Service {
 
  private:
   const Edge& edge_;
+  WatchPump pump_;
 };
 
 }  // namespace

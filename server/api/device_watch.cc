@@ -39,7 +39,7 @@ absl::StatusOr<DeviceWatch> DeviceWatch::Start(
   return watch;
 }
 
-absl::StatusOr<std::vector<store::DeviceRow>> DeviceWatch::Next() const {
+absl::StatusOr<std::vector<store::DeviceRow>> DeviceWatch::Read() const {
   const auto view = store_.View();
   std::vector<std::string> ids;
   SHOAL_RETURN_IF_ERROR(view->ScanRaw(
@@ -55,12 +55,11 @@ absl::StatusOr<std::vector<store::DeviceRow>> DeviceWatch::Next() const {
   return rows;
 }
 
-bool DeviceWatch::Send(
-    const store::DeviceRow& row,
-    const std::function<bool(const fleet::v1::Device&)>& send) {
+std::optional<fleet::v1::Device> DeviceWatch::MessageOf(
+    const store::DeviceRow& row) {
   const bool matches = shoal::server::Matches(filter_, FilterSubject(row));
   const bool was_sent = sent_.Contains(row.ordinal());
-  if (!matches && !was_sent && !tell_all_) return true;
+  if (!matches && !was_sent && !tell_all_) return std::nullopt;
   DeviceSet one;
   one.Add(row.ordinal());
   if (matches) {
@@ -71,7 +70,27 @@ bool DeviceWatch::Send(
   fleet::v1::Device device = DeviceView(row);
   device.set_left_filter(!matches);
   device.set_resume_token(ListToken(question_, SequenceKey(row.change())));
-  return send(device);
+  return device;
+}
+
+absl::StatusOr<DeviceWatch::Step> DeviceWatch::Next() {
+  if (at_ == rows_.size()) {
+    SHOAL_ASSIGN_OR_RETURN(rows_, Read());
+    at_ = 0;
+    if (rows_.empty()) return Step{};
+  }
+  Step step;
+  while (at_ < rows_.size() && !step.device) {
+    const store::DeviceRow& row = rows_[at_++];
+    after_ = SequenceKey(row.change());
+    step.device = MessageOf(row);
+  }
+  step.more = true;
+  if (at_ == rows_.size()) {
+    rows_.clear();  // a stream that waits holds no devices
+    at_ = 0;
+  }
+  return step;
 }
 
 absl::Status DeviceWatch::Run(
@@ -79,12 +98,9 @@ absl::Status DeviceWatch::Run(
     const std::function<bool(const fleet::v1::Device&)>& send) {
   while (!cancelled() && !store_.shut_down()) {
     const uint64_t revision = store_.revision();
-    SHOAL_ASSIGN_OR_RETURN(const auto rows, Next());
-    for (const store::DeviceRow& row : rows) {
-      if (!Send(row, send)) return absl::OkStatus();
-      after_ = SequenceKey(row.change());
-    }
-    if (rows.empty()) store_.WaitForChange(revision, kTick);
+    SHOAL_ASSIGN_OR_RETURN(const Step step, Next());
+    if (step.device && !send(*step.device)) return absl::OkStatus();
+    if (!step.more) store_.WaitForChange(revision, kTick);
   }
   return absl::OkStatus();
 }

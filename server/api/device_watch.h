@@ -4,6 +4,7 @@
 #define SHOAL_SERVER_API_DEVICE_WATCH_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,14 @@ class DeviceWatch {
   static absl::StatusOr<DeviceWatch> Start(
       const Store& store, const fleet::v1::WatchDevicesRequest& request);
 
+  // The next message; none: nothing is due. After some work without one it
+  // says `more`: what comes next is due now.
+  struct Step {
+    std::optional<fleet::v1::Device> device;
+    bool more = false;
+  };
+  absl::StatusOr<Step> Next();
+
   // Until `cancelled()`, the store shuts down or `send` returns false.
   absl::Status Run(const std::function<bool()>& cancelled,
                    const std::function<bool(const fleet::v1::Device&)>& send);
@@ -35,14 +44,16 @@ class DeviceWatch {
         filter_(std::move(filter)),
         question_(std::move(question)) {}
   // The next changes; empty: none are there.
-  absl::StatusOr<std::vector<store::DeviceRow>> Next() const;
-  bool Send(const store::DeviceRow& row,
-            const std::function<bool(const fleet::v1::Device&)>& send);
+  absl::StatusOr<std::vector<store::DeviceRow>> Read() const;
+  // What the watcher is told of a change, if anything.
+  std::optional<fleet::v1::Device> MessageOf(const store::DeviceRow& row);
 
   const Store& store_;
   const FilterNode filter_;
   const std::string question_;
   std::string after_;  // key of kDeviceChanges
+  std::vector<store::DeviceRow> rows_;
+  size_t at_ = 0;  // the next of them
   // A resumed watch can't know whom the earlier one sent.
   bool tell_all_ = false;
   DeviceSet sent_;

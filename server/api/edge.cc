@@ -19,7 +19,7 @@ constexpr size_t kMaxRequestId = 64;
 
 }  // namespace
 
-absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContext& context,
+absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContextBase& context,
                                        std::string_view action) const {
   // The certificate is not checked against a CA: its key alone counts, and
   // the TLS handshake has proved that the client holds it.
@@ -40,7 +40,7 @@ absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContext& context,
   return caller;
 }
 
-std::string Edge::RequestId(grpc::ServerContext& context) {
+std::string Edge::RequestId(grpc::ServerContextBase& context) {
   std::string id;
   const auto given = context.client_metadata().find(kRequestIdKey);
   if (given != context.client_metadata().end() &&
@@ -52,8 +52,9 @@ std::string Edge::RequestId(grpc::ServerContext& context) {
   return id;
 }
 
-grpc::Status Edge::Answer(grpc::ServerContext& context, std::string_view caller,
-                          std::string_view action, const absl::Status& status) {
+grpc::Status Edge::Answer(grpc::ServerContextBase& context,
+                          std::string_view caller, std::string_view action,
+                          const absl::Status& status) {
   if (status.ok()) {
     LogDebug("call", {{"action", action}, {"caller", caller}});
     return grpc::Status::OK;

@@ -26,9 +26,13 @@
 
 namespace shoal::server {
 
-// Threads that the API may use, and how many of them may serve open watches.
+// Threads that the API may use, and how many of them may serve calls that stay
+// open: exports, imports, telemetry as it comes.
 inline constexpr int kMaxApiThreads = 256;
-inline constexpr int kWatchesInAll = 160;
+inline constexpr int kLongCallsInAll = 160;
+// Watches, which hold no thread (watch_stream.h).
+inline constexpr int kWatchesInAll = 2'000;
+// Of each.
 inline constexpr int kWatchesPerOperator = 32;
 
 // Any operator of the policy may call; nothing more is asked.
@@ -40,7 +44,7 @@ class Edge {
 
   // Runs `work(caller)` if the caller may do `action` on the plane.
   template <typename Work>
-  grpc::Status Call(grpc::ServerContext* context, std::string_view action,
+  grpc::Status Call(grpc::ServerContextBase* context, std::string_view action,
                     Work work) const {
     const std::string id = RequestId(*context);
     const ScopedLogField scope("request", id);
@@ -52,7 +56,7 @@ class Edge {
   // The same for a call with one request: what its fields hold is bounded
   // (server/api/request_limits.h) before `work`.
   template <typename Work>
-  grpc::Status Call(grpc::ServerContext* context,
+  grpc::Status Call(grpc::ServerContextBase* context,
                     const google::protobuf::Message& request,
                     std::string_view action, Work work) const {
     return Call(context, action, [&](const Caller& caller) -> absl::Status {
@@ -61,18 +65,19 @@ class Edge {
     });
   }
 
-  // The same for a call that stays open until its caller has enough.
+  // The same for a call that stays open, and keeps its thread, until its caller
+  // has enough.
   template <typename Work>
-  grpc::Status Watch(grpc::ServerContext* context, std::string_view action,
+  grpc::Status Watch(grpc::ServerContextBase* context, std::string_view action,
                      Work work) const {
     return Call(context, action, [&](const Caller& caller) -> absl::Status {
       SHOAL_ASSIGN_OR_RETURN(const Watches::Slot slot,
-                             watches_.Open(caller.audit_name()));
+                             long_calls_.Open(caller.audit_name()));
       return work(caller);
     });
   }
   template <typename Work>
-  grpc::Status Watch(grpc::ServerContext* context,
+  grpc::Status Watch(grpc::ServerContextBase* context,
                      const google::protobuf::Message& request,
                      std::string_view action, Work work) const {
     return Watch(context, action, [&](const Caller& caller) -> absl::Status {
@@ -81,16 +86,24 @@ class Edge {
     });
   }
 
+  // A place among the watches that hold no thread.
+  absl::StatusOr<Watches::Slot> OpenWatch(const Caller& caller) const {
+    return watches_.Open(caller.audit_name());
+  }
+
   const ApiParts& parts() const { return parts_; }
 
- private:
-  absl::StatusOr<Caller> Authorise(const grpc::ServerContext& context,
-                                   std::string_view action) const;
-  static std::string RequestId(grpc::ServerContext& context);
-  static grpc::Status Answer(grpc::ServerContext& context,
+  // The status as it is sent, with its reason in the trailing metadata.
+  static grpc::Status Answer(grpc::ServerContextBase& context,
                              std::string_view caller, std::string_view action,
                              const absl::Status& status);
+
+ private:
+  absl::StatusOr<Caller> Authorise(const grpc::ServerContextBase& context,
+                                   std::string_view action) const;
+  static std::string RequestId(grpc::ServerContextBase& context);
   const ApiParts parts_;
+  mutable Watches long_calls_{kWatchesPerOperator, kLongCallsInAll};
   mutable Watches watches_{kWatchesPerOperator, kWatchesInAll};
 };
 

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "server/api/edge.h"
+#include "server/api/watch_stream.h"
 #include "server/auth/access.h"
 #include "server/release/deltas.h"
 #include "server/rollout/explain.h"
@@ -13,11 +14,12 @@ namespace {
 
 using grpc::ServerContext;
 
-constexpr absl::Duration kWatchTick = absl::Milliseconds(500);
-
-class RolloutsService final : public rollout::v1::Rollouts::Service {
+class RolloutsService final
+    : public rollout::v1::Rollouts::WithCallbackMethod_WatchRollout<
+          rollout::v1::Rollouts::Service> {
  public:
-  explicit RolloutsService(const Edge& edge) : edge_(edge) {}
+  explicit RolloutsService(const Edge& edge)
+      : edge_(edge), pump_(*edge.parts().store) {}
 
   grpc::Status CreateRollout(ServerContext* context,
                              const rollout::v1::CreateRolloutRequest* request,
@@ -58,27 +60,38 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
         });
   }
 
-  grpc::Status WatchRollout(
-      ServerContext* context, const rollout::v1::WatchRolloutRequest* request,
-      grpc::ServerWriter<rollout::v1::Rollout>* writer) override {
-    return edge_.Watch(
+  grpc::Status ListOutcomes(
+      ServerContext* context, const rollout::v1::ListOutcomesRequest* request,
+      rollout::v1::ListOutcomesResponse* response) override {
+    return edge_.Call(
         context, *request, kAnyOperator, [&](const Caller&) -> absl::Status {
-          const Store& store = *edge_.parts().store;
-          std::string sent;
-          while (!context->IsCancelled() && !store.shut_down()) {
-            const uint64_t revision = store.revision();
-            SHOAL_ASSIGN_OR_RETURN(
-                auto rollout, edge_.parts().rollouts->Get(request->name()));
-            // Deltas in the making change it without a new etag.
-            std::string bytes = rollout.SerializeAsString();
-            if (bytes != sent) {
-              if (!writer->Write(rollout)) return absl::OkStatus();
-              sent = std::move(bytes);
-            }
-            if (IsFinal(rollout.state())) return absl::OkStatus();
-            store.WaitForChange(revision, kWatchTick);
-          }
+          SHOAL_ASSIGN_OR_RETURN(
+              *response, edge_.parts().rollouts->ListOutcomes(*request));
           return absl::OkStatus();
+        });
+  }
+
+  grpc::ServerWriteReactor<rollout::v1::Rollout>* WatchRollout(
+      grpc::CallbackServerContext* context,
+      const rollout::v1::WatchRolloutRequest* request) override {
+    using Stream = WatchStream<rollout::v1::Rollout>;
+    return Stream::Open(
+        edge_, pump_, context, *request, kAnyOperator,
+        [&](const Caller&) -> absl::StatusOr<Stream::Source> {
+          const Rollouts& rollouts = *edge_.parts().rollouts;
+          return
+              [&rollouts, name = request->name(),
+               sent = std::string()]() mutable -> absl::StatusOr<Stream::Next> {
+                SHOAL_ASSIGN_OR_RETURN(auto rollout, rollouts.Progress(name));
+                Stream::Next next;
+                next.last = IsFinal(rollout.state());
+                // Deltas in the making change it without a new etag.
+                std::string bytes = rollout.SerializeAsString();
+                if (bytes == sent) return next;
+                sent = std::move(bytes);
+                next.message = std::move(rollout);
+                return next;
+              };
         });
   }
 
@@ -203,6 +216,7 @@ class RolloutsService final : public rollout::v1::Rollouts::Service {
 
  private:
   const Edge& edge_;
+  WatchPump pump_;
 };
 
 }  // namespace

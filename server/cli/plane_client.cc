@@ -187,6 +187,7 @@ SHOAL_UNARY(release::v1, Releases, releases, CollectDeltas,
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, CreateRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, GetRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListRollouts, ListRolloutsResponse)
+SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListOutcomes, ListOutcomesResponse)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ApprovePhase, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ActivateRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, PauseRollout, Rollout)

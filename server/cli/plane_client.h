@@ -135,6 +135,8 @@ class PlaneClient {
       const rollout::v1::GetRolloutRequest& request);
   absl::StatusOr<rollout::v1::ListRolloutsResponse> ListRollouts(
       const rollout::v1::ListRolloutsRequest& request);
+  absl::StatusOr<rollout::v1::ListOutcomesResponse> ListOutcomes(
+      const rollout::v1::ListOutcomesRequest& request);
   absl::StatusOr<rollout::v1::Rollout> ApprovePhase(
       const rollout::v1::ApprovePhaseRequest& request);
   absl::StatusOr<rollout::v1::Rollout> ActivateRollout(

@@ -99,8 +99,24 @@ absl::StatusOr<rollout::v1::Rollout> Load(Program& program,
   return plane->GetRollout(request);
 }
 
+// All outcomes for whoever reads JSON or YAML; people see those that went
+// wrong.
 absl::Status Get(Program& program, const NameOptions& options) {
-  SHOAL_ASSIGN_OR_RETURN(const auto rollout, Load(program, options.name));
+  SHOAL_ASSIGN_OR_RETURN(auto rollout, Load(program, options.name));
+  if (rollout.outcome_count() >
+      static_cast<uint32_t>(rollout.outcomes_size())) {
+    SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
+    rollout.clear_outcomes();
+    rollout::v1::ListOutcomesRequest request;
+    request.set_parent(rollout.name());
+    request.set_page_size(1000);
+    request.set_not_succeeded(!program.json());
+    do {
+      SHOAL_ASSIGN_OR_RETURN(auto page, plane->ListOutcomes(request));
+      rollout.mutable_outcomes()->MergeFrom(page.outcomes());
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty());
+  }
   PrintRollout(program, rollout);
   return absl::OkStatus();
 }

@@ -74,13 +74,10 @@ std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
   if (!rollout.rolled_back_by().empty()) {
     text += fmt::format("  back by {}\n", ShortName(rollout.rolled_back_by()));
   }
-  const auto odd = std::count_if(
-      rollout.outcomes().begin(), rollout.outcomes().end(),
-      [](const auto& one) { return one.late() || one.wrong_clock(); });
-  if (odd > 0 || rollout.stale_outcomes() > 0) {
+  if (rollout.odd_outcomes() > 0 || rollout.stale_outcomes() > 0) {
     text += fmt::format(
-        "  outcomes: {} late or by a wrong clock, {} old or repeated\n", odd,
-        rollout.stale_outcomes());
+        "  outcomes: {} late or by a wrong clock, {} old or repeated\n",
+        rollout.odd_outcomes(), rollout.stale_outcomes());
   }
   int shown = 0;
   for (const auto& outcome : rollout.outcomes()) {

@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "common/log.h"
 #include "server/fleet/device_index.h"
+#include "server/rollout/outcome_counts.h"
 #include "server/store/state.pb.h"
 #include "server/store/tables.h"
 
@@ -123,14 +124,14 @@ void FleetMetrics::CollectRollouts(metrics::Samples& out) const {
                   {{"rollout", std::string(id)}});
         std::map<std::string, uint64_t> outcomes{
             {"failed", 0}, {"refused", 0}, {"succeeded", 0}};
-        Log(store_.Scan<store::OutcomeRow>(
-            kOutcomes, std::string(id) + "/", "",
-            [&](std::string_view, const store::OutcomeRow& outcome) {
-              ++outcomes[outcome.outcome().refused()   ? "refused"
-                         : outcome.outcome().success() ? "succeeded"
-                                                       : "failed"];
-              return true;
-            }));
+        const auto counts = ReadOutcomeCounts(store_, row.rollout().document());
+        Log(counts.status());
+        if (!counts.ok()) return true;
+        for (const auto& phase : counts->phases()) {
+          outcomes["failed"] += phase.failed();
+          outcomes["refused"] += phase.refused();
+          outcomes["succeeded"] += phase.succeeded();
+        }
         for (const auto& [result, count] : outcomes) {
           out.Gauge("shoald_rollout_outcomes",
                     "Devices of a rollout that has not ended, by the newest "

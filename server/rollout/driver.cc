@@ -137,7 +137,7 @@ absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
         SHOAL_ASSIGN_OR_RETURN(auto current,
                                tx.Get<store::RolloutRow>(kRollouts, key));
         if (current.revision() != seen.revision()) {
-          // A halt or an outcome came in between: look again.
+          // A halt or an order came in between: look again.
           return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
                            "the rollout changed while it was signed");
         }

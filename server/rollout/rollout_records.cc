@@ -5,6 +5,7 @@
 #include "rules/access.h"
 #include "rules/outcome_shard.h"
 #include "rules/outcomes.h"
+#include "server/rollout/outcome_counts.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -16,12 +17,6 @@ std::string OutcomeKey(std::string_view rollout, std::string_view device_hex) {
 
 // How wrong a device's clock may be before it is shown.
 constexpr int64_t kClockSlackMs = 5 * 60 * 1000;
-
-rules::OutcomeVerdict VerdictOf(const rollout::v1::DeviceOutcome& outcome) {
-  if (outcome.success()) return rules::OutcomeVerdict::kSucceeded;
-  return outcome.refused() ? rules::OutcomeVerdict::kRefused
-                           : rules::OutcomeVerdict::kFailed;
-}
 
 static_assert(rules::kMaxOutcomeShards == dht::kMaxOutcomeShards);
 
@@ -43,17 +38,9 @@ bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
 
 absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
     const store::RolloutRow& row) const {
-  const auto& document = row.rollout().document();
-  rules::OutcomeTally tally(document.phases_size());
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
-      kOutcomes, document.id() + "/", "",
-      [&](std::string_view, const store::OutcomeRow& outcome) {
-        const rollout::v1::DeviceOutcome& view = outcome.outcome();
-        tally.Add(view.device(), outcome.counter(),
-                  static_cast<int>(view.phase()), VerdictOf(view));
-        return true;
-      }));
-  return tally.ByPhase();
+  SHOAL_ASSIGN_OR_RETURN(const auto counts,
+                         ReadOutcomeCounts(store_, row.rollout().document()));
+  return CountsByPhase(counts);
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
@@ -148,15 +135,17 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   const rules::OutcomeVerdict verdict =
       rules::JudgeOutcome(document, outcome.result(), outcome.running_sha256());
   const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
-  auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
+  SHOAL_ASSIGN_OR_RETURN(store::OutcomeCountsRow counts,
+                         ReadOutcomeCounts(tx, document));
+  const auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
+  if (!existing.ok() && !absl::IsNotFound(existing.status()))
+    return existing.status();
   if (outcome.counter() == 0 ||
       (existing.ok() &&
        !rules::SaysMore(outcome.counter(), verdict, existing->counter(),
                         VerdictOf(existing->outcome())))) {
-    row->mutable_rollout()->set_stale_outcomes(row->rollout().stale_outcomes() +
-                                               1);
-    row->set_revision(row->revision() + 1);
-    tx.Put(kRollouts, outcome.rollout_id(), *row);
+    counts.set_stale(counts.stale() + 1);
+    tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
     return absl::OkStatus();
   }
   view.set_device("devices/" + device);
@@ -180,8 +169,10 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
                        outcome.finished() <
                            row->rollout().created_at() - kClockSlackMs);
   tx.Put(kOutcomes, key, stored);
-  row->set_revision(row->revision() + 1);
-  tx.Put(kRollouts, outcome.rollout_id(), *row);
+  // The rollout's own row stays as it is: what is signed meanwhile, and an
+  // operator's etag, need not be done again for every outcome that comes in.
+  CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
+  tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
   return absl::OkStatus();
 }
 

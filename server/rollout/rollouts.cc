@@ -10,6 +10,7 @@
 #include "rules/selector.h"
 #include "server/fleet/nodes.h"
 #include "server/rollout/delta_demand.h"
+#include "server/rollout/outcome_counts.h"
 #include "server/rollout/plan.h"
 #include "server/store/paging.h"
 #include "server/store/requests.h"
@@ -20,9 +21,12 @@ using rollout::v1::RolloutState;
 
 namespace {
 
+// In the answer to a call about one rollout.
+constexpr int kShownOutcomes = 100;
+
 // By what came in since the phase opened; stays the same between outcomes.
-int64_t PhaseEta(const store::RolloutRow& row,
-                 const rollout::v1::Rollout& view) {
+int64_t PhaseEta(const store::RolloutRow& row, const rollout::v1::Rollout& view,
+                 const store::OutcomeCountsRow& counts) {
   const int open = static_cast<int>(view.document().open_phase());
   if (!row.document_signed() || IsFinal(view.state()) ||
       open >= row.phase_opened_at_size() || open >= view.phases_size()) {
@@ -33,11 +37,7 @@ int64_t PhaseEta(const store::RolloutRow& row,
       phase.succeeded() + phase.failed() + phase.refused();
   if (answered == 0 || answered >= phase.expected()) return 0;
   const int64_t opened = row.phase_opened_at(open);
-  int64_t last = opened;
-  for (const auto& outcome : view.outcomes()) {
-    if (outcome.phase() == static_cast<uint32_t>(open))
-      last = std::max(last, outcome.received_at());
-  }
+  const int64_t last = std::max(opened, counts.phases(open).last_received_at());
   return opened + static_cast<int64_t>(static_cast<double>(last - opened) *
                                        phase.expected() / answered);
 }
@@ -222,22 +222,20 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
   rollout::v1::Rollout rollout = row.rollout();
   const auto& document = rollout.document();
   rollout.set_etag(fmt::format("{}", row.revision()));
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
-      kOutcomes, document.id() + "/", "",
-      [&](std::string_view, const store::OutcomeRow& outcome) {
-        *rollout.add_outcomes() = outcome.outcome();
-        return true;
-      }));
-  SHOAL_ASSIGN_OR_RETURN(auto counts, Counts(row));
+  SHOAL_ASSIGN_OR_RETURN(const store::OutcomeCountsRow counts,
+                         ReadOutcomeCounts(store_, document));
+  rollout.set_outcome_count(TotalOutcomes(counts));
+  rollout.set_odd_outcomes(counts.odd());
+  rollout.set_stale_outcomes(row.rollout().stale_outcomes() + counts.stale());
   const absl::Time now = store_.clock().WallNow();
   rollout.clear_phases();
   for (int i = 0; i < document.phases_size(); ++i) {
     auto* phase = rollout.add_phases();
     phase->set_name(document.phases(i).name());
     phase->set_expected(document.phases(i).expected_devices());
-    phase->set_succeeded(counts[static_cast<size_t>(i)].succeeded);
-    phase->set_failed(counts[static_cast<size_t>(i)].failed);
-    phase->set_refused(counts[static_cast<size_t>(i)].refused);
+    phase->set_succeeded(counts.phases(i).succeeded());
+    phase->set_failed(counts.phases(i).failed());
+    phase->set_refused(counts.phases(i).refused());
     phase->set_open(row.document_signed() &&
                     static_cast<uint32_t>(i) <= document.open_phase());
     if (IsFinal(row.rollout().state())) continue;
@@ -248,7 +246,7 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
       phase->set_lost(phase->expected() -
                       std::min(phase->expected(), answered));
   }
-  rollout.set_phase_eta(PhaseEta(row, rollout));
+  rollout.set_phase_eta(PhaseEta(row, rollout, counts));
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING &&
       !row.document_signed()) {
     SHOAL_ASSIGN_OR_RETURN(const DeltaIndexes progress,
@@ -281,6 +279,19 @@ absl::StatusOr<std::vector<store::RolloutRow>> Rollouts::OfType(
 }
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Get(
+    const std::string& name) const {
+  SHOAL_ASSIGN_OR_RETURN(const auto row, Row(name));
+  SHOAL_ASSIGN_OR_RETURN(auto rollout, View(row));
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, row.rollout().document().id() + "/", "",
+      [&](std::string_view, const store::OutcomeRow& outcome) {
+        *rollout.add_outcomes() = outcome.outcome();
+        return rollout.outcomes_size() < kShownOutcomes;
+      }));
+  return rollout;
+}
+
+absl::StatusOr<rollout::v1::Rollout> Rollouts::Progress(
     const std::string& name) const {
   SHOAL_ASSIGN_OR_RETURN(const auto row, Row(name));
   return View(row);

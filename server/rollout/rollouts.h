@@ -44,7 +44,13 @@ class Rollouts {
   };
   absl::StatusOr<Draft> MakeDraft(
       rollout::v1::CreateRolloutRequest request) const;
+  // With the outcomes of the first 100 devices.
   absl::StatusOr<rollout::v1::Rollout> Get(const std::string& name) const;
+  // Without outcomes: costs the same however many there are.
+  absl::StatusOr<rollout::v1::Rollout> Progress(const std::string& name) const;
+  // "bad_name", "not_found", "bad_page_size", "bad_page_token".
+  absl::StatusOr<rollout::v1::ListOutcomesResponse> ListOutcomes(
+      const rollout::v1::ListOutcomesRequest& request) const;
   struct Page {
     std::vector<rollout::v1::Rollout> rollouts;
     std::string next_page_token;
@@ -123,6 +129,7 @@ class Rollouts {
   absl::Status AddPrevious(const store::ReleaseRow& aborted,
                            const store::ReleaseRow& target,
                            rollout::v1::CreateRolloutRequest& back) const;
+  // Without outcomes.
   absl::StatusOr<rollout::v1::Rollout> View(const store::RolloutRow& row) const;
   Store& store_;
   const RecordWriter& writer_;

@@ -35,8 +35,8 @@ class MessageLite;
 
 namespace shoal::server {
 
-// 2: devices have an index beside them (server/fleet/device_index.h).
-inline constexpr int kSchemaVersion = 2;
+// 2: devices have an index beside them; 3: rollouts have counts of outcomes.
+inline constexpr int kSchemaVersion = 3;
 
 class Transaction;
 // Completes a change of one row before it is written: what is derived from it.

@@ -40,6 +40,7 @@ inline constexpr std::string_view kDeltas = "delta";
 inline constexpr std::string_view kGarbage = "garbage";
 inline constexpr std::string_view kRollouts = "rollout";
 inline constexpr std::string_view kOutcomes = "outcome";
+inline constexpr std::string_view kOutcomeCounts = "outcome_count";
 inline constexpr std::string_view kOutbox = "outbox";
 inline constexpr std::string_view kPublications = "publication";
 inline constexpr std::string_view kCursors = "cursor";

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "tests/unit/server/rollout_fixture.h"
 
 namespace shoal::server {
@@ -91,6 +93,108 @@ TEST_F(RolloutOutcomesTest, RefusalsAreShownButAreNoFailures) {
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->state(),
             rollout::v1::ROLLOUT_STATE_FINISHED)
       << "every device has answered";
+}
+
+TEST_F(RolloutOutcomesTest, AnOutcomeLeavesTheRolloutsEtagAsItIs) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.add_phases()->set_count(1);
+  request.mutable_phases(0)->mutable_gate()->set_manual(true);
+  request.add_phases()->set_percent(100);
+  ActiveRollout(2, devices, request);
+  const std::string etag = rollouts_->Get("rollouts/r1")->etag();
+  const uint64_t revision = rollouts_->Row("rollouts/r1")->revision();
+  for (const TestDevice& device : devices)
+    ASSERT_OK(
+        Take({OutcomeRecord(device, "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                            ReleaseDigest(), 1)}));
+  ASSERT_OK_AND_ASSIGN(const auto rollout, rollouts_->Get("rollouts/r1"));
+  EXPECT_EQ(rollout.outcome_count(), 2u);
+  EXPECT_EQ(rollout.etag(), etag);
+  // What the driver signs between two outcomes stands on this number.
+  EXPECT_EQ(rollouts_->Row("rollouts/r1")->revision(), revision);
+  EXPECT_OK(Approve("rollouts/r1", 1, etag, "operator:ann"));
+}
+
+TEST_F(RolloutOutcomesTest, TheCountsAreTheOutcomesOnes) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(3, devices);
+  const auto counts = [&] {
+    const auto row = rollouts_->Row("rollouts/r1");
+    EXPECT_OK(row);
+    auto by_phase = rollouts_->Counts(*row);
+    EXPECT_OK(by_phase);
+    const auto& one = by_phase->at(0);
+    return std::vector<uint32_t>{one.succeeded, one.failed, one.refused};
+  };
+  const auto take = [&](int device, records::v1::OutcomeResult result,
+                        uint64_t counter) {
+    ASSERT_OK(Take({OutcomeRecord(devices[static_cast<size_t>(device)], "r1",
+                                  result, ReleaseDigest(), counter)}));
+  };
+  using Numbers = std::vector<uint32_t>;
+  take(0, records::v1::OUTCOME_RESULT_FAILED, 1);
+  take(1, records::v1::OUTCOME_RESULT_REFUSED, 1);
+  EXPECT_EQ(counts(), (Numbers{0, 1, 1}));
+  take(0, records::v1::OUTCOME_RESULT_SUCCESS, 2);  // tried again
+  take(0, records::v1::OUTCOME_RESULT_FAILED, 1);   // an old one
+  EXPECT_EQ(counts(), (Numbers{1, 0, 1}));
+  // A store that an older plane wrote has outcomes and no counts.
+  {
+    Transaction tx(*store_);
+    tx.Delete(kOutcomeCounts, "r1");
+    ASSERT_OK(tx.Commit());
+  }
+  EXPECT_EQ(counts(), (Numbers{1, 0, 1}));
+  take(2, records::v1::OUTCOME_RESULT_SUCCESS, 1);
+  EXPECT_EQ(counts(), (Numbers{2, 0, 1}));
+  EXPECT_TRUE(store_->Has(kOutcomeCounts, "r1"));
+}
+
+TEST_F(RolloutOutcomesTest, OutcomesComeInPages) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(3, devices);
+  std::set<std::string> all;
+  for (size_t i = 0; i < devices.size(); ++i) {
+    all.insert("devices/" + HexEncode(devices[i].id));
+    ASSERT_OK(Take(
+        {OutcomeRecord(devices[i], "r1",
+                       i == 1 ? records::v1::OUTCOME_RESULT_ROLLED_BACK
+                              : records::v1::OUTCOME_RESULT_SUCCESS,
+                       i == 1 ? std::string(32, 'o') : ReleaseDigest(), 1)}));
+  }
+  rollout::v1::ListOutcomesRequest request;
+  request.set_parent("rollouts/r1");
+  request.set_page_size(2);
+  ASSERT_OK_AND_ASSIGN(auto page, rollouts_->ListOutcomes(request));
+  EXPECT_EQ(page.total_size(), 3u);
+  ASSERT_EQ(page.outcomes_size(), 2);
+  std::set<std::string> seen;
+  for (const auto& one : page.outcomes()) seen.insert(one.device());
+  request.set_page_token(page.next_page_token());
+  ASSERT_OK_AND_ASSIGN(page, rollouts_->ListOutcomes(request));
+  EXPECT_EQ(page.next_page_token(), "");
+  for (const auto& one : page.outcomes())
+    EXPECT_TRUE(seen.insert(one.device()).second);
+  EXPECT_EQ(seen, all);
+  request.clear_page_token();
+  request.set_not_succeeded(true);
+  ASSERT_OK_AND_ASSIGN(page, rollouts_->ListOutcomes(request));
+  ASSERT_EQ(page.outcomes_size(), 1);
+  EXPECT_EQ(page.outcomes(0).device(), "devices/" + HexEncode(devices[1].id));
+  request.set_page_token("zz");
+  EXPECT_THAT(rollouts_->ListOutcomes(request),
+              testing::FailsBecause("bad_page_token"));
+  request.set_page_token(std::string(66, 'a'));
+  EXPECT_THAT(rollouts_->ListOutcomes(request),
+              testing::FailsBecause("bad_page_token"));
+  request.clear_page_token();
+  request.set_page_size(-1);
+  EXPECT_THAT(rollouts_->ListOutcomes(request),
+              testing::FailsBecause("bad_page_size"));
+  request.set_parent("rollouts/none");
+  EXPECT_THAT(rollouts_->ListOutcomes(request),
+              testing::FailsBecause("not_found"));
 }
 
 }  // namespace
