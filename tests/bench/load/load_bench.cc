@@ -107,7 +107,8 @@ class Bench {
   void Together(const std::vector<SharedRecord>& outcomes) {
     report_.Restart();
     const auto watched = Steady::now();
-    LoadWatches watches(channels_, kRollout, options_.watches, report_);
+    LoadWatches watches(channels_, kRollout, options_.watches,
+                        options_.devices / 100, report_);
     // Until no more are let in.
     uint32_t open = 0;
     do {

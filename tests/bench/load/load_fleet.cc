@@ -1,6 +1,7 @@
 #include "tests/bench/load/load_fleet.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -98,8 +99,9 @@ void LoadFleet::StartPlane() {
   Check(shoald_->WaitForLog("event=ready", absl::Minutes(5)), "shoald");
   std::string address = Read("plane/address");
   address.erase(address.find('\n'));
-  Shoal({"context", "add", "load", "--server", address, "--server-cert",
-         Path("plane/server.crt"), "--operator", Path("op0")});
+  Shoal({"context", "add", fmt::format("load{}", ++starts_), "--server",
+         address, "--server-cert", Path("plane/server.crt"), "--operator",
+         Path("op0")});
 }
 
 void LoadFleet::StartNodes() {
@@ -134,6 +136,9 @@ void LoadFleet::StartNodes() {
 
 void LoadFleet::Start() {
   MakeTrust();
+  // Its first start signs anew what it finds signed by no known director.
+  StartPlane();
+  shoald_->Kill(SIGTERM);
   Check(FillDevices(Path("plane"), options_.devices), "devices");
   StartPlane();
   StartNodes();

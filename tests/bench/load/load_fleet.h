@@ -59,6 +59,7 @@ class LoadFleet {
   const LoadOptions options_;
   testing::TempDir dir_;
   std::string fleet_id_;  // 32 bytes
+  int starts_ = 0;
   std::unique_ptr<testing::HarnessProcess> shoald_;
   std::vector<std::unique_ptr<testing::HarnessProcess>> nodes_;
   std::vector<std::unique_ptr<LoadFeed>> feeds_;

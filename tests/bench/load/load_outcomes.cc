@@ -45,7 +45,7 @@ absl::StatusOr<records::v1::Credential> CredentialOf(
   body.set_subject_id(IdOf(number));
   body.set_kind(records::v1::WRITER_CLASS_DEVICE);
   body.set_not_after(
-      absl::ToUnixSeconds(SystemClock().WallNow() + absl::Hours(24 * 365)));
+      absl::ToUnixSeconds(SystemClock().WallNow() + absl::Hours(24 * 700)));
   body.set_serial(number);
   return signing::IssueCredential(device_ca, fleet_id, body);
 }

@@ -74,7 +74,8 @@ struct LoadWatches::Impl {
 
 LoadWatches::LoadWatches(
     const std::vector<std::shared_ptr<grpc::Channel>>& channels,
-    const std::string& rollout, uint32_t count, LoadReport& report)
+    const std::string& rollout, uint32_t count, uint32_t sites,
+    LoadReport& report)
     : impl_(std::make_unique<Impl>(report)) {
   Impl& impl = *impl_;
   impl.rollout.set_name(rollout);
@@ -96,7 +97,7 @@ LoadWatches::LoadWatches(
     }
     impl.filters.push_back(std::make_unique<fleet::v1::WatchDevicesRequest>());
     impl.filters.back()->set_filter(
-        fmt::format("labels.site = site-{}", i % 100));
+        fmt::format("labels.site = site-{}", i % sites));
     auto stream =
         std::make_unique<Stream<fleet::v1::Device>>("WatchDevices", impl.tally);
     impl.devices[channel]->async()->WatchDevices(

@@ -18,7 +18,8 @@ class LoadWatches {
   // `count` streams over the channels in turn: a fifth of them watch the
   // devices of one site each, the others the rollout.
   LoadWatches(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
-              const std::string& rollout, uint32_t count, LoadReport& report);
+              const std::string& rollout, uint32_t count, uint32_t sites,
+              LoadReport& report);
   ~LoadWatches();  // hangs up
 
   uint32_t open() const;      // that have got an answer and were not ended

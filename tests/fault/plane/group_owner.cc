@@ -31,7 +31,20 @@ absl::Status GroupOwner::Work(cli::PlaneClient& plane) {
     }
   }
   open_ = {group, then};
-  SHOAL_RETURN_IF_ERROR(Change(plane, group, now, then));
+  const absl::Status changed = Change(plane, group, now, then);
+  if (absl::IsAlreadyExists(changed)) {
+    // A deleted group keeps its name until the devices have left it, in the
+    // background.
+    open_.reset();
+    fleet::v1::GetGroupRequest get;
+    get.set_name("groups/" + group);
+    const auto found = plane.GetGroup(get);
+    return absl::IsNotFound(found.status()) || (found.ok() && found->deleting())
+               ? absl::OkStatus()
+           : found.ok() ? changed
+                        : found.status();
+  }
+  SHOAL_RETURN_IF_ERROR(changed);
   groups_[group] = then;
   open_.reset();
   Acknowledged();
@@ -69,15 +82,20 @@ absl::Status GroupOwner::Change(cli::PlaneClient& plane,
 
 void GroupOwner::Check(cli::PlaneClient& plane) {
   for (auto& [group, known] : groups_) {
-    fleet::v1::ListGroupMembersRequest list;
-    list.set_parent("groups/" + group);
-    list.set_page_size(1000);
-    const auto members = plane.ListGroupMembers(list);
+    fleet::v1::GetGroupRequest look;
+    look.set_name("groups/" + group);
+    const auto found = plane.GetGroup(look);
+    ASSERT_TRUE(found.ok() || absl::IsNotFound(found.status()))
+        << found.status();
     Members seen;
-    if (members.ok())
+    if (found.ok() && !found->deleting()) {
+      fleet::v1::ListGroupMembersRequest list;
+      list.set_parent(look.name());
+      list.set_page_size(1000);
+      const auto members = plane.ListGroupMembers(list);
+      ASSERT_TRUE(members.ok()) << members.status();
       seen.emplace(members->devices().begin(), members->devices().end());
-    else
-      ASSERT_TRUE(absl::IsNotFound(members.status())) << members.status();
+    }
     if (open_ && open_->first == group && seen == open_->second)
       known = open_->second;
     EXPECT_EQ(seen.has_value(), known.has_value()) << group;

@@ -4,6 +4,7 @@
 #ifndef SHOAL_TESTS_FAULT_PLANE_PLANE_UNDER_FIRE_H_
 #define SHOAL_TESTS_FAULT_PLANE_PLANE_UNDER_FIRE_H_
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -36,6 +37,7 @@ class PlaneUnderFire : public ShoaldTest {
             ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10))
             : std::random_device()();
     std::printf("SHOAL_KILL_SEED=%u repeats this run's choices\n", seed);
+    std::fflush(stdout);
     SCOPED_TRACE("SHOAL_KILL_SEED=" + std::to_string(seed));
     random_.seed(seed);
     ASSERT_NO_FATAL_FAILURE(Prepare(kills, seed));
@@ -76,7 +78,9 @@ class PlaneUnderFire : public ShoaldTest {
                 "--kdf", "interactive", Path("image")}));
     }
     ASSERT_NO_FATAL_FAILURE(StartAgain());
-    ASSERT_NO_FATAL_FAILURE(StartNode("n1"));
+    // As many as give receipts before a rollout counts as published.
+    for (const char* node : {"n1", "n2", "n3"})
+      ASSERT_NO_FATAL_FAILURE(StartNode(node));
     ASSERT_NO_FATAL_FAILURE(StartFeed());
     ASSERT_OK_AND_ASSIGN(const std::string metadata,
                          FirmwareRole(images.size()));
@@ -136,10 +140,11 @@ class PlaneUnderFire : public ShoaldTest {
 
   // All owners at work until the plane is gone.
   void WorkAndKill() {
+    std::atomic<bool> gone{false};
     std::vector<std::thread> threads;
     for (Owner* owner : owners_)
-      threads.emplace_back([owner, client = Client("ann")] {
-        for (;;) {
+      threads.emplace_back([&gone, owner, client = Client("ann")] {
+        while (!gone) {
           const absl::Status done = owner->Work(*client);
           if (IsLost(done)) return;
           EXPECT_OK(done);
@@ -151,6 +156,7 @@ class PlaneUnderFire : public ShoaldTest {
     // The moment is the test's input.
     absl::SleepFor(absl::Milliseconds(Below(900)));
     shoald_->Kill(SIGKILL);
+    gone = true;
     for (std::thread& thread : threads) thread.join();
   }
 

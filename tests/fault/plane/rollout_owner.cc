@@ -228,7 +228,8 @@ void RolloutOwner::CheckOne(Known& one, const Rollout& now) {
       << "an outcome that was counted is gone";
   EXPECT_GE(document.version(), one.last.document().version());
   EXPECT_GE(document.open_phase(), one.last.document().open_phase());
-  if (one.last.document().opened_at() > 0 &&
+  // Before the first signature it is a draft: nothing is open.
+  if (one.last.phases_size() > 0 && one.last.phases(0).open() &&
       document.open_phase() == one.last.document().open_phase()) {
     EXPECT_EQ(document.opened_at(), one.last.document().opened_at())
         << "a phase was opened twice";
