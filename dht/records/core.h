@@ -140,6 +140,8 @@ class Network::Core {
                       const records::v1::GrantRequest& request);
   void OnGrantReply(const records::v1::GrantReply& reply);
   void MaybeAskForGrant();
+  std::vector<Address> SomeMissing(size_t most);
+  void AskUnder(uint32_t epoch, const Address& address);
   void ProbeNewest();
   void OnConfirm(const Address& from, const records::v1::Confirm& confirm);
   void Answer(const Address& from, const records::v1::Confirm& confirm,
@@ -179,9 +181,10 @@ class Network::Core {
   std::map<Address, Probe> probes_;  // of the newest network key
   // How many steps below the newest network key to send to the unheard.
   size_t epoch_steps_ = 0;
+  size_t missing_turn_ = 0;
   // Clients: grant requests under way (core_grants.cc).
   std::string grant_nonce_;
-  absl::Duration alone_since_ = absl::InfiniteDuration();
+  absl::Duration missing_since_ = absl::InfiniteDuration();
   absl::Duration next_grant_request_ = absl::ZeroDuration();
   absl::Duration grant_pause_;
   // Nodes: grant requests looked at in this second.

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxOwnDatagram = 1400;
 constexpr size_t kMaxHeard = 65536;
+constexpr absl::Duration kEpochHolds = absl::Minutes(1);
 constexpr size_t kConfirmNonceSize = 8;
 constexpr std::string_view kReceiptDomain = "shoal.receipt.v1";
 
@@ -75,11 +76,15 @@ void Network::Core::OnDatagram(const Address& from, std::string_view datagram) {
   if (heard == heard_.end()) {
     if (heard_.size() >= kMaxHeard) heard_.clear();
     heard_[from] = {opened->epoch, Now()};
-  } else if (opened->epoch != kBootstrapEpoch ||
-             heard->second.epoch == kBootstrapEpoch) {
-    // Never back to the bootstrap key, which the holder of a mere ticket has:
-    // else it could silence a member by a forged sender address.
+  } else if (opened->epoch >= heard->second.epoch) {
     heard->second = {opened->epoch, Now()};
+  } else if (opened->epoch != kBootstrapEpoch &&
+             Now() - heard->second.at > kEpochHolds) {
+    // Back to an older key only after a silence, and never to the bootstrap
+    // key, which the holder of a mere ticket has: else whoever left the fleet
+    // could silence a member by a forged sender address.
+    heard->second = {opened->epoch, Now()};
+    probes_.erase(from);
   }
   if (opened->channel == Channel::kOpenDht) {
     OnOpenDht(from, std::move(opened->payload));
