@@ -99,6 +99,7 @@ class Network::Core {
   struct Heard {
     uint32_t epoch = 0;
     absl::Duration at;
+    absl::Duration bootstrap_at = -absl::InfiniteDuration();
   };
   struct Probe {
     absl::Duration next;
