@@ -144,34 +144,23 @@ void Plane::Impl::RenewTimestamp(absl::Duration age) {
 }
 
 // Again and again until a storage node has answered.
-void Plane::Impl::CheckNetwork() {
-  if (network_checked) return;
-  {
-    std::lock_guard lock(failure_mutex);
-    if (!failure.ok()) return;
-  }
+Periodic::Next Plane::Impl::CheckNetwork(NetworkCheck& check) {
   if (puller->node_count() > 0) {
-    NetworkCheck check({[this](std::string place, absl::Duration timeout,
-                               dht::Network::GetCallback done) {
-                          network->Get(std::move(place), timeout,
-                                       std::move(done));
-                        },
-                        [this] { return network->Stats().connected_nodes; }},
-                       writer->places(), *trust);
     const auto answer = check.Look(kNetworkCheckWait);
     if (!answer.ok()) {
       LogError("network_refused", {{"error", answer.status()}});
       std::lock_guard lock(failure_mutex);
       failure = answer.status();
       kill(getpid(), SIGTERM);
-      return;
+      return Periodic::Next::kDone;
     }
-    if (*answer == NetworkCheck::Answer::kNobody) return;
+    if (*answer == NetworkCheck::Answer::kNobody) return Periodic::Next::kAgain;
     if (*answer == NetworkCheck::Answer::kNewer)
       RenewTimestamp(absl::ZeroDuration());
   }
   LogInfo("network_checked");
   network_checked = true;
+  return Periodic::Next::kDone;
 }
 
 absl::Status Plane::Failure() const {
@@ -260,8 +249,18 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
   puller->SetDirectory(directory);
   publisher->Start();
-  network_check = std::make_unique<Periodic>(*store, kNetworkCheckPause,
-                                             [this] { CheckNetwork(); });
+  const NetworkReader reader{
+      [this](std::string place, absl::Duration timeout,
+             dht::Network::GetCallback done) {
+        network->Get(std::move(place), timeout, std::move(done));
+      },
+      [this] { return network->Stats().connected_nodes; }};
+  network_check =
+      std::make_unique<Periodic>(*store, kNetworkCheckPause,
+                                 [this, check = std::make_shared<NetworkCheck>(
+                                            reader, writer->places(), *trust)] {
+                                   return CheckNetwork(*check);
+                                 });
   groups->Start();
   deltas->Start();
   driver->Start([this] { return puller->CaughtUp(); });

@@ -32,22 +32,32 @@
 
 namespace shoal::server {
 
+class NetworkCheck;
+
 // DATA/store, made if it is missing; "kv_busy" while another process has it.
 absl::StatusOr<std::unique_ptr<Store>> OpenPlaneStore(const PlaneConfig& config,
                                                       FileSystem& fs,
                                                       Clock& clock);
 
-// One thread that calls `work` about every `pause` until the store shuts down.
+// One thread that calls `work` about every `pause` until the store shuts down
+// or `work` says that it is done.
 class Periodic {
  public:
-  Periodic(Store& store, absl::Duration pause, std::function<void()> work)
+  enum class Next { kAgain, kDone };
+
+  // `work` gives a Next, or nothing when it is never done.
+  template <typename Work>
+  Periodic(Store& store, absl::Duration pause, Work work)
       : thread_([&store, pause, work = std::move(work)] {
           absl::Duration next = absl::ZeroDuration();
           while (!store.shut_down()) {
             const absl::Duration now = store.clock().MonotonicNow();
             if (now >= next) {
               next = now + pause;
-              work();
+              if constexpr (std::is_void_v<decltype(work())>)
+                work();
+              else if (work() == Next::kDone)
+                return;
             }
             store.WaitForChange(store.revision(),
                                 std::min(pause, absl::Seconds(1)));
@@ -120,7 +130,7 @@ struct Plane::Impl {
   absl::Status StartMetrics();
   absl::Status StartApi(FileSystem& fs, const ApiParts& parts);
   void Wire();
-  void CheckNetwork();
+  Periodic::Next CheckNetwork(NetworkCheck& check);
   void RenewTimestamp(absl::Duration age);
   absl::Status PublishRevocations();
   void PublishSuperseded();

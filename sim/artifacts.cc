@@ -24,7 +24,8 @@ absl::StatusOr<std::string> Artifacts::Fetched(
   if (file->whole) return path;
   SHOAL_RETURN_IF_ERROR(RealFileSystem().MakeDirectories(directory_));
   const std::atomic<bool> never{false};
-  SHOAL_RETURN_IF_ERROR(link.artifacts().Fetch(source, path, never));
+  SHOAL_RETURN_IF_ERROR(
+      link.artifacts().Fetch(source, path, agent::Substitute::kNone, never));
   file->whole = true;
   return path;
 }

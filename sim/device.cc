@@ -19,7 +19,7 @@ namespace {
 
 // Turns of an idle device: what is timed (backoff, reports) waits so long.
 constexpr absl::Duration kTurn = absl::Seconds(8);
-constexpr absl::Duration kPatience = absl::Seconds(30);
+constexpr absl::Duration kPatience = absl::Minutes(10);
 constexpr absl::Duration kSoon = absl::Milliseconds(500);
 
 absl::Duration Now() { return SystemClock().MonotonicNow(); }
@@ -208,9 +208,11 @@ agent::AgentParts SimDevice::Parts(const agent::SharedLink& link) {
   agent::AgentParts parts;
   parts.link = link;
   parts.fetch = world_->fetch;
-  parts.fetch_artifact =
-      [this](const agent::ArtifactSource& source, const std::string& path,
-             const std::atomic<bool>&) { return Fetch(source, path); };
+  parts.fetch_artifact = [this](const agent::ArtifactSource& source,
+                                const std::string& path, agent::Substitute,
+                                const std::atomic<bool>&) {
+    return Fetch(source, path);
+  };
   parts.patch = [this](const agent::PatchJob& job,
                        const agent::PatchProgress&) {
     return world_->artifacts->Patch(job);

@@ -38,7 +38,7 @@ absl::StatusOr<InstallAnswer> InstallHere(const AgentConfig& config,
   o.download_directory = config.DownloadDirectory();
   o.patch_program = JoinPath(config.program_directory, "shoal-patch");
   o.boot_tries = config.boot_tries;
-  o.fetch = [](const ArtifactSource&, const std::string&,
+  o.fetch = [](const ArtifactSource&, const std::string&, Substitute,
                const std::atomic<bool>&) -> absl::StatusOr<FetchStats> {
     return Unavailable("no_source", "offline: the bytes are not at hand");
   };

@@ -217,8 +217,7 @@ absl::StatusOr<Engine::Answer> Engine::Act(const UpdateRecord& update) {
 }
 
 absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
-  ArtifactSource source = SourceOf(update);
-  source.dispensable = update.delta.has_value();
+  const ArtifactSource& source = SourceOf(update);
   const std::string path = PathOf(source);
   FetchStats stats;
   absl::Status status = o_.fs->Exists(path)
@@ -226,7 +225,9 @@ absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
                             : NotFound("no_source", path + " is missing");
   if (!status.ok() && source.local_path.empty()) {
     SHOAL_RETURN_IF_ERROR(o_.fs->MakeDirectories(o_.download_directory));
-    const auto fetched = o_.fetch(source, path, cancel_);
+    const auto fetched = o_.fetch(
+        source, path,
+        update.delta ? Substitute::kWholeImage : Substitute::kNone, cancel_);
     status = fetched.status();
     if (fetched.ok()) {
       stats = *fetched;

@@ -28,6 +28,10 @@ struct FetchStats {
   uint64_t bytes_from_origin = 0;
 };
 
+// Another way to the same image: then a source is given up early, when those
+// who answer have nothing of it.
+enum class Substitute { kNone, kWholeImage };
+
 struct HealthResult {
   bool healthy = false;
   std::string output;  // its last lines, at most 1,024 bytes
@@ -44,9 +48,9 @@ struct EngineOptions {
 
   // Brings the bytes to `path`, where part of them may lie already; "cancelled"
   // when `cancel` became true. The engine verifies them itself.
-  std::function<absl::StatusOr<FetchStats>(const ArtifactSource& source,
-                                           const std::string& path,
-                                           const std::atomic<bool>& cancel)>
+  std::function<absl::StatusOr<FetchStats>(
+      const ArtifactSource& source, const std::string& path,
+      Substitute substitute, const std::atomic<bool>& cancel)>
       fetch;
   // RunPatch, or a test's.
   std::function<absl::Status(const PatchJob&, const PatchProgress&)> patch;

@@ -196,6 +196,7 @@ void Agent::Turn() {
     Refresh();
     look = true;
   }
+  link_->MindConnection();
   link_->CompareLogs();
   // After a start, and after every update: offer what it left.
   if (state_->Get().update) {

@@ -21,6 +21,7 @@ EngineOptions Agent::MakeEngineOptions() {
   o.boot_tries = config_.boot_tries;
   o.fetch = [this](
                 const ArtifactSource& source, const std::string& path,
+                Substitute substitute,
                 const std::atomic<bool>& cancel) -> absl::StatusOr<FetchStats> {
     std::shared_ptr<FleetLink> link;
     {
@@ -28,7 +29,7 @@ EngineOptions Agent::MakeEngineOptions() {
       link = shared_link_;
     }
     if (!link) return Unavailable("no_network", "this device is not paired");
-    return link->artifacts().Fetch(source, path, cancel);
+    return link->artifacts().Fetch(source, path, substitute, cancel);
   };
   o.patch = [](const PatchJob& job, const PatchProgress& progress) {
     return RunPatch(job, progress);

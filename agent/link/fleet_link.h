@@ -79,6 +79,8 @@ class FleetLink {
   // device's time moved, so refresh.
   bool StepTime();
   const TimeSync& time() const { return *time_; }
+  // Sends what waits as soon as storage nodes answer again; never blocks.
+  void MindConnection();
   // Whether metadata may still be acted upon: "expired_metadata",
   // "unknown_time", "log_fork".
   absl::Status CheckFresh() const;
@@ -199,6 +201,7 @@ class FleetLink {
   signing::Fetcher* fetcher_ = nullptr;  // it, or source_
   std::unique_ptr<LogGossip> gossip_;
   int unproven_refreshes_ = 0;  // in a row
+  bool was_connected_ = false;
   std::vector<RolloutEntry> rollouts_;
   std::set<std::string> looked_up_;  // digests
   std::string trust_key_;            // of what the resolver was last told

@@ -225,6 +225,14 @@ void FleetLink::UseNetworkKeys() {
   for (const auto& key : list) newest = std::max(newest, key.epoch());
   LogInfo("network_keys", {{"newest", newest}, {"keys", list.size()}});
   if (own_network_) own_network_->SetNetworkKeys({list.begin(), list.end()});
+  if (own_spool_) own_spool_->Kick();
+}
+
+void FleetLink::MindConnection() {
+  const bool connected = network_->Stats().connected_nodes > 0;
+  // What failed while nobody answered has pauses of minutes by now.
+  if (connected && !was_connected_ && own_spool_) own_spool_->Kick();
+  was_connected_ = connected;
 }
 
 absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {

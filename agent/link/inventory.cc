@@ -20,8 +20,8 @@ constexpr size_t kMaxFile = 16 << 10;
 
 std::string Printable(std::string_view text) {
   // Device trees end their texts with a zero byte, files with a line end.
-  while (!text.empty() && (text.back() == '\0' || text.back() == '\n' ||
-                           text.back() == ' ')) {
+  while (!text.empty() &&
+         (text.back() == '\0' || text.back() == '\n' || text.back() == ' ')) {
     text.remove_suffix(1);
   }
   std::string out;

@@ -19,14 +19,8 @@ constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr absl::Duration kArtifactDeadline = absl::Hours(1);
 constexpr size_t kMaxKnownBad = 1024;
 constexpr auto kPoll = std::chrono::milliseconds(50);
-// Half a minute of looks at a network that is there.
-constexpr int kLooksInVain = 600;
-
-// The part of a fetch that callbacks may still touch after it was given up.
-struct FetchWait {
-  std::promise<absl::StatusOr<dht::FetchResult>> done;
-  std::atomic<uint64_t> bytes{0};
-};
+// A plane may have died between signing a delta and handing it to nodes.
+constexpr absl::Duration kSubstituteAfter = absl::Seconds(30);
 
 }  // namespace
 
@@ -192,7 +186,7 @@ dht::Artifact ArtifactOf(const ArtifactSource& source) {
 
 absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
     const ArtifactSource& source, const std::string& path,
-    const std::atomic<bool>& cancel) {
+    Substitute substitute, const std::atomic<bool>& cancel) {
   const std::string id = HexEncode(source.sha256).substr(0, 32);
   const std::string place = places_->Provider(source.sha256);
   fetch_->SetDownloadLimit(static_cast<int64_t>(
@@ -202,6 +196,7 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
   job.artifact = ArtifactOf(source);
   job.output_path = path;
   job.deadline = kArtifactDeadline;
+  if (substitute != Substitute::kNone) job.first_byte = kSubstituteAfter;
   job.seed_afterwards = seed_afterwards_;
   job.peers = nodes_->Peers();
   job.origin_urls.clear();
@@ -240,12 +235,12 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
                            {"peers", job.peers.size()},
                            {"origins", job.origin_urls.size()}});
 
-  auto wait = std::make_shared<FetchWait>();
-  auto future = wait->done.get_future();
+  auto done =
+      std::make_shared<std::promise<absl::StatusOr<dht::FetchResult>>>();
+  auto future = done->get_future();
   SHOAL_RETURN_IF_ERROR(fetch_->Fetch(
-      std::move(job), [wait](uint64_t bytes) { wait->bytes = bytes; },
-      [wait](absl::StatusOr<dht::FetchResult> result) {
-        wait->done.set_value(std::move(result));
+      std::move(job), nullptr, [done](absl::StatusOr<dht::FetchResult> result) {
+        done->set_value(std::move(result));
       }));
   const dht::ListenToken token = network_->Listen(
       place, [fetch = fetch_, id, own](const dht::VerifiedRecord& record) {
@@ -256,22 +251,14 @@ absl::StatusOr<FetchStats> ArtifactFetcher::Fetch(
           fetch->AddPeers(id, {provider.swarm_address()});
       });
   bool cancelled = false;
-  int in_vain = 0;
   while (future.wait_for(kPoll) != std::future_status::ready) {
-    // A plane may have died between signing a delta and handing it to nodes.
-    if (source.dispensable && wait->bytes == 0 &&
-        network_->Stats().connected_nodes > 0)
-      ++in_vain;
-    if ((cancel.load() || in_vain > kLooksInVain) && !cancelled) {
+    if (cancel.load() && !cancelled) {
       cancelled = true;
       fetch_->Cancel(id);
     }
   }
   network_->Cancel(token);
-  const auto fetched = future.get();
-  if (!fetched.ok() && in_vain > kLooksInVain && !cancel.load())
-    return Unavailable("no_source", "nobody has this delta");
-  SHOAL_ASSIGN_OR_RETURN(const dht::FetchResult result, fetched);
+  SHOAL_ASSIGN_OR_RETURN(const dht::FetchResult result, future.get());
   LogInfo("fetched", {{"sha256", HexEncode(source.sha256)},
                       {"from_peers", result.bytes_from_peers},
                       {"from_origin", result.bytes_from_origin}});

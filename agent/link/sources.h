@@ -110,9 +110,12 @@ class ArtifactFetcher {
         seed_afterwards_(seed_afterwards) {}
 
   // Peers come from provider records, as they are now and as they arrive, and
-  // from the node directory. "cancelled", or LazyFetch's reasons.
+  // from the node directory. "cancelled", or LazyFetch's reasons: "no_source"
+  // after an hour, or after half a minute in which nobody who answered had what
+  // has a substitute.
   absl::StatusOr<FetchStats> Fetch(const ArtifactSource& source,
                                    const std::string& path,
+                                   Substitute substitute,
                                    const std::atomic<bool>& cancel);
 
  private:

@@ -39,9 +39,6 @@ struct ArtifactSource {
   std::string local_path;
   // The rollout's bound of the download; 0: none but the device's own.
   uint64_t max_bytes_per_second = 0;
-  // There is another way to the image: given up when nobody in a network that
-  // can be reached has begun to deliver it after half a minute. Not kept.
-  bool dispensable = false;
 };
 
 struct DeltaSource {

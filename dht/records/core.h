@@ -99,6 +99,7 @@ class Network::Core {
   struct Heard {
     uint32_t epoch = 0;
     absl::Duration at;
+    absl::Duration bootstrap_at = -absl::InfiniteDuration();
   };
   struct Probe {
     absl::Duration next;
@@ -140,6 +141,8 @@ class Network::Core {
                       const records::v1::GrantRequest& request);
   void OnGrantReply(const records::v1::GrantReply& reply);
   void MaybeAskForGrant();
+  std::vector<Address> SomeMissing(size_t most);
+  void AskUnder(uint32_t epoch, const Address& address);
   void ProbeNewest();
   void OnConfirm(const Address& from, const records::v1::Confirm& confirm);
   void Answer(const Address& from, const records::v1::Confirm& confirm,
@@ -179,9 +182,10 @@ class Network::Core {
   std::map<Address, Probe> probes_;  // of the newest network key
   // How many steps below the newest network key to send to the unheard.
   size_t epoch_steps_ = 0;
+  size_t missing_turn_ = 0;
   // Clients: grant requests under way (core_grants.cc).
   std::string grant_nonce_;
-  absl::Duration alone_since_ = absl::InfiniteDuration();
+  absl::Duration missing_since_ = absl::InfiniteDuration();
   absl::Duration next_grant_request_ = absl::ZeroDuration();
   absl::Duration grant_pause_;
   // Nodes: grant requests looked at in this second.

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxOwnDatagram = 1400;
 constexpr size_t kMaxHeard = 65536;
+constexpr absl::Duration kEpochHolds = absl::Minutes(1);
 constexpr size_t kConfirmNonceSize = 8;
 constexpr std::string_view kReceiptDomain = "shoal.receipt.v1";
 
@@ -23,9 +24,12 @@ constexpr std::string_view kReceiptDomain = "shoal.receipt.v1";
 int Network::Core::SendSealed(const Address& to, Channel channel,
                               std::string_view payload) {
   const auto heard = heard_.find(to);
-  return SendUnder(
-      heard == heard_.end() ? keys_.Older(epoch_steps_) : heard->second.epoch,
-      to, channel, payload);
+  if (heard == heard_.end())
+    return SendUnder(keys_.Older(epoch_steps_), to, channel, payload);
+  // Two share the address, or one comes after the other.
+  if (Now() - heard->second.bootstrap_at < kEpochHolds)
+    (void)SendUnder(kBootstrapEpoch, to, channel, payload);
+  return SendUnder(heard->second.epoch, to, channel, payload);
 }
 
 int Network::Core::SendUnder(uint32_t epoch, const Address& to, Channel channel,
@@ -74,12 +78,22 @@ void Network::Core::OnDatagram(const Address& from, std::string_view datagram) {
   const auto heard = heard_.find(from);
   if (heard == heard_.end()) {
     if (heard_.size() >= kMaxHeard) heard_.clear();
-    heard_[from] = {opened->epoch, Now()};
-  } else if (opened->epoch != kBootstrapEpoch ||
-             heard->second.epoch == kBootstrapEpoch) {
-    // Never back to the bootstrap key, which the holder of a mere ticket has:
-    // else it could silence a member by a forged sender address.
-    heard->second = {opened->epoch, Now()};
+    heard_[from].epoch = opened->epoch;
+    heard_[from].at = Now();
+  } else if (opened->epoch >= heard->second.epoch) {
+    heard->second.epoch = opened->epoch;
+    heard->second.at = Now();
+  } else if (opened->epoch == kBootstrapEpoch) {
+    // A new device that comes by the port that a member had (NAT, or one host):
+    // it is answered beside the member, never instead of it, since the holder
+    // of a mere ticket could silence members by forged sender addresses.
+    heard->second.bootstrap_at = Now();
+  } else if (Now() - heard->second.at > kEpochHolds) {
+    // Back to an older key only after a silence, for the same reason: those who
+    // left the fleet have it.
+    heard->second.epoch = opened->epoch;
+    heard->second.at = Now();
+    probes_.erase(from);
   }
   if (opened->channel == Channel::kOpenDht) {
     OnOpenDht(from, std::move(opened->payload));

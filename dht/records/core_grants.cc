@@ -19,6 +19,7 @@ constexpr size_t kNonceSize = 16;
 constexpr size_t kRequestSize = 1380;
 constexpr size_t kMaxOwnDatagram = 1400;
 constexpr int kMaxPerSecond = 200;
+constexpr size_t kAskedAtOnce = 3;
 constexpr absl::Duration kPatience = absl::Seconds(3);
 constexpr absl::Duration kFirstPause = absl::Seconds(5);
 constexpr absl::Duration kLongestPause = absl::Minutes(5);
@@ -99,12 +100,13 @@ void Network::Core::OnGrantRequest(const Address& from, uint32_t epoch,
 void Network::Core::MaybeAskForGrant() {
   if (!options_.client || options_.client->key == nullptr) return;
   const absl::Duration now = Now();
-  if (engine_->good_nodes() > 0) {
-    alone_since_ = absl::InfiniteDuration();
+  // Company is not enough: a revoked node answers under the old key for ever.
+  if (MissingNodes().empty()) {
+    missing_since_ = absl::InfiniteDuration();
     return;
   }
-  if (alone_since_ == absl::InfiniteDuration()) {
-    alone_since_ = now;
+  if (missing_since_ == absl::InfiniteDuration()) {
+    missing_since_ = now;
     grant_pause_ = kFirstPause;
     next_grant_request_ = now + kPatience;
   }
@@ -122,7 +124,7 @@ void Network::Core::MaybeAskForGrant() {
   const size_t short_by = kMaxOwnDatagram - 8 - datagram.ByteSizeLong();
   request.set_padding(std::string(short_by, '\0'));
   const std::string bytes = datagram.SerializeAsString();
-  for (const auto& [address, id] : trusted_)
+  for (const Address& address : SomeMissing(kAskedAtOnce))
     for (size_t step = 0; step < kMaxNetworkKeys; ++step) {
       if (step > 0 && keys_.Older(step) == keys_.newest()) break;
       (void)SendUnder(keys_.Older(step), address, Channel::kShoal, bytes);

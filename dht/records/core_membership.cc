@@ -20,6 +20,7 @@ constexpr absl::Duration kAlonePause = absl::Seconds(4);
 constexpr absl::Duration kNodeRecheck = absl::Seconds(30);
 constexpr absl::Duration kClientRecheck = absl::Minutes(5);
 constexpr int kMaxDoublings = 9;
+constexpr size_t kAskedAtOnce = 8;
 constexpr absl::Duration kFirstProbe = absl::Seconds(2);
 constexpr absl::Duration kLongestProbe = absl::Minutes(10);
 
@@ -53,6 +54,19 @@ std::vector<Address> Network::Core::MissingNodes() const {
   return missing;
 }
 
+// In a fleet of many storage nodes OpenDHT keeps a client to some of them, and
+// the others are missing for good: they have their turns.
+std::vector<Address> Network::Core::SomeMissing(size_t most) {
+  std::vector<Address> missing = MissingNodes();
+  if (missing.size() <= most) return missing;
+  const size_t first = missing_turn_++ * most % missing.size();
+  std::rotate(missing.begin(),
+              missing.begin() + static_cast<std::ptrdiff_t>(first),
+              missing.end());
+  missing.resize(most);
+  return missing;
+}
+
 // Keeps knocking at the directory's doors: OpenDHT itself only knows nodes
 // that it has heard of, and forgets those that were silent for a while.
 void Network::Core::ReachOut() {
@@ -68,10 +82,32 @@ void Network::Core::ReachOut() {
   if (Now() - last_reach_out_ < pause - absl::Milliseconds(100)) return;
   last_reach_out_ = Now();
   reach_outs_ = std::min(reach_outs_ + 1, kMaxDoublings);
-  // Nobody answers under this key: perhaps they do under another. A key that a
-  // thief made up must not cut a device off.
-  if (engine_->good_nodes() == 0 && !is_node()) ++epoch_steps_;
   for (const Address& address : missing) engine_->Ping(address);
+  if (is_node()) return;
+  // Nobody answers under this key: perhaps they do under another. A key that a
+  // thief made up must not cut a device off. Neither must a node that was
+  // revoked and still answers under an old one: it is company, so what is sent
+  // stays under the newest key, and the missing are asked under the others.
+  if (engine_->good_nodes() == 0) {
+    ++epoch_steps_;
+    return;
+  }
+  epoch_steps_ = 0;
+  for (const Address& address : SomeMissing(kAskedAtOnce))
+    for (size_t step = 1; keys_.Older(step) != keys_.newest(); ++step)
+      AskUnder(keys_.Older(step), address);
+}
+
+// A question that every node answers, for the sake of the answer: it tells the
+// key.
+void Network::Core::AskUnder(uint32_t epoch, const Address& address) {
+  records::v1::Datagram datagram;
+  auto* confirm = datagram.mutable_confirm();
+  confirm->set_place(std::string(kPlaceSize, '\0'));
+  confirm->set_digest(std::string(kDigestSize, '\0'));
+  confirm->set_nonce(crypto::RandomBytes(8));
+  (void)SendUnder(epoch, address, Channel::kShoal,
+                  datagram.SerializeAsString());
 }
 
 void Network::Core::SetDirectory(const records::v1::NodeDirectory& directory) {
@@ -136,8 +172,7 @@ void Network::Core::SetNetworkKeys(
 
 // Both sides answer in the epoch in which they were addressed, so that nobody
 // speaks under a key that the other has not got yet. Somebody has to begin with
-// the new one: a question that every node answers, lost on those that can't
-// open it.
+// the new one, by a question that is lost on those that can't open it.
 void Network::Core::ProbeNewest() {
   const uint32_t newest = keys_.newest();
   const absl::Duration now = Now();
@@ -148,13 +183,7 @@ void Network::Core::ProbeNewest() {
     if (now < probe.next) continue;
     probe.pause = std::clamp(probe.pause * 2, kFirstProbe, kLongestProbe);
     probe.next = now + probe.pause;
-    records::v1::Datagram datagram;
-    auto* confirm = datagram.mutable_confirm();
-    confirm->set_place(std::string(kPlaceSize, '\0'));
-    confirm->set_digest(std::string(kDigestSize, '\0'));
-    confirm->set_nonce(crypto::RandomBytes(8));
-    (void)SendUnder(newest, address, Channel::kShoal,
-                    datagram.SerializeAsString());
+    AskUnder(newest, address);
   }
 }
 

@@ -40,6 +40,7 @@ struct ConfigureCommand {  // exactly once, first
   int64_t min_rate = 1024;
   std::optional<int64_t> user, group;
 };
+inline constexpr int64_t kNoFirstByte = int64_t{1} << 40;
 struct FetchCommand {
   std::string id;
   Artifact artifact;
@@ -47,6 +48,7 @@ struct FetchCommand {
   std::vector<std::string> peers;
   std::vector<std::string> urls;
   int64_t deadline_ms = 0;
+  int64_t first_byte_ms = kNoFirstByte;
   bool seed = false;
 };
 struct PeersCommand {

@@ -55,11 +55,14 @@ struct CommandWriter {
     return o;
   }
   json operator()(const FetchCommand& c) const {
-    json o{
-        {"op", "fetch"},  {"id", c.id},
-        {"path", c.path}, {"peers", c.peers},
-        {"urls", c.urls}, {"deadline_ms", static_cast<uint64_t>(c.deadline_ms)},
-        {"seed", c.seed}};
+    json o{{"op", "fetch"},
+           {"id", c.id},
+           {"path", c.path},
+           {"peers", c.peers},
+           {"urls", c.urls},
+           {"deadline_ms", static_cast<uint64_t>(c.deadline_ms)},
+           {"first_byte_ms", static_cast<uint64_t>(c.first_byte_ms)},
+           {"seed", c.seed}};
     Put(o, c.artifact);
     return o;
   }

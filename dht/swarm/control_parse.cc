@@ -45,6 +45,7 @@ absl::StatusOr<Command> ParseCommand(std::string_view line) {
     c.peers = r.Peers();
     c.urls = r.Urls();
     c.deadline_ms = r.Signed("deadline_ms", 1, int64_t{1} << 40);
+    c.first_byte_ms = r.Signed("first_byte_ms", 1, kNoFirstByte);
     c.seed = r.Boolean("seed");
     return End<FetchCommand, Command>(r, std::move(c));
   }

@@ -78,6 +78,10 @@ struct FetchJob {
   std::vector<std::string> origin_urls;  // http(s) URLs of the bytes; ≤ 16
   // From the moment of Fetch() on; also counts while the child is restarted.
   absl::Duration deadline = absl::Hours(1);
+  // For bytes that have a substitute: ends with "no_source" when sources answer
+  // and none has sent a byte this long after the first answer (a peer that
+  // connected, an origin that said no). At least 1 ms; silence doesn't count.
+  absl::Duration first_byte = absl::InfiniteDuration();
   // Go on serving the finished file until StopSeeding(sha256). The file must
   // then stay as it is. When false the last peers must find another source.
   bool seed_afterwards = false;

@@ -36,6 +36,9 @@ void FetchProcess::Impl::SendFetch(const RunningJob& running) {
   command.seed = running.job.seed_afterwards;
   command.deadline_ms =
       std::max<int64_t>(1, absl::ToInt64Milliseconds(running.deadline - Now()));
+  if (running.job.first_byte < absl::Milliseconds(kNoFirstByte))
+    command.first_byte_ms =
+        std::max<int64_t>(1, absl::ToInt64Milliseconds(running.job.first_byte));
   Send(command);
 }
 

@@ -11,6 +11,8 @@
 namespace shoal::server {
 namespace {
 
+constexpr int kEmptyLooks = 3;
+
 // Shared with callbacks, which may come after the look's end.
 struct Found {
   std::mutex mutex;
@@ -70,7 +72,9 @@ absl::StatusOr<NetworkCheck::Answer> NetworkCheck::Look(
     timestamps = found->timestamps;
   }
   SHOAL_ASSIGN_OR_RETURN(const bool newer, trust_.CheckPast(timestamps));
-  if (timestamps.empty() && reader_.connected() == 0) return Answer::kNobody;
+  if (timestamps.empty() &&
+      (reader_.connected() == 0 || ++empty_looks_ < kEmptyLooks))
+    return Answer::kNobody;
   return newer ? Answer::kNewer : Answer::kPast;
 }
 

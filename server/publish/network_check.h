@@ -34,7 +34,10 @@ class NetworkCheck {
       : reader_(std::move(reader)), places_(places), trust_(trust) {}
 
   enum class Answer {
-    kNobody,  // no storage node answered: ask again
+    // No storage node answered, or nothing was found yet: ask again. A fleet
+    // whose nodes hold nothing is a new one, or was off until all had expired;
+    // that is believed after three looks, since one may end early.
+    kNobody,
     kPast,    // what they hold is of this store's past
     kNewer,   // the same, but Renew() must sign a newer timestamp
   };
@@ -45,6 +48,7 @@ class NetworkCheck {
   NetworkReader reader_;
   const dht::PlaceNamer& places_;
   TrustRepository& trust_;
+  int empty_looks_ = 0;
 };
 
 }  // namespace shoal::server

@@ -39,6 +39,8 @@ void Job::Tick() {
                                       "no source delivered the file in time: " +
                                           last_error_));
   }
+  if (InVain(now))
+    return Fail(Unavailable("no_source", "nobody who answers has the file"));
   switch (stage_) {
     case Stage::kStart:
       Start();
@@ -82,6 +84,12 @@ void Job::Start() {
   inherited_ = live_bytes_ > 0;
   if (file_->MayBeComplete()) return StartVerify();
   NextSource();
+}
+
+bool Job::InVain(absl::Duration now) const {
+  const Counters total = TotalCounters();
+  return now - answered_at_ >= absl::Milliseconds(command_.first_byte_ms) &&
+         total.peers + total.origin == 0 && live_bytes_ == 0;
 }
 
 bool Job::HasOrigins() const { return liars_.size() < command_.urls.size(); }
@@ -143,6 +151,7 @@ void Job::TickPeers() {
   if (!state.ok()) return Fail(state.status());
   if (!state->error.ok()) return Fail(state->error);
   const absl::Duration now = context_.clock.MonotonicNow();
+  if (state->peers > 0) answered_at_ = std::min(answered_at_, now);
   if (state->checking || checking_) {
     // Hashing what is on disk is not the peers' time.
     meter_.Restart(now);
@@ -260,6 +269,8 @@ bool Job::OnEnded(const OriginClient::Ended& ended) {
 
 void Job::EndOrigin(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
+  if (reason != "origin_network" && reason != "origin_slow")
+    answered_at_ = std::min(answered_at_, context_.clock.MonotonicNow());
   if (reason == "disk_full" || reason.starts_with("io_")) return Fail(status);
   live_bytes_ = file_->PresentBytes();
   if (status.ok() && (stream_at_ >= run_.end || origin_run_bytes_ > 0)) {

@@ -69,6 +69,8 @@ class Job final : public OriginSink {
   void StartVerify();
   void TickVerify();
   void Fail(absl::Status status);
+  // Of sources that answer none has sent a byte for as long as it may take.
+  bool InVain(absl::Duration now) const;
   void Report(bool always);
   bool HasOrigins() const;
   Counters TotalCounters() const;
@@ -78,6 +80,7 @@ class Job final : public OriginSink {
   std::unique_ptr<PartialFile> file_;
   Stage stage_ = Stage::kStart;
   absl::Duration deadline_;
+  absl::Duration answered_at_ = absl::InfiniteDuration();  // the first time
   // Source 0 is the peers, 1… the origins; in a round each has its turn.
   size_t source_ = 0;
   bool first_source_ = true;

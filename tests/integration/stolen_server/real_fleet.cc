@@ -38,6 +38,7 @@ absl::StatusOr<std::unique_ptr<RealFleet>> RealFleet::Start(
   SHOAL_RETURN_IF_ERROR(fleet->MakeReleases());
   SHOAL_RETURN_IF_ERROR(fleet->PairDevice(options.update_settings));
   SHOAL_RETURN_IF_ERROR(fleet->FirstRollout(options.approvals > 0));
+  SHOAL_RETURN_IF_ERROR(fleet->WaitForMirrors());
   return fleet;
 }
 
@@ -245,6 +246,19 @@ absl::Status RealFleet::MakeReleases() {
         Shoal({"release", "create", "--repo", Path("repo"), "--type",
                image.type, "--version", image.version})
             .status());
+  }
+  return absl::OkStatus();
+}
+
+// A plane may be killed as soon as the fleet is there: what it released has to
+// be on other disks by then.
+absl::Status RealFleet::WaitForMirrors() {
+  for (const auto& [version, bytes] : images_) {
+    if (version == "factory") continue;  // was never released
+    for (const std::string& name : node_names_)
+      SHOAL_RETURN_IF_ERROR(nodes_[name]->WaitForLog(
+          "event=mirrored sha256=" + HexEncode(crypto::Sha256Digest(bytes)),
+          absl::Seconds(60)));
   }
   return absl::OkStatus();
 }

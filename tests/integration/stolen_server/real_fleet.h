@@ -108,6 +108,7 @@ class RealFleet {
   absl::Status MakeReleases();
   absl::Status NameTimeKeys();
   absl::Status PairDevice(const std::string& update_settings);
+  absl::Status WaitForMirrors();
   absl::Status FirstRollout(bool approve);
 
   const TempDir& dir_;

@@ -294,6 +294,35 @@ TEST_F(SwarmTest, NoSourceIsATypedErrorAtTheDeadline) {
               Fails(absl::StatusCode::kDeadlineExceeded, "no_source"));
 }
 
+TEST_F(SwarmTest, ASubstituteIsTakenWhenWhoAnswersHasNothing) {
+  MakeArtifact(kMiB);
+  auto origin = StartOrigin();
+  auto fetch = Start("fetch");
+  ASSERT_TRUE(origin != nullptr && fetch != nullptr);
+  FetchJob job = Job("j");
+  job.origin_urls = {"http://" + origin->address() + "/elsewhere"};
+  job.first_byte = absl::Milliseconds(300);
+  Outcome outcome;
+  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
+  EXPECT_THAT(outcome.Wait(),
+              Fails(absl::StatusCode::kUnavailable, "no_source"));
+}
+
+TEST_F(SwarmTest, SilenceIsNoReasonToTakeTheSubstitute) {
+  MakeArtifact(kMiB);
+  auto fetch = Start("fetch");
+  ASSERT_TRUE(fetch);
+  FetchJob job = Job("j");
+  job.peers = {"127.0.0.1:1"};
+  job.origin_urls = {"http://127.0.0.1:1/artifact"};
+  job.deadline = absl::Seconds(2);
+  job.first_byte = absl::Milliseconds(1);
+  Outcome outcome;
+  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
+  EXPECT_THAT(outcome.Wait(),
+              Fails(absl::StatusCode::kDeadlineExceeded, "no_source"));
+}
+
 TEST_F(SwarmTest, Documents) {
   MakeArtifact(100'000);
   auto fetch = Start("fetch");

@@ -65,6 +65,7 @@ class Rig {
     o.slots = slots_.get();
     o.download_directory = data() + "/downloads";
     o.fetch = [this](const ArtifactSource& source, const std::string& path,
+                     Substitute,
                      const std::atomic<bool>&) -> absl::StatusOr<FetchStats> {
       ++fetches_;
       const auto it = served_.find(source.sha256);

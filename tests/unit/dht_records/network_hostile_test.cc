@@ -208,6 +208,33 @@ TEST_F(NetworkTest, T47_ReplayedDatagramsAreHarmless) {
   EXPECT_EQ(nodes[0]->network().Stats().connected_nodes, 0u);
 }
 
+// Behind an address translator, or on one host, ports come again.
+TEST_F(NetworkTest, ANewDeviceByThePortOfAMemberIsAnswered) {
+  auto nodes = StartNodes(fleet_, 2);
+  pairing::v1::NetworkKey door;
+  door.set_epoch(0);
+  door.set_key(crypto::RandomBytes(32));
+  auto both = fleet_.keys;
+  both.push_back(door);
+  for (auto& node : nodes) node->network().SetNetworkKeys(both);
+  auto member = Client();
+  ASSERT_OK(member->PutBlocking(Head(1, "a member's")));
+  const std::string port = member->bound_address();
+  const auto open = [&](const std::vector<pairing::v1::NetworkKey>& keys) {
+    NetworkOptions options = fleet_.Options();
+    options.bind_address = port;
+    options.keys = keys;
+    return *Network::Open(std::move(options));
+  };
+  member.reset();
+  auto newcomer = open({door});
+  EXPECT_OK(newcomer->PutBlocking(Head(2, "a newcomer's")));
+  // And the member comes back to its port.
+  newcomer.reset();
+  member = open(fleet_.keys);
+  EXPECT_OK(member->PutBlocking(Head(3, "a member's again")));
+}
+
 TEST_F(NetworkTest, T52_KeysRotateWithAnOverlap) {
   auto nodes = StartNodes(fleet_, 3);
   auto client = Client();

@@ -28,6 +28,7 @@ TEST(Control, CommandsComeBackAsTheyWent) {
   fetch.peers = {"127.0.0.1:1", "[::1]:2"};
   fetch.urls = {"http://h/x"};
   fetch.deadline_ms = 12345;
+  fetch.first_byte_ms = 678;
   fetch.seed = true;
   ASSERT_OK_AND_ASSIGN(const Command back,
                        ParseCommand(Line(FormatCommand(fetch))));
@@ -37,6 +38,7 @@ TEST(Control, CommandsComeBackAsTheyWent) {
   EXPECT_EQ(got.peers, fetch.peers);
   EXPECT_EQ(got.urls, fetch.urls);
   EXPECT_EQ(got.deadline_ms, fetch.deadline_ms);
+  EXPECT_EQ(got.first_byte_ms, fetch.first_byte_ms);
   EXPECT_TRUE(got.seed);
   EXPECT_EQ(got.artifact.file_root, fetch.artifact.file_root);
   EXPECT_EQ(got.artifact.sha256, fetch.artifact.sha256);

@@ -36,7 +36,7 @@ class NetworkCheckTest : public PlaneTest {
   // The network as a test wants it: whatever is asked, these answer.
   absl::StatusOr<NetworkCheck::Answer> Look(
       const std::vector<std::pair<dht::RecordKind, std::string>>& records,
-      uint64_t connected) {
+      uint64_t connected, int looks = 1) {
     std::vector<std::string> asked;
     NetworkCheck check({[&](std::string place, absl::Duration,
                             dht::Network::GetCallback done) {
@@ -53,6 +53,8 @@ class NetworkCheckTest : public PlaneTest {
                         },
                         [&] { return connected; }},
                        writer_->places(), *trust_);
+    for (int i = 1; i < looks; ++i)
+      EXPECT_EQ(*check.Look(absl::Seconds(5)), NetworkCheck::Answer::kNobody);
     auto answer = check.Look(absl::Seconds(5));
     for (uint32_t shard = 0; shard < dht::kLogWitnessShards; ++shard)
       EXPECT_THAT(asked,
@@ -133,10 +135,12 @@ TEST_F(NetworkCheckTest, AsksWhereTimestampsAre) {
 }
 
 TEST_F(NetworkCheckTest, NobodyIsNoAnswer) {
-  ASSERT_OK_AND_ASSIGN(auto answer, Look({}, 0));
+  ASSERT_OK_AND_ASSIGN(auto answer, Look({}, 0, 5));
   EXPECT_EQ(answer, NetworkCheck::Answer::kNobody);
-  // Nodes that hold nothing: nothing was ever published.
+  // Nodes that hold nothing, look after look: nothing was ever published.
   ASSERT_OK_AND_ASSIGN(answer, Look({}, 1));
+  EXPECT_EQ(answer, NetworkCheck::Answer::kNobody);
+  ASSERT_OK_AND_ASSIGN(answer, Look({}, 1, 3));
   EXPECT_EQ(answer, NetworkCheck::Answer::kPast);
   ASSERT_OK_AND_ASSIGN(answer,
                        Look({{records::v1::RECORD_KIND_METADATA,
