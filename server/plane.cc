@@ -23,6 +23,7 @@ namespace {
 
 constexpr absl::Duration kNetworkCheckPause = absl::Milliseconds(200);
 constexpr absl::Duration kNetworkCheckWait = absl::Seconds(3);
+constexpr absl::Duration kSupersededPause = absl::Minutes(10);
 
 std::string Advertised(const std::string& address, const std::string& host) {
   if (host.empty()) return address;
@@ -172,6 +173,19 @@ absl::Status Plane::Impl::PublishRevocations() {
   return changed ? releases->SyncTree() : absl::OkStatus();
 }
 
+// At once, and then with a pause: each time the whole device type fetches it.
+void Plane::Impl::PublishSuperseded() {
+  const absl::Duration now = store->clock().MonotonicNow();
+  if (now < superseded_next || !superseded_due.exchange(false)) return;
+  const absl::Status status = PublishRevocations();
+  if (status.ok()) {
+    superseded_next = now + kSupersededPause;
+    return;
+  }
+  LogError("revocations_unsent", {{"error", status}});
+  superseded_due = true;
+}
+
 absl::Status Plane::Impl::StartMetrics() {
   if (config.metrics_listen.empty()) return absl::OkStatus();
   fleet_metrics = std::make_unique<FleetMetrics>(*store, *trust);
@@ -281,6 +295,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
       if (rotated.ok()) revoked_nodes = view->fleet.revoked_node_keys;
       if (!rotated.ok()) LogError("rotation_failed", {{"error", rotated}});
     }
+    PublishSuperseded();
     if (!grants_due.exchange(false)) return;
     const absl::Status status = credentials->RenewDue().status();
     if (status.ok()) return;

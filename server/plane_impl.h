@@ -116,6 +116,9 @@ struct Plane::Impl {
   std::vector<std::string> revoked_nodes;  // as key_delivery saw them last
   std::atomic<bool> grants_due{
       false};  // a new epoch is to be sealed to devices
+  // A device gave a key up, and the fleet is to be told.
+  std::atomic<bool> superseded_due{false};
+  absl::Duration superseded_next;  // key_delivery's
   std::unique_ptr<ApiServer> api;
   std::unique_ptr<FleetMetrics> fleet_metrics;
   std::unique_ptr<metrics::Endpoint> metrics_endpoint;
@@ -130,6 +133,7 @@ struct Plane::Impl {
   Periodic::Next CheckNetwork(NetworkCheck& check);
   void RenewTimestamp(absl::Duration age);
   absl::Status PublishRevocations();
+  void PublishSuperseded();
 };
 
 }  // namespace shoal::server

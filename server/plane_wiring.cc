@@ -46,6 +46,7 @@ void Plane::Impl::Wire() {
     SHOAL_RETURN_IF_ERROR(PublishRevocations());
     return network_keys->MemberLeft("device decommissioned");
   });
+  credentials->OnSuperseded([this] { superseded_due = true; });
   network_keys->OnRotated([this] {
     const auto own = network_keys->OwnKeys();
     if (own.ok()) network->SetNetworkKeys(*own);

@@ -88,9 +88,11 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   // What was known stays known, unless it came from a director whose key has
   // been rotated away since: a thief may have revoked the whole fleet.
   if (const auto before = holder_->Get();
-      before && before->trust.director_keys == trust.director_keys)
+      before && before->trust.director_keys == trust.director_keys) {
     trust.revoked_device_ids = before->trust.revoked_device_ids;
-  if (const absl::Status added = signing::AddRevokedDevices(
+    trust.superseded_keys = before->trust.superseded_keys;
+  }
+  if (const absl::Status added = signing::AddRevocations(
           *updater_, source, o_.config->device_type, trust);
       !added.ok() && source != nullptr)
     LogWarn("revocations_unread", {{"error", added}});
@@ -103,6 +105,8 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
         &view.trust.node_ca_keys})
     for (const std::string& one : *list) key += one;
   for (const std::string& id : view.trust.revoked_device_ids) key += id;
+  for (const auto& [type, superseded] : view.trust.superseded_keys)
+    for (const auto& [digest, since] : superseded) key += digest;
   const uint64_t version = view.policy.version();
   holder_->Set(std::move(view));
   if (key != trust_key_) {
@@ -110,6 +114,9 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
     LogInfo("trust_changed", {{"policy_version", version}});
     // What listeners got and the old trust refused is looked at again.
     if (own_network_) own_network_->SetResolver(MakeResolver(holder_));
+    // What this device signed by a key that it has given up since, and that no
+    // node took in time, none will take.
+    ResignSpool();
   }
   return absl::OkStatus();
 }

@@ -151,8 +151,11 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
   const bool new_director =
       membership.director_key != o_.membership.director_key;
   const bool keys = AddNetworkKeys(grant, new_director, membership);
+  // By the CA alone: a thief may have told the fleet that this device gave its
+  // key up, so that it goes back to one that leaked.
   const auto held = signing::VerifyCredential(o_.membership.grant.credential(),
-                                              view->trust, Now());
+                                              view->trust.device_ca_keys,
+                                              view->trust.fleet_id, Now());
   // Back to the key before only when the one in use is worth nothing: the plane
   // was set back to a day on which it knew no other. The change is asked for
   // again then.
@@ -206,7 +209,7 @@ bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
 
 void FleetLink::ResignSpool() {
   const auto view = trust();
-  if (!view || !own_spool_) return;
+  if (!view || !own_spool_ || !out_) return;
   const auto resigned = spool_->Rewrite([&](const std::string& record) {
     return out_->Revive(record, view->trust, Now());
   });

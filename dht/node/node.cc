@@ -71,13 +71,16 @@ absl::Status StorageNode::Impl::OpenStores() {
   SHOAL_ASSIGN_OR_RETURN(log_, LogMirror::Open(fs_, config_.mirror.public_dir));
   SHOAL_RETURN_IF_ERROR(
       trust_->view()->VerifyNode(files_.bundle.credential(), clock_.WallNow()));
-  resolver_ = MakeResolver([trust = trust_.get()] { return trust->view(); },
-                           [store = store_.get()](std::string_view digest)
-                               -> std::optional<records::v1::Credential> {
-                             auto found = store->GetCredential(digest);
-                             if (!found.ok()) return std::nullopt;
-                             return *std::move(found);
-                           });
+  const auto view = [trust = trust_.get()] { return trust->view(); };
+  const auto credential =
+      [store = store_.get()](
+          std::string_view digest) -> std::optional<records::v1::Credential> {
+    auto found = store->GetCredential(digest);
+    if (!found.ok()) return std::nullopt;
+    return *std::move(found);
+  };
+  resolver_ = MakeResolver(view, credential);
+  kept_resolver_ = MakeResolver(view, credential, Arrival::kKept);
 
   // The newest directory of: the bundle's, the one saved, a record's.
   auto directory =
@@ -112,7 +115,7 @@ absl::Status StorageNode::Impl::OpenStores() {
 absl::StatusOr<VerifiedRecord> StorageNode::Impl::Verify(
     const std::string& bytes) const {
   return VerifyRecord(bytes, VerifyContext{files_.bundle.fleet_id(), &places_,
-                                           resolver_, clock_.WallNow()});
+                                           kept_resolver_, clock_.WallNow()});
 }
 
 void StorageNode::Impl::Learn(const records::v1::Credential& credential) {
@@ -121,7 +124,7 @@ void StorageNode::Impl::Learn(const records::v1::Credential& credential) {
   if (!known.ok() || known->has_value()) return;
   records::v1::RecordBody question;
   *question.mutable_credential() = credential;
-  if (!trust_->view()->Resolve(question, clock_.WallNow()).ok()) return;
+  if (!trust_->view()->ResolveKept(question, clock_.WallNow()).ok()) return;
   const absl::Status put = store_->PutCredential(digest, credential);
   if (!put.ok()) LogError("store_credential", {{"error", put}});
 }

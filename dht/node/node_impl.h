@@ -59,6 +59,7 @@ class StorageNode::Impl {
     std::lock_guard lock(mutex_);
     return directory_;
   }
+  // Of a record on this node's disk, or on that of another that took it.
   absl::StatusOr<VerifiedRecord> Verify(const std::string& bytes) const;
   void Learn(const records::v1::Credential& credential);
   void TakeDirectory(const VerifiedRecord& record);
@@ -112,7 +113,8 @@ class StorageNode::Impl {
   std::unique_ptr<RecordStore> store_;
   std::unique_ptr<TrustKeeper> trust_;
   std::unique_ptr<LogMirror> log_;
-  WriterResolver resolver_;
+  WriterResolver resolver_;       // of what the network offers
+  WriterResolver kept_resolver_;  // of what is on this disk or another node's
   std::unique_ptr<FetchProcess> fetch_;
   std::unique_ptr<OriginServer> origin_;
   std::unique_ptr<Network> network_;

@@ -131,7 +131,7 @@ absl::Status TrustKeeper::Refresh(signing::Fetcher& source) {
 absl::Status TrustKeeper::Take(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(auto trust,
                          signing::BuildFleetTrust(*updater_, source));
-  AddRevokedDevices(source, &trust);
+  AddRevocations(source, &trust);
   SHOAL_ASSIGN_OR_RETURN(auto view, TrustView::Make(std::move(trust)));
   {
     // Writers first: a role file that can't be had yet must not keep a
@@ -157,18 +157,19 @@ absl::Status TrustKeeper::Take(signing::Fetcher* source) {
 
 // What was known stays known: a document that can't be had yet, or that an
 // online key made shorter, brings no device back.
-void TrustKeeper::AddRevokedDevices(signing::Fetcher* source,
-                                    signing::FleetTrust* trust) {
+void TrustKeeper::AddRevocations(signing::Fetcher* source,
+                                 signing::FleetTrust* trust) {
   // Unless it came from a director whose key has been rotated away since.
   if (const auto before = view();
       before != nullptr &&
       before->fleet().director_keys == trust->director_keys) {
     trust->revoked_device_ids = before->fleet().revoked_device_ids;
+    trust->superseded_keys = before->fleet().superseded_keys;
   }
   constexpr std::string_view kPrefix = "director-";
   for (const auto& [role, pin] : updater_->snapshot().meta) {
     if (role.rfind(kPrefix, 0) != 0) continue;
-    const absl::Status added = signing::AddRevokedDevices(
+    const absl::Status added = signing::AddRevocations(
         *updater_, source, role.substr(kPrefix.size()), *trust);
     if (!added.ok()) {
       LogWarn("revocations_unread", {{"role", role}, {"error", added}});

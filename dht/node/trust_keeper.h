@@ -78,7 +78,7 @@ class TrustKeeper {
         public_dir_(std::move(public_dir)),
         fs_(fs) {}
   absl::Status Take(signing::Fetcher* source);
-  void AddRevokedDevices(signing::Fetcher* source, signing::FleetTrust* trust);
+  void AddRevocations(signing::Fetcher* source, signing::FleetTrust* trust);
   absl::StatusOr<Publication> ReadPublication(signing::Fetcher* source);
   absl::Status ReadTargets(signing::Fetcher* source, const std::string& role,
                            Publication* publication);

@@ -40,6 +40,14 @@ absl::StatusOr<Writer> TrustView::Resolve(const RecordBody& body,
                 std::move(writer.public_key)};
 }
 
+absl::StatusOr<Writer> TrustView::ResolveKept(const RecordBody& body,
+                                              absl::Time now) const {
+  SHOAL_ASSIGN_OR_RETURN(
+      auto writer, signing::ResolveKeptWriter(trust_, policy_, body, now));
+  return Writer{writer.kind, std::move(writer.id),
+                std::move(writer.public_key)};
+}
+
 absl::Status TrustView::VerifyNode(const records::v1::Credential& credential,
                                    absl::Time now) const {
   SHOAL_ASSIGN_OR_RETURN(const auto body,
@@ -50,6 +58,7 @@ absl::Status TrustView::VerifyNode(const records::v1::Credential& credential,
   return absl::OkStatus();
 }
 
+// A key that is superseded now makes nothing pass that was refused before.
 bool TrustView::SameWriters(const TrustView& other) const {
   return trust_.device_ca_keys == other.trust_.device_ca_keys &&
          trust_.node_ca_keys == other.trust_.node_ca_keys &&
@@ -64,10 +73,15 @@ bool TrustView::SameWriters(const TrustView& other) const {
 WriterResolver MakeResolver(
     std::function<std::shared_ptr<const TrustView>()> view,
     std::function<std::optional<records::v1::Credential>(std::string_view)>
-        find_credential) {
-  return [view = std::move(view), find = std::move(find_credential)](
+        find_credential,
+    Arrival arrival) {
+  return [view = std::move(view), find = std::move(find_credential), arrival](
              const RecordBody& body, absl::Time now) -> absl::StatusOr<Writer> {
-    if (body.credential_digest().empty()) return view()->Resolve(body, now);
+    const auto resolve = [&](const RecordBody& whole) {
+      return arrival == Arrival::kKept ? view()->ResolveKept(whole, now)
+                                       : view()->Resolve(whole, now);
+    };
+    if (body.credential_digest().empty()) return resolve(body);
     auto credential = find(body.credential_digest());
     if (!credential.has_value()) {
       return NotFound("unknown_credential",
@@ -75,7 +89,7 @@ WriterResolver MakeResolver(
     }
     RecordBody full = body;
     *full.mutable_credential() = std::move(*credential);
-    return view()->Resolve(full, now);
+    return resolve(full);
   };
 }
 

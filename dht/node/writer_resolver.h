@@ -32,6 +32,9 @@ class TrustView {
 
   // signing::ResolveWriter by this trust, with its reasons.
   absl::StatusOr<Writer> Resolve(const RecordBody& body, absl::Time now) const;
+  // signing::ResolveKeptWriter: of a record that a node's disk has had.
+  absl::StatusOr<Writer> ResolveKept(const RecordBody& body,
+                                     absl::Time now) const;
   // Of kind NODE, valid and not revoked.
   absl::Status VerifyNode(const records::v1::Credential& credential,
                           absl::Time now) const;
@@ -46,13 +49,20 @@ class TrustView {
   std::set<std::string, std::less<>> operator_tls_;
 };
 
+// What a record is to this node.
+enum class Arrival {
+  kNew,   // somebody offers it now
+  kKept,  // this node, or another that is believed, took it in its time
+};
+
 // `find_credential` answers a 16-byte credential digest with the credential
 // that was seen in full before; it must not block and be thread-safe, as
 // `view` must.
 WriterResolver MakeResolver(
     std::function<std::shared_ptr<const TrustView>()> view,
     std::function<std::optional<records::v1::Credential>(std::string_view)>
-        find_credential);
+        find_credential,
+    Arrival arrival = Arrival::kNew);
 
 }  // namespace shoal::dht::node
 

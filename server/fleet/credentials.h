@@ -11,7 +11,9 @@
 #ifndef SHOAL_SERVER_FLEET_CREDENTIALS_H_
 #define SHOAL_SERVER_FLEET_CREDENTIALS_H_
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,6 +53,12 @@ class Credentials {
   // nothing.
   absl::Status OnKeyChange(Transaction& tx, const dht::VerifiedRecord& record);
 
+  // `superseded` runs after a device has given a key up: the fleet is to be
+  // told. Set it before the first report; it must not block.
+  void OnSuperseded(std::function<void()> superseded) {
+    superseded_ = std::move(superseded);
+  }
+
   // A device's report: under the newest credential, the offer is withdrawn.
   absl::Status OnReport(Transaction& tx, const dht::VerifiedRecord& record);
 
@@ -77,6 +85,7 @@ class Credentials {
   const RecordWriter& writer_;
   Writers& writers_;
   const absl::Duration lifetime_;
+  std::function<void()> superseded_;
 };
 
 // Signs a device's credential under the next serial number.

@@ -29,6 +29,13 @@ std::string KeyRow(const std::string& public_key) {
   return "key/" + HexEncode(public_key);
 }
 
+// The infinite past for what is no credential.
+absl::Time EndOf(const records::v1::Credential& credential) {
+  records::v1::CredentialBody body;
+  if (!body.ParseFromString(credential.body())) return absl::InfinitePast();
+  return absl::FromUnixSeconds(body.not_after());
+}
+
 // When a key was last certified for a change; the infinite past: never.
 absl::Time LastCertified(const store::DeviceRow& row, absl::Duration lifetime) {
   const records::v1::Credential* last = nullptr;
@@ -37,11 +44,7 @@ absl::Time LastCertified(const store::DeviceRow& row, absl::Duration lifetime) {
   } else if (row.superseded_size() > 0) {
     last = &row.credential();
   }
-  records::v1::CredentialBody body;
-  if (last == nullptr || !body.ParseFromString(last->body())) {
-    return absl::InfinitePast();
-  }
-  return absl::FromUnixSeconds(body.not_after()) - lifetime;
+  return last == nullptr ? absl::InfinitePast() : EndOf(*last) - lifetime;
 }
 
 }  // namespace
@@ -113,13 +116,19 @@ absl::Status Credentials::AdoptKey(Transaction& tx, const std::string& key,
   }
   row.clear_next_key();
   row.clear_next_credential();
+  const absl::Time now = store_.clock().WallNow();
   auto* superseded = row.add_superseded();
   superseded->set_key(old_key);
   superseded->set_until(record.body.issued() +
                         absl::ToInt64Milliseconds(kClockSlack));
+  superseded->set_learned_at(absl::ToUnixSeconds(now));
+  // The newest that it was given; the plane may have been set back since.
+  superseded->set_not_after(
+      absl::ToUnixSeconds(std::max(now + lifetime_, EndOf(row.credential()))));
   if (row.superseded_size() > kMaxSuperseded) {
     row.mutable_superseded()->DeleteSubrange(0, 1);
   }
+  const store::DeviceRow::SupersededKey given_up = *superseded;
   *row.mutable_credential() = credential;
   row.set_credential_used(false);  // OnReport() says that it is
   row.mutable_device()->set_public_key(HexEncode(new_key));
@@ -131,10 +140,11 @@ absl::Status Credentials::AdoptKey(Transaction& tx, const std::string& key,
   tx.Put(kDeviceKeys, KeyRow(new_key), pointer);
   tx.Audit("device:" + key, "device.key", row.device().name(), "ok",
            signing::FingerprintOf(new_key));
-  tx.AfterCommit([this, key, credential, old_key, until = superseded->until()] {
+  tx.AfterCommit([this, key, credential, given_up] {
     writers_.Add(credential);
-    writers_.Supersede(old_key, absl::FromUnixMillis(until));
+    writers_.Supersede(given_up);
     LogInfo("key_changed", {{"device", key}});
+    if (superseded_) superseded_();
   });
   return absl::OkStatus();
 }

@@ -15,9 +15,7 @@ absl::StatusOr<std::unique_ptr<Writers>> Writers::Open(
       kDevices, "", "", [&](std::string_view, const store::DeviceRow& row) {
         writers->Add(row.credential());
         if (row.has_next_credential()) writers->Add(row.next_credential());
-        for (const auto& one : row.superseded()) {
-          writers->Supersede(one.key(), absl::FromUnixMillis(one.until()));
-        }
+        for (const auto& one : row.superseded()) writers->Supersede(one);
         if (row.device().state() == fleet::v1::ENROLMENT_STATE_DECOMMISSIONED) {
           writers->RefuseDevice(row);
         }
@@ -49,9 +47,13 @@ void Writers::RefuseDevice(const store::DeviceRow& row) {
   for (const auto& one : row.superseded()) Refuse(one.key());
 }
 
-void Writers::Supersede(const std::string& public_key, absl::Time until) {
+void Writers::Supersede(const store::DeviceRow::SupersededKey& key) {
+  const absl::Time until = absl::FromUnixMillis(key.until());
+  // The date of the change is the device's word, that of learning is not.
+  const absl::Time learned =
+      key.learned_at() > 0 ? absl::FromUnixSeconds(key.learned_at()) : until;
   std::lock_guard lock(mutex_);
-  superseded_[public_key] = until;
+  superseded_[key.key()] = {until, learned + kSupersededGrace};
 }
 
 dht::WriterResolver Writers::Resolver() const {
@@ -80,8 +82,8 @@ absl::StatusOr<dht::Writer> Writers::Resolve(const dht::RecordBody& body,
     }
     if (const auto it = superseded_.find(writer.public_key);
         it != superseded_.end() &&
-        (absl::FromUnixMillis(body.issued()) > it->second ||
-         now > it->second + kSupersededGrace)) {
+        (absl::FromUnixMillis(body.issued()) > it->second.until ||
+         now > it->second.taken_before)) {
       return PermissionDenied("superseded_key",
                               "the device has replaced this key");
     }

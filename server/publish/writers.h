@@ -20,8 +20,9 @@
 namespace shoal::server {
 
 // A record that a device signed before it replaced its key may lie with a
-// storage node, unread, for this long: the longest life that devices give one.
-inline constexpr absl::Duration kSupersededGrace = absl::Hours(24 * 30);
+// storage node that does not answer just then. Counted from when the plane
+// learned of the change: until then nobody could be told.
+inline constexpr absl::Duration kSupersededGrace = absl::Hours(24);
 
 // Thread-safe, never blocks.
 class Writers {
@@ -42,8 +43,8 @@ class Writers {
   // All keys that it has or had.
   void RefuseDevice(const store::DeviceRow& row);
   // A key that its device has replaced: what it signed later is refused, and
-  // everything once nobody can still hold an older record.
-  void Supersede(const std::string& public_key, absl::Time until);
+  // everything after the grace.
+  void Supersede(const store::DeviceRow::SupersededKey& key);
 
  private:
   explicit Writers(const TrustRepository& trust) : trust_(trust) {}
@@ -51,7 +52,11 @@ class Writers {
   mutable std::mutex mutex_;
   std::map<std::string, records::v1::Credential> by_digest_;
   std::set<std::string> refused_;
-  std::map<std::string, absl::Time> superseded_;
+  struct Superseded {
+    absl::Time until;         // what it signed up to then
+    absl::Time taken_before;  // is taken so long
+  };
+  std::map<std::string, Superseded> superseded_;
 };
 
 }  // namespace shoal::server

@@ -56,6 +56,12 @@ absl::StatusOr<CredentialBody> VerifyCredential(
 absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
                                                 const FleetTrust& trust,
                                                 absl::Time now) {
+  return VerifyKeptCredential(credential, trust, absl::InfiniteFuture(), now);
+}
+
+absl::StatusOr<CredentialBody> VerifyKeptCredential(
+    const Credential& credential, const FleetTrust& trust, absl::Time signed_at,
+    absl::Time now) {
   SHOAL_ASSIGN_OR_RETURN(const CredentialBody body, ParseBody(credential));
   const std::vector<std::string>* ca = nullptr;
   switch (body.kind()) {
@@ -86,6 +92,12 @@ absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
   if (verified.ok() && body.kind() == records::v1::WRITER_CLASS_DEVICE &&
       trust.revoked_device_ids.contains(body.subject_id()))
     return PermissionDenied("revoked", "the device was decommissioned");
+  if (verified.ok() && body.kind() == records::v1::WRITER_CLASS_DEVICE) {
+    const auto since = SupersededSince(trust, body.public_key());
+    if (since && signed_at > *since)
+      return PermissionDenied("superseded_key",
+                              "the device has replaced this key");
+  }
   return verified;
 }
 

@@ -31,11 +31,17 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
 // the node CA, applicant by the door that it carries, factory by the
 // manufacturers; anything else "wrong_credential_kind" (kPermissionDenied): a
 // stolen online CA can't make an operator. Keys and CAs that the policy
-// revokes, and devices that the director took out of the fleet: "revoked"
-// (kPermissionDenied).
+// revokes, and devices that the director took out of the fleet: "revoked"; a
+// key that its device has replaced: "superseded_key" (both kPermissionDenied).
 absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
     const records::v1::Credential& credential, const FleetTrust& trust,
     absl::Time now);
+// The same for what was signed at `signed_at` and reached the reader, or one
+// that it believes, in time: a key that was superseded later was good then.
+// Anybody can write an earlier date: for what arrives now, use the one above.
+absl::StatusOr<records::v1::CredentialBody> VerifyKeptCredential(
+    const records::v1::Credential& credential, const FleetTrust& trust,
+    absl::Time signed_at, absl::Time now);
 
 }  // namespace shoal::signing
 

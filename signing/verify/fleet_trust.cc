@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/bytes.h"
+#include "common/crypto/hash.h"
 #include "common/status.h"
 #include "shoal/policy/v1/policy.pb.h"
 #include "shoal/trust/v1/revocations.pb.h"
@@ -13,6 +14,7 @@ namespace shoal::signing {
 namespace {
 
 constexpr size_t kDeviceIdSize = 16;
+constexpr size_t kKeyDigestSize = 16;
 
 absl::StatusOr<std::vector<std::string>> Keys(
     const google::protobuf::RepeatedPtrField<std::string>& texts) {
@@ -79,9 +81,21 @@ std::string DeviceRevocationsPath(std::string_view device_type) {
   return "director/" + std::string(device_type) + "/revoked/devices";
 }
 
-absl::Status AddRevokedDevices(Updater& updater, Fetcher* source,
-                               std::string_view device_type,
-                               FleetTrust& trust) {
+std::string KeyDigest(std::string_view public_key) {
+  return crypto::Sha256Digest(public_key).substr(0, kKeyDigestSize);
+}
+
+std::optional<absl::Time> SupersededSince(const FleetTrust& trust,
+                                          std::string_view public_key) {
+  if (trust.superseded_keys.empty()) return std::nullopt;
+  const std::string digest = KeyDigest(public_key);
+  for (const auto& [type, keys] : trust.superseded_keys)
+    if (const auto it = keys.find(digest); it != keys.end()) return it->second;
+  return std::nullopt;
+}
+
+absl::Status AddRevocations(Updater& updater, Fetcher* source,
+                            std::string_view device_type, FleetTrust& trust) {
   const auto target =
       updater.GetTarget(source, DeviceRevocationsPath(device_type));
   if (ReasonOf(target.status()) == "unknown_target") return absl::OkStatus();
@@ -96,8 +110,16 @@ absl::Status AddRevokedDevices(Updater& updater, Fetcher* source,
   for (const std::string& id : revocations.device_ids())
     if (id.size() != kDeviceIdSize)
       return InvalidArgument("bad_revocations", "a device id has 16 bytes");
+  SupersededKeys keys;
+  for (const auto& key : revocations.superseded()) {
+    if (key.key_digest().size() != kKeyDigestSize)
+      return InvalidArgument("bad_revocations", "a key's digest has 16 bytes");
+    if (keys.size() < kMaxSupersededKeys)
+      keys.emplace(key.key_digest(), absl::FromUnixMillis(key.since()));
+  }
   trust.revoked_device_ids.insert(revocations.device_ids().begin(),
                                   revocations.device_ids().end());
+  trust.superseded_keys[std::string(device_type)] = std::move(keys);
   return absl::OkStatus();
 }
 

@@ -42,15 +42,19 @@ absl::StatusOr<RecordWriter> ResolveKey(const FleetTrust& trust,
                           "the key is neither a director's nor an operator's");
 }
 
-absl::StatusOr<RecordWriter> ResolveWriter(
-    const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
-    const records::v1::RecordBody& body, absl::Time now) {
+namespace {
+
+absl::StatusOr<RecordWriter> Resolve(const FleetTrust& trust,
+                                     const policy::v1::AccessPolicy& policy,
+                                     const records::v1::RecordBody& body,
+                                     absl::Time signed_at, absl::Time now) {
   switch (body.writer_case()) {
     case records::v1::RecordBody::kWriterKey:
       return ResolveKey(trust, policy, body.writer_key());
     case records::v1::RecordBody::kCredential: {
-      SHOAL_ASSIGN_OR_RETURN(const records::v1::CredentialBody subject,
-                             VerifyCredential(body.credential(), trust, now));
+      SHOAL_ASSIGN_OR_RETURN(
+          const records::v1::CredentialBody subject,
+          VerifyKeptCredential(body.credential(), trust, signed_at, now));
       return RecordWriter{subject.kind(), subject.subject_id(),
                           subject.public_key()};
     }
@@ -61,6 +65,20 @@ absl::StatusOr<RecordWriter> ResolveWriter(
       break;
   }
   return PermissionDenied("unknown_writer", "the record names no writer");
+}
+
+}  // namespace
+
+absl::StatusOr<RecordWriter> ResolveWriter(
+    const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
+    const records::v1::RecordBody& body, absl::Time now) {
+  return Resolve(trust, policy, body, absl::InfiniteFuture(), now);
+}
+
+absl::StatusOr<RecordWriter> ResolveKeptWriter(
+    const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
+    const records::v1::RecordBody& body, absl::Time now) {
+  return Resolve(trust, policy, body, absl::FromUnixMillis(body.issued()), now);
 }
 
 }  // namespace shoal::signing

@@ -40,6 +40,11 @@ absl::StatusOr<RecordWriter> ResolveKey(const FleetTrust& trust,
 absl::StatusOr<RecordWriter> ResolveWriter(
     const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
     const records::v1::RecordBody& body, absl::Time now);
+// The same of a record that a storage node has had on disk: what a device
+// signed before it replaced its key stays good (VerifyKeptCredential).
+absl::StatusOr<RecordWriter> ResolveKeptWriter(
+    const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
+    const records::v1::RecordBody& body, absl::Time now);
 
 }  // namespace shoal::signing
 

@@ -104,6 +104,8 @@ absl::Status RealFleet::MakeTrust(int approvals) {
           R"({{"version":"1","operators":[{},{{"name":"helper","publicKey":"{}"}}],
 "rules":[
  {{"name":"operate","principals":["role:admin"],"actions":["*"]}},
+ {{"name":"read","principals":["role:admin"],"actions":["telemetry.read"],
+   "devices":{{"all":true}}}},
  {{"name":"install","principals":["director"],"actions":["update.install"],
    "devices":{{"all":true}},"conditions":{{"approvals":{}}}}},
  {{"name":"greet","principals":["operator:helper"],
@@ -152,6 +154,26 @@ absl::Status RealFleet::EnrolNode(const std::string& name) {
                 Path(name + "/enroll-request.json"), "--out",
                 Path(name + "/bundle.pb")})
       .status();
+}
+
+absl::Status RealFleet::Recover() {
+  // New online keys, on a clean machine;
+  SHOAL_RETURN_IF_ERROR(Shoald({"rotate-keys", "--data", plane_directory()}));
+  // the custodians name them;
+  SHOAL_RETURN_IF_ERROR(
+      Sign({"rotate", "online", "--online", Path("plane/online-public.json")}));
+  // the plane takes what they signed;
+  SHOAL_RETURN_IF_ERROR(
+      Shoald({"import", "--data", plane_directory(), Path("repo")}));
+  SHOAL_RETURN_IF_ERROR(StartPlane());
+  // the storage nodes, under the new node CA: all stop before one starts.
+  SHOAL_RETURN_IF_ERROR(Connect("second"));
+  for (const std::string& node : node_names_)
+    SHOAL_RETURN_IF_ERROR(EnrolNode(node));
+  for (const std::string& node : node_names_) StopNode(node);
+  for (const std::string& node : node_names_)
+    SHOAL_RETURN_IF_ERROR(RestartNode(node));
+  return absl::OkStatus();
 }
 
 absl::Status RealFleet::RestartNode(const std::string& name) {

@@ -78,6 +78,10 @@ class RealFleet {
   absl::Status EnrolNode(const std::string& name);
   // The operator's context for the plane as it is now.
   absl::Status Connect(const std::string& context);
+  // The steps of docs/operations/stolen-server.md, from "New online keys" to
+  // the storage nodes; the plane's directory is the backup from before the
+  // theft.
+  absl::Status Recover();
   // One that Connect() made.
   void UseContext(const std::string& context) { context_ = context; }
 

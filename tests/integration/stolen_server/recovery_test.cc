@@ -49,24 +49,7 @@ TEST_F(StolenServer, T04_T20_T52_TheFleetComesBackWithoutAVisit) {
   }));
   NothingHappened();
 
-  // The runbook, step by step. 1: new online keys, on a clean machine with the
-  // last backup from before the theft.
-  ASSERT_OK(
-      fleet_->Shoald({"rotate-keys", "--data", fleet_->plane_directory()}));
-  // 2: the custodians name them.
-  ASSERT_OK(fleet_->Sign({"rotate", "online", "--online",
-                          fleet_->Path("plane/online-public.json")}));
-  // 3: the plane takes what they signed.
-  ASSERT_OK(fleet_->Shoald(
-      {"import", "--data", fleet_->plane_directory(), fleet_->Path("repo")}));
-  ASSERT_OK(fleet_->StartPlane());
-  // 4: the storage nodes, under the new node CA; all stop before one starts.
-  ASSERT_OK(fleet_->Connect("second"));
-  for (const std::string& node : fleet_->nodes())
-    ASSERT_OK(fleet_->EnrolNode(node));
-  for (const std::string& node : fleet_->nodes()) fleet_->StopNode(node);
-  for (const std::string& node : fleet_->nodes())
-    ASSERT_OK(fleet_->RestartNode(node));
+  ASSERT_OK(fleet_->Recover());
 
   // Nobody goes near the device. It finds the new root, forgets what the old
   // keys said, and is given a credential for the key that it always had.

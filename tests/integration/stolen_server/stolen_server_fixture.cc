@@ -2,6 +2,7 @@
 
 #include "common/crypto/box.h"
 #include "common/crypto/hash.h"
+#include "shoal/pairing/v1/pairing.pb.h"
 #include "shoal/trust/v1/revocations.pb.h"
 #include "signing/verify/fleet_trust.h"
 
@@ -131,6 +132,32 @@ void StolenServer::Revoke() {
   trust::v1::DeviceRevocations revocations;
   revocations.set_device_type("gateway");
   revocations.add_device_ids(thief_->device_id());
+  ASSERT_OK(thief_->PutDocument(signing::DeviceRevocationsPath("gateway"),
+                                revocations.SerializeAsString()));
+}
+
+void StolenServer::Grant(const std::string& public_key) {
+  pairing::v1::Grant grant;
+  grant.set_device_id(thief_->device_id());
+  *grant.mutable_credential() =
+      thief_->Certify(thief_->keys().device_ca, public_key,
+                      records::v1::WRITER_CLASS_DEVICE, thief_->device_id());
+  dht::RecordFields fields;
+  fields.kind = records::v1::RECORD_KIND_PAIR_GRANT;
+  fields.place = thief_->places().Assignment(thief_->device_id());
+  fields.version = ++grant_version_;
+  ASSERT_OK_AND_ASSIGN(
+      fields.payload,
+      crypto::SealTo(thief_->device_box_key(), grant.SerializeAsString()));
+  ASSERT_OK(thief_->Send(std::move(fields), thief_->keys().director));
+}
+
+void StolenServer::Supersede(const std::string& public_key) {
+  trust::v1::DeviceRevocations revocations;
+  revocations.set_device_type("gateway");
+  auto* key = revocations.add_superseded();
+  key->set_key_digest(signing::KeyDigest(public_key));
+  key->set_since(absl::ToUnixMillis(absl::Now() - absl::Hours(24 * 365)));
   ASSERT_OK(thief_->PutDocument(signing::DeviceRevocationsPath("gateway"),
                                 revocations.SerializeAsString()));
 }

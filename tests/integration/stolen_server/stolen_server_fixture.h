@@ -58,6 +58,11 @@ class StolenServer : public ::testing::Test {
                std::optional<records::v1::Credential> credential = {});
   // The director revokes the device.
   void Revoke();
+  // A credential for `public_key` in the device's name, by the stolen CA, where
+  // the device looks for its own.
+  void Grant(const std::string& public_key);
+  // The director says that the device gave up `public_key` a year ago.
+  void Supersede(const std::string& public_key);
 
   TempDir dir_;
   std::unique_ptr<RealFleet> fleet_;
@@ -68,6 +73,7 @@ class StolenServer : public ::testing::Test {
 
   std::string version_ = "3.0";
   uint64_t command_version_ = 0;
+  uint64_t grant_version_ = 0;
 };
 
 }  // namespace shoal::testing

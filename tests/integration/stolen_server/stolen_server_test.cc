@@ -20,7 +20,6 @@ namespace {
 
 using records::v1::RECORD_KIND_ASSIGNMENT;
 using records::v1::RECORD_KIND_HALT;
-using records::v1::RECORD_KIND_PAIR_GRANT;
 
 // An attack that the device doesn't refuse ends the test.
 #define REFUSED(...) ASSERT_NO_FATAL_FAILURE(Refused(__VA_ARGS__))
@@ -189,21 +188,8 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
           });
 
   REFUSED("a credential for the attacker's key in the device's name",
-          "event=record_refused reason=bad_grant", [&] {
-            pairing::v1::Grant grant;
-            grant.set_device_id(thief_->device_id());
-            *grant.mutable_credential() = thief_->Certify(
-                thief_->keys().device_ca, stranger.public_key(),
-                records::v1::WRITER_CLASS_DEVICE, thief_->device_id());
-            dht::RecordFields fields;
-            fields.kind = RECORD_KIND_PAIR_GRANT;
-            fields.place = thief_->places().Assignment(thief_->device_id());
-            fields.version = 1;
-            ASSERT_OK_AND_ASSIGN(fields.payload,
-                                 crypto::SealTo(thief_->device_box_key(),
-                                                grant.SerializeAsString()));
-            ASSERT_OK(thief_->Send(std::move(fields), thief_->keys().director));
-          });
+          "event=record_refused reason=bad_grant",
+          [&] { Grant(stranger.public_key()); });
 
   // The rules themselves.
   const signing::RoleFile policy = thief_->role("policy");

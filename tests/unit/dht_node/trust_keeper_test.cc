@@ -157,6 +157,66 @@ TEST_F(TrustKeeperTest, T52_ADecommissionedDeviceStaysOut) {
   EXPECT_THAT(resolve(other), FailsBecause("revoked"));
 }
 
+TEST_F(TrustKeeperTest, T52_T56_AReplacedKeyIsKnownUntilTheListDropsIt) {
+  ASSERT_OK_AND_ASSIGN(auto keeper, Open());
+  ASSERT_OK_AND_ASSIGN(const auto device, fleet_->IssueDevice());
+  const absl::Time since = absl::Now() - absl::Hours(1);
+  RecordBody body;
+  *body.mutable_credential() = device.credential;
+  body.set_issued(absl::ToUnixMillis(since - absl::Minutes(1)));
+  const auto put = [&](const trust::v1::DeviceRevocations& list) {
+    ASSERT_OK(fleet_->AddDocument(signing::DeviceRevocationsPath("gateway"),
+                                  list.SerializeAsString()));
+    ASSERT_OK(fleet_->Publish());
+  };
+  const auto refresh = [&] {
+    signing::DirectoryFetcher source(RealFileSystem(), fleet_->repository());
+    ASSERT_OK(keeper->Refresh(source));
+  };
+  const auto resolve = [&] {
+    return keeper->view()->Resolve(body, absl::Now()).status();
+  };
+  trust::v1::DeviceRevocations list;
+  list.set_device_type("gateway");
+  auto* key = list.add_superseded();
+  key->set_key_digest(signing::KeyDigest(device.key.public_key()));
+  key->set_since(absl::ToUnixMillis(since));
+  const auto before = keeper->view();
+  put(list);
+  refresh();
+  EXPECT_THAT(resolve(), FailsBecause("superseded_key"));
+  // Its records that are here already stay, and are repaired.
+  EXPECT_OK(keeper->view()->ResolveKept(body, absl::Now()));
+  // Nothing that was refused is worth another look.
+  EXPECT_TRUE(keeper->view()->SameWriters(*before));
+
+  // Known after a restart, before anybody was heard.
+  keeper.reset();
+  ASSERT_OK_AND_ASSIGN(keeper, Open());
+  EXPECT_THAT(resolve(), FailsBecause("superseded_key"));
+  // A list that makes no sense changes nothing.
+  trust::v1::DeviceRevocations bad = list;
+  bad.clear_superseded();
+  bad.add_superseded()->set_key_digest("short");
+  put(bad);
+  refresh();
+  EXPECT_THAT(resolve(), FailsBecause("superseded_key"));
+  // No more of it is kept than is said, whatever it holds.
+  for (int i = 1; i < signing::kMaxSupersededKeys + 5; ++i)
+    list.add_superseded()->set_key_digest(
+        signing::KeyDigest(std::to_string(i)));
+  put(list);
+  refresh();
+  const auto& keys = keeper->view()->fleet().superseded_keys.at("gateway");
+  EXPECT_EQ(keys.size(), size_t{signing::kMaxSupersededKeys});
+  EXPECT_TRUE(keys.contains(signing::KeyDigest(device.key.public_key())));
+  // Its credential's time is over, so the list leaves it out.
+  list.clear_superseded();
+  put(list);
+  refresh();
+  EXPECT_OK(resolve());
+}
+
 TEST_F(TrustKeeperTest, AForeignTimestampChangesNothing) {
   ASSERT_OK_AND_ASSIGN(auto keeper, Open());
   ASSERT_OK_AND_ASSIGN(auto other, TestFleet::Create(dir_.File("other")));

@@ -5,9 +5,12 @@
 #include "common/bytes.h"
 #include "common/crypto/key_certificate.h"
 #include "server/fleet/credentials.h"
+#include "server/fleet/revocations.h"
+#include "shoal/trust/v1/revocations.pb.h"
 #include "signing/sign/builder.h"
 #include "signing/verify/credential.h"
 #include "signing/verify/entry_credential.h"
+#include "signing/verify/fleet_trust.h"
 #include "tests/unit/server/plane_fixture.h"
 
 namespace shoal::server {
@@ -138,6 +141,89 @@ TEST_F(KeyChangeTest, AKeyIsCertifiedWhenAskedForAndInForceWhenUsed) {
   EXPECT_OK(again->Resolve(late, clock_.WallNow()));
   EXPECT_THAT(again->Resolve(
                   late, clock_.WallNow() + kSupersededGrace + absl::Hours(1)),
+              FailsBecause("superseded_key"));
+}
+
+TEST_F(KeyChangeTest, T52_T56_TheFleetLearnsWhichKeyWasReplaced) {
+  Revocations revocations(*store_, *trust_, *publisher_);
+  constexpr absl::Duration kShort = absl::Hours(24);
+  credentials_ = std::make_unique<Credentials>(*store_, *keys_, *writer_,
+                                               *writers_, kShort);
+  int told = 0;
+  credentials_->OnSuperseded([&] { ++told; });
+  const auto listed = [&] {
+    trust::v1::DeviceRevocations list;
+    const auto tree = trust_->Tree();
+    const auto target =
+        trust_->FindTarget(signing::DeviceRevocationsPath("gateway"));
+    if (tree.ok() && target.ok()) {
+      EXPECT_TRUE(
+          list.ParseFromString(tree->at(*signing::TargetFilePath(*target))));
+    }
+    return list;
+  };
+  ASSERT_NO_FATAL_FAILURE(AskAndTake());
+  EXPECT_FALSE(*revocations.Publish()) << "it is not used yet";
+  EXPECT_EQ(told, 0);
+  const std::string given_up = device_.key.public_key();
+  const KeyChange change = Change(device_, next_);
+  device_.key = std::move(next_.key);
+  device_.credential = next_.credential;
+  ASSERT_OK(Deliver(Report(device_, 2, {change})));
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(*revocations.Publish());
+  ASSERT_EQ(listed().superseded_size(), 1);
+  EXPECT_EQ(listed().superseded(0).key_digest(), signing::KeyDigest(given_up));
+  EXPECT_EQ(listed().superseded(0).since(), Row().superseded(0).until());
+  EXPECT_EQ(listed().device_ids_size(), 0);
+
+  // The newest first, and of one device no more than a few.
+  uint64_t version = 3;
+  for (int i = 0; i < kMaxListedPerDevice; ++i) {
+    clock_.Advance(absl::Minutes(11));
+    TestDevice after;
+    after.id = device_.id;
+    EmptyOutbox();
+    ASSERT_OK(Deliver(Report(device_, version++, {Change(device_, after)})));
+    after.credential = Offered().credential();
+    const std::string before = device_.key.public_key();
+    device_.key = std::move(after.key);
+    device_.credential = after.credential;
+    ASSERT_OK(Deliver(Report(device_, version++)));
+    ASSERT_TRUE(*revocations.Publish());
+    EXPECT_EQ(listed().superseded(0).key_digest(), signing::KeyDigest(before));
+  }
+  EXPECT_EQ(listed().superseded_size(), kMaxListedPerDevice);
+  EXPECT_FALSE(*Revocations(*store_, *trust_, *publisher_).Publish())
+      << "the same after a restart";
+
+  // Off the list with the last credential that could be valid.
+  clock_.Advance(kShort + absl::Hours(1));
+  TestDevice last;
+  Pair(last);
+  EmptyOutbox();
+  ASSERT_OK(devices_->Decommission("devices/" + HexEncode(last.id), "gone",
+                                   "operator:ann"));
+  EXPECT_TRUE(*revocations.Publish());
+  EXPECT_EQ(listed().superseded_size(), 0);
+  EXPECT_EQ(listed().device_ids_size(), 1);
+}
+
+TEST_F(KeyChangeTest, ADateInTheFutureKeepsNoOldKeyAlive) {
+  ASSERT_NO_FATAL_FAILURE(AskAndTake());
+  const std::string early = Report(device_, 9);
+  TestDevice ahead = std::move(next_);
+  clock_.Advance(absl::Hours(24 * 90));
+  const std::string report = Report(ahead, 2);
+  clock_.Advance(-absl::Hours(24 * 90));
+  ASSERT_OK(Deliver(report));
+  EXPECT_OK(intake_->Verify(early));
+  records::v1::Record record;
+  dht::RecordBody body;
+  ASSERT_TRUE(record.ParseFromString(early));
+  ASSERT_TRUE(body.ParseFromString(record.body()));
+  clock_.Advance(kSupersededGrace + absl::Minutes(1));
+  EXPECT_THAT(writers_->Resolve(body, clock_.WallNow()),
               FailsBecause("superseded_key"));
 }
 

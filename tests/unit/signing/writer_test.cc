@@ -90,6 +90,29 @@ TEST_F(WriterTest, T52_ADecommissionedDeviceIsNobodyUnderAnyKey) {
   EXPECT_THAT(Resolve(), FailsBecause("revoked"));
 }
 
+TEST_F(WriterTest, T56_AKeyThatItsDeviceReplacedSignsNothingAnyMore) {
+  Credential(device_ca_, records::v1::WRITER_CLASS_DEVICE);
+  const absl::Time since = now_ - absl::Hours(1);
+  body_.set_issued(absl::ToUnixMillis(since));
+  trust_.superseded_keys["camera"] = {{KeyDigest(std::string(32, 'x')), since}};
+  EXPECT_OK(Resolve());
+  trust_.superseded_keys["gateway"] = {
+      {KeyDigest(std::string(32, 'k')), since}};
+  // Whatever date it writes.
+  EXPECT_THAT(Resolve(),
+              Fails(absl::StatusCode::kPermissionDenied, "superseded_key"));
+  // What a node took in its time is good, what is dated later is not.
+  const auto kept = [&] {
+    return ResolveKeptWriter(trust_, policy_, body_, now_).status();
+  };
+  EXPECT_OK(kept());
+  body_.set_issued(absl::ToUnixMillis(since) + 1);
+  EXPECT_THAT(kept(), FailsBecause("superseded_key"));
+  // A storage node's key is not a device's.
+  Credential(node_ca_, records::v1::WRITER_CLASS_NODE);
+  EXPECT_OK(Resolve());
+}
+
 TEST_F(WriterTest, ThePolicyIsParsedOnceAndStrictly) {
   ASSERT_OK_AND_ASSIGN(const auto none, PolicyOf(trust_));
   EXPECT_EQ(none.operators_size(), 0);
