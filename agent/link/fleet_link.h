@@ -179,7 +179,6 @@ class FleetLink {
   void UseNetworkKeys();
   // What waits under a credential that nobody takes any more is signed again.
   void ResignSpool();
-  absl::Status Plausible(std::string_view role, const std::string& bytes) const;
 
   FleetLinkOptions o_;
   const dht::PlaceNamer places_;

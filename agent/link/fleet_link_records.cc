@@ -1,5 +1,5 @@
 // What a director says to this device alone: assignment, node directory,
-// credential; and which metadata records are worth a look.
+// credential.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,49 +15,6 @@
 #include "signing/verify/credential.h"
 
 namespace shoal::agent {
-namespace {
-
-// What the signatures are over, whichever of the four types it is.
-absl::StatusOr<signing::SignedBytes> EnvelopeOf(std::string_view role,
-                                                const std::string& bytes) {
-  if (role == "root") {
-    SHOAL_ASSIGN_OR_RETURN(auto parsed, signing::ParseRoot(bytes));
-    return std::move(parsed.envelope);
-  }
-  if (role == "timestamp") {
-    SHOAL_ASSIGN_OR_RETURN(auto parsed, signing::ParseTimestamp(bytes));
-    return std::move(parsed.envelope);
-  }
-  if (role == "snapshot") {
-    SHOAL_ASSIGN_OR_RETURN(auto parsed, signing::ParseSnapshot(bytes));
-    return std::move(parsed.envelope);
-  }
-  SHOAL_ASSIGN_OR_RETURN(auto parsed, signing::ParseTargets(bytes));
-  return std::move(parsed.envelope);
-}
-
-}  // namespace
-
-// Root's own four roles by the keys of the root in hand, which a refresh brings
-// up to date first; all others by the digest that the snapshot names.
-absl::Status FleetLink::Plausible(std::string_view role,
-                                  const std::string& bytes) const {
-  const signing::Root& root = updater_->root();
-  if (root.roles.empty()) return absl::OkStatus();  // the fleet id decides
-  if (const auto keys = root.roles.find(std::string(role));
-      keys != root.roles.end()) {
-    SHOAL_ASSIGN_OR_RETURN(const auto envelope, EnvelopeOf(role, bytes));
-    return signing::VerifySignatures(envelope, root.keys, keys->second, role);
-  }
-  const auto& meta = updater_->snapshot().meta;
-  const auto pin = meta.find(std::string(role));
-  if (pin == meta.end() || !pin->second.sha256 ||
-      crypto::Sha256Digest(bytes) == *pin->second.sha256)
-    return absl::OkStatus();
-  return DataLoss("hash_mismatch",
-                  fmt::format("{} is not the file that is signed", role));
-}
-
 Membership FleetLink::MembershipUnder(const std::string& director) const {
   Membership membership = o_.membership;
   if (membership.director_key == director) return membership;

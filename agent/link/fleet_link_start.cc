@@ -55,8 +55,10 @@ absl::Status FleetLink::Start() {
       o_.config->seed_time > absl::ZeroDuration());
   source_ = std::make_unique<DhtFetcher>(network_, &places_, o_.fetch, &nodes_,
                                          o_.config->device_type);
-  source_->SetPlausible([this](std::string_view role, const std::string& b) {
-    return Plausible(role, b);
+  source_->SetPlausible([this](std::string_view role,
+                               std::optional<uint64_t> version,
+                               const std::string& bytes) {
+    return updater_->MayBe(role, version, bytes);
   });
   if (o_.shared.wrap_source) wrapped_ = o_.shared.wrap_source(*source_);
   fetcher_ = wrapped_ ? wrapped_.get() : source_.get();

@@ -13,8 +13,9 @@ namespace shoal::agent {
 
 inline constexpr size_t kMaxMemberKeys = 12;
 
-// `held` and `offered` together, by rising epoch, at most kMaxMemberKeys: the
-// lowest epochs go. The key of epoch `heard`, under which a node of the pairing
+// `held` and `offered` together, by rising epoch, at most kMaxMemberKeys: of the
+// held ones the lowest epochs go, then of the offered ones. Epochs that a thief
+// drove up must not keep an honest key out. The key of epoch `heard`, under which a node of the pairing
 // answered last, stays what it is. With `new_director` (whoever gave the others
 // is no director any more) the other held ones go. Offers of the bootstrap
 // epoch or of a wrong length are left out. Pure.

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <future>
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/log.h"
@@ -51,10 +52,11 @@ std::vector<dht::VerifiedRecord> DhtFetcher::Look(const std::string& place) {
   return *std::move(records);
 }
 
-bool DhtFetcher::MayBe(std::string_view role, const dht::VerifiedRecord& record,
+bool DhtFetcher::MayBe(std::string_view role, std::optional<uint64_t> version,
+                       const dht::VerifiedRecord& record,
                        const std::string& bytes) {
   if (!plausible_) return true;
-  absl::Status status = plausible_(role, bytes);
+  absl::Status status = plausible_(role, version, bytes);
   if (status.ok()) return true;
   if (known_bad_.size() >= kMaxKnownBad) known_bad_.clear();
   if (known_bad_.insert(record.digest).second)
@@ -90,7 +92,8 @@ absl::StatusOr<std::string> DhtFetcher::FetchLog(const std::string& name,
     proofs_.clear();
     for (const dht::VerifiedRecord& record :
          Look(places_->Metadata("timestamp", version)))
-      if (record.body.kind() == records::v1::RECORD_KIND_METADATA)
+      if (record.body.kind() == records::v1::RECORD_KIND_METADATA &&
+          MayBe("timestamp", std::nullopt, record, record.body.payload()))
         proofs_.push_back(record.body.payload());
   }
   if (timestamp || name.starts_with(kProof)) {
@@ -126,23 +129,32 @@ absl::StatusOr<std::string> DhtFetcher::FromUrls(
   return future.get();
 }
 
+// A record's number is whatever its writer likes; a timestamp's is signed.
+std::optional<std::string> DhtFetcher::NewestTimestamp() {
+  std::vector<dht::VerifiedRecord> found = Look(places_->Head(device_type_));
+  if (pushed_) found.push_back(*std::exchange(pushed_, std::nullopt));
+  std::optional<std::string> newest;
+  uint64_t version = 0;
+  for (const dht::VerifiedRecord& record : found) {
+    records::v1::Head head;
+    if (record.body.kind() != records::v1::RECORD_KIND_HEAD ||
+        !head.ParseFromString(record.body.payload()) ||
+        head.timestamp().empty() ||
+        !MayBe("timestamp", std::nullopt, record, head.timestamp()))
+      continue;
+    const auto parsed = signing::ParseTimestamp(head.timestamp());
+    if (!parsed.ok() || parsed->value.version <= version) continue;
+    version = parsed->value.version;
+    newest = std::move(*head.mutable_timestamp());
+  }
+  return newest;
+}
+
 absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
     std::string_view role, std::optional<uint64_t> version,
     uint64_t max_bytes) {
   if (role == "timestamp") {
-    // Highest version first.
-    std::vector<dht::VerifiedRecord> found = Look(places_->Head(device_type_));
-    if (pushed_ && (found.empty() ||
-                    found.front().body.version() < pushed_->body.version()))
-      found.insert(found.begin(), *std::move(pushed_));
-    pushed_.reset();
-    for (const dht::VerifiedRecord& record : found) {
-      records::v1::Head head;
-      if (record.body.kind() == records::v1::RECORD_KIND_HEAD &&
-          head.ParseFromString(record.body.payload()) &&
-          !head.timestamp().empty() && MayBe(role, record, head.timestamp()))
-        return head.timestamp();
-    }
+    if (auto newest = NewestTimestamp()) return *std::move(newest);
     return FromOrigins("metadata/timestamp.json", max_bytes, std::nullopt);
   }
   if (!version)
@@ -151,7 +163,7 @@ absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
   for (const dht::VerifiedRecord& record :
        Look(places_->Metadata(role, *version)))
     if (record.body.kind() == records::v1::RECORD_KIND_METADATA &&
-        MayBe(role, record, record.body.payload()))
+        MayBe(role, version, record, record.body.payload()))
       return record.body.payload();
   auto bytes = FromOrigins(fmt::format("metadata/{}.{}.json", *version, role),
                            max_bytes, std::nullopt);

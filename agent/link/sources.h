@@ -49,8 +49,9 @@ class DhtFetcher final : public signing::Fetcher {
         nodes_(nodes),
         device_type_(std::move(device_type)) {}
 
-  // The timestamp comes from the newest HEAD record. kNotFound for a version
-  // that neither the network nor any origin has, only if one of them answered.
+  // The timestamp is the newest that a HEAD record holds, whatever number the
+  // record itself goes by. kNotFound for a version that neither the network nor
+  // any origin has, only if one of them answered.
   absl::StatusOr<std::string> FetchMetadata(std::string_view role,
                                             std::optional<uint64_t> version,
                                             uint64_t max_bytes) override;
@@ -59,11 +60,13 @@ class DhtFetcher final : public signing::Fetcher {
   // A proof: from the records at its place; tiles: each origin is a source.
   absl::StatusOr<std::string> FetchLog(const std::string& name, size_t source,
                                        uint64_t max_bytes) override;
-  // Whether these bytes may be `role` at all. Anyone who was ever a director
-  // may have left records at a place, with versions as high as they like: they
-  // must not hide the one that counts. Nothing set: all may. What passes is
-  // still verified by whoever asked.
+  // Whether these bytes may be this version of `role` at all
+  // (signing::Updater::MayBe). Anyone who was ever a director, and any storage
+  // node, may have left records at a place, with versions as high as they like:
+  // they must not hide the one that counts. Nothing set: all may. What passes
+  // is still verified by whoever asked.
   using Plausible = std::function<absl::Status(std::string_view role,
+                                               std::optional<uint64_t> version,
                                                const std::string& bytes)>;
   void SetPlausible(Plausible plausible) { plausible_ = std::move(plausible); }
   // Why records were passed over since the last call, each record once.
@@ -75,8 +78,9 @@ class DhtFetcher final : public signing::Fetcher {
   void OfferHead(const dht::VerifiedRecord& record) { pushed_ = record; }
 
  private:
-  bool MayBe(std::string_view role, const dht::VerifiedRecord& record,
-             const std::string& bytes);
+  bool MayBe(std::string_view role, std::optional<uint64_t> version,
+             const dht::VerifiedRecord& record, const std::string& bytes);
+  std::optional<std::string> NewestTimestamp();
   std::vector<dht::VerifiedRecord> Look(const std::string& place);
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,

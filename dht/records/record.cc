@@ -25,6 +25,12 @@ absl::Status Bad(std::string_view what) {
   return InvalidArgument("bad_record", what);
 }
 
+bool IsPadded(const records::v1::Credential& credential) {
+  records::v1::Credential known = credential;
+  known.DiscardUnknownFields();
+  return known.ByteSizeLong() != credential.ByteSizeLong();
+}
+
 absl::Status CheckShape(const RecordBody& body) {
   if (body.kind() <= RECORD_KIND_UNSPECIFIED ||
       body.kind() > records::v1::RecordKind_MAX)
@@ -40,6 +46,9 @@ absl::Status CheckShape(const RecordBody& body) {
                              "payload larger than 16,384 bytes");
   switch (body.writer_case()) {
     case RecordBody::kCredential:
+      // Anybody could pad it, and it is known by its digest (T43).
+      if (IsPadded(body.credential()))
+        return Bad("a credential with fields of nobody's");
       break;
     case RecordBody::kCredentialDigest:
       if (body.credential_digest().size() != kCredentialDigestSize)
@@ -160,6 +169,12 @@ absl::StatusOr<VerifiedRecord> VerifyRecord(std::string_view bytes,
   if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
       !result.body.ParseFromString(record.body()))
     return Bad("not a serialised Record");
+  // The signature covers the body alone. Whoever carries a record could make
+  // any number of others of it, at the cost of its writer's quota, and of a
+  // halt each would have to be lifted by itself.
+  record.DiscardUnknownFields();
+  if (record.SerializeAsString() != bytes)
+    return Bad("not the one form that a signed body has");
   const RecordBody& body = result.body;
   SHOAL_RETURN_IF_ERROR(CheckShape(body));
   if (context.fleet_id.substr(0, kFleetPrefix) != body.fleet())

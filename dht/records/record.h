@@ -78,7 +78,8 @@ struct VerifyContext {
 // Checks, in this order; code kInvalidArgument unless said otherwise:
 //   "record_too_large"  more than kMaxRecordSize, or its payload than
 //                       kMaxPayloadSize (kResourceExhausted)
-//   "bad_record"        does not parse, unknown kind, a field of wrong length
+//   "bad_record"        does not parse, unknown kind, a field of wrong length,
+//                       other bytes than body and signature give serialised
 //   "wrong_fleet"       (kPermissionDenied)
 //   "expired_record"    `expires` is not after `now` (kFailedPrecondition)
 //   "wrong_writer"      this class may not write this kind (kPermissionDenied)

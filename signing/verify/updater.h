@@ -116,6 +116,15 @@ class Updater {
   // not once a day: expiry is judged by the time of that call.
   absl::Status Refresh(Fetcher& source);
 
+  // Whether these bytes may be what Refresh is to be given next as `version`
+  // (none: the timestamp) of `role`, as far as what is trusted by now can tell:
+  // signatures, the version, length and digest where another file pins them.
+  // For sources that find several candidates in one place, put there by whoever
+  // likes, so that one who was never asked doesn't hide the one that counts.
+  // Refresh verifies all the same.
+  absl::Status MayBe(std::string_view role, std::optional<uint64_t> version,
+                     std::string_view bytes) const;
+
   // Instead of Refresh, without any source: what the store holds, verified
   // again, under the same expiry rules; so a fleet goes on without its plane
   // until the timestamp expires. With `allow_expired` (to read records, not

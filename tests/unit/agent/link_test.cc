@@ -222,6 +222,25 @@ TEST(MemberKeys, T20_WhatAThiefGaveGoesWithIt) {
   EXPECT_EQ(Text(MergeNetworkKeys(held, bad, 5, false)), "1a 5b 4000000000x ");
 }
 
+// It was away while the fleet came back from a thief who had given it as many
+// keys as it holds, all of higher epochs. Its grant brings the one honest key
+// by a director that it does not know yet.
+TEST(MemberKeys, T20_T52_AThiefsHighEpochsDoNotShutTheHonestKeyOut) {
+  google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> flood;
+  for (uint32_t i = 0; i < 100; ++i) {
+    auto* key = flood.Add();
+    key->set_epoch(4'000'000'000u + i);
+    key->set_key(std::string(32, 'x'));
+  }
+  const auto flooded =
+      MergeNetworkKeys(Keys({{1, 'a'}, {5, 'b'}}), flood, 5, false);
+  const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> held(
+      flooded.begin(), flooded.end());
+  const auto merged = MergeNetworkKeys(held, Keys({{6, 'n'}}), 5, false);
+  EXPECT_EQ(merged.size(), kMaxMemberKeys);
+  EXPECT_EQ(Text({merged.begin(), merged.begin() + 2}), "5b 6n ");
+}
+
 TEST(Ticket, IsReadAsPeopleCopyIt) {
   pairing::v1::ClaimTicket ticket;
   ticket.set_secret(std::string(16, 's'));

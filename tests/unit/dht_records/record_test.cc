@@ -271,6 +271,64 @@ TEST_F(RecordTest, CredentialDigestsResolveOnceSeenInFull) {
               FailsBecause("unknown_credential"));
 }
 
+// Whoever carries a record must not be able to make others of it: each would
+// count against its writer's quota, and of a halt each would have to be lifted
+// by itself.
+TEST_F(RecordTest, T28_T43_OneSignatureIsOneRecord) {
+  const Member device = fleet_.MakeMember(WRITER_CLASS_DEVICE);
+  const std::string bytes =
+      fleet_.DeviceRecord(device, RECORD_KIND_DEVICE_REPORT,
+                          fleet_.places.DeviceReport(device.id), 1, "report");
+  const WriterResolver resolver = fleet_.Resolver();
+  ASSERT_OK(VerifyRecord(bytes, fleet_.Context(resolver)));
+  const auto refused = [&](const std::string& other) {
+    Record same;
+    ASSERT_TRUE(same.ParseFromString(other));
+    Record whole;
+    ASSERT_TRUE(whole.ParseFromString(bytes));
+    ASSERT_EQ(same.body(), whole.body());
+    ASSERT_EQ(same.signature(), whole.signature());
+    EXPECT_THAT(VerifyRecord(other, fleet_.Context(resolver)),
+                Fails(absl::StatusCode::kInvalidArgument, "bad_record"));
+  };
+  refused(bytes + std::string("\x78\x01"));   // a field of nobody's
+  refused(std::string("\x12\x01z") + bytes);  // the signature, first wrong
+  refused(std::string("\x0a\x01z") + bytes);  // so the body
+  Record record;
+  ASSERT_TRUE(record.ParseFromString(bytes));
+  std::string padded = bytes;  // a length in more bytes than it needs
+  ASSERT_EQ(padded[padded.size() - 66], '\x12');
+  padded.replace(padded.size() - 65, 1, "\xc0\x80\x00", 3);
+  refused(padded);
+  std::string turned = bytes.substr(bytes.size() - 66);
+  refused(turned + bytes.substr(0, bytes.size() - 66));
+}
+
+// A credential's digest is what it is known by: whoever pads it would fill
+// every memory of credentials, and disks, with one that the fleet issued once.
+TEST_F(RecordTest, T43_ACredentialHasOneForm) {
+  const WriterResolver cached = CachingResolver(fleet_.Resolver(), 1);
+  const Member device = fleet_.MakeMember(WRITER_CLASS_DEVICE);
+  const std::string place = fleet_.places.DeviceReport(device.id);
+  ASSERT_OK(VerifyRecord(
+      fleet_.DeviceRecord(device, RECORD_KIND_DEVICE_REPORT, place, 1, ""),
+      fleet_.Context(cached)));
+  // Another member's, padded; its own signature does not even fit.
+  Member other = fleet_.MakeMember(WRITER_CLASS_DEVICE);
+  ASSERT_TRUE(other.credential.MergeFromString(std::string("\x7a\x04junk", 6)));
+  std::string flood =
+      fleet_.DeviceRecord(other, RECORD_KIND_DEVICE_REPORT,
+                          fleet_.places.DeviceReport(other.id), 1, "");
+  flood.back() ^= 1;
+  EXPECT_THAT(VerifyRecord(flood, fleet_.Context(cached)),
+              Fails(absl::StatusCode::kInvalidArgument, "bad_record"));
+  // It has pushed nobody's out.
+  RecordFields fields = fleet_.Fields(RECORD_KIND_DEVICE_REPORT, place, 2, "");
+  fields.credential_digest = CredentialDigest(device.credential);
+  EXPECT_OK(VerifyRecord(SignRecord(fields, device.key, fleet_.fleet_id),
+                         fleet_.Context(cached)));
+}
+
 TEST_F(RecordTest, ASmallReportFitsOnePacket) {
   const Member device = fleet_.MakeMember(WRITER_CLASS_DEVICE);
   const std::string bytes = fleet_.DeviceRecord(
