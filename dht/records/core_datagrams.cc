@@ -75,25 +75,20 @@ void Network::Core::OnDatagram(const Address& from, std::string_view datagram) {
     return;
   }
   if (bootstrap_.contains(from)) counters_.heard_epoch = opened->epoch;
-  const auto heard = heard_.find(from);
-  if (heard == heard_.end()) {
-    if (heard_.size() >= kMaxHeard) heard_.clear();
-    heard_[from].epoch = opened->epoch;
-    heard_[from].at = Now();
-  } else if (opened->epoch >= heard->second.epoch) {
-    heard->second.epoch = opened->epoch;
-    heard->second.at = Now();
-  } else if (opened->epoch == kBootstrapEpoch) {
+  if (heard_.size() >= kMaxHeard && !heard_.contains(from)) heard_.clear();
+  Heard& heard = heard_[from];
+  const bool back = opened->epoch < heard.epoch;
+  if (back && opened->epoch == kBootstrapEpoch) {
     // A new device that comes by the port that a member had (NAT, or one host):
     // it is answered beside the member, never instead of it, since the holder
     // of a mere ticket could silence members by forged sender addresses.
-    heard->second.bootstrap_at = Now();
-  } else if (Now() - heard->second.at > kEpochHolds) {
+    heard.bootstrap_at = Now();
+  } else if (!back || Now() - heard.at > kEpochHolds) {
     // Back to an older key only after a silence, for the same reason: those who
     // left the fleet have it.
-    heard->second.epoch = opened->epoch;
-    heard->second.at = Now();
-    probes_.erase(from);
+    if (back) probes_.erase(from);
+    heard.epoch = opened->epoch;
+    heard.at = Now();
   }
   if (opened->channel == Channel::kOpenDht) {
     OnOpenDht(from, std::move(opened->payload));

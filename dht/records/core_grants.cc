@@ -101,7 +101,7 @@ void Network::Core::MaybeAskForGrant() {
   if (!options_.client || options_.client->key == nullptr) return;
   const absl::Duration now = Now();
   // Company is not enough: a revoked node answers under the old key for ever.
-  if (MissingNodes().empty()) {
+  if (last_missing_ == 0) {
     missing_since_ = absl::InfiniteDuration();
     return;
   }

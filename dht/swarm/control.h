@@ -40,6 +40,7 @@ struct ConfigureCommand {  // exactly once, first
   int64_t min_rate = 1024;
   std::optional<int64_t> user, group;
 };
+// Milliseconds, more than a job lasts: it is not given up for want of a byte.
 inline constexpr int64_t kNoFirstByte = int64_t{1} << 40;
 struct FetchCommand {
   std::string id;

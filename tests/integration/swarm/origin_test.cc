@@ -280,18 +280,23 @@ TEST_F(SwarmTest, T10_ATrickleAboveTheRateEndsAtTheDeadline) {
   EXPECT_GT(result.bytes_resumed, 0u);
 }
 
+// With and without a substitute: silence is no reason to take it.
 TEST_F(SwarmTest, NoSourceIsATypedErrorAtTheDeadline) {
   MakeArtifact(kMiB);
   auto fetch = Start("fetch");
   ASSERT_TRUE(fetch);
-  FetchJob job = Job("j");
-  job.peers = {"127.0.0.1:1"};
-  job.origin_urls = {"http://127.0.0.1:1/artifact"};
-  job.deadline = absl::Seconds(2);
-  Outcome outcome;
-  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
-  EXPECT_THAT(outcome.Wait(),
-              Fails(absl::StatusCode::kDeadlineExceeded, "no_source"));
+  for (const absl::Duration first_byte :
+       {absl::InfiniteDuration(), absl::Milliseconds(1)}) {
+    FetchJob job = Job("j");
+    job.peers = {"127.0.0.1:1"};
+    job.origin_urls = {"http://127.0.0.1:1/artifact"};
+    job.deadline = absl::Seconds(2);
+    job.first_byte = first_byte;
+    Outcome outcome;
+    ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
+    EXPECT_THAT(outcome.Wait(),
+                Fails(absl::StatusCode::kDeadlineExceeded, "no_source"));
+  }
 }
 
 TEST_F(SwarmTest, ASubstituteIsTakenWhenWhoAnswersHasNothing) {
@@ -306,21 +311,6 @@ TEST_F(SwarmTest, ASubstituteIsTakenWhenWhoAnswersHasNothing) {
   ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
   EXPECT_THAT(outcome.Wait(),
               Fails(absl::StatusCode::kUnavailable, "no_source"));
-}
-
-TEST_F(SwarmTest, SilenceIsNoReasonToTakeTheSubstitute) {
-  MakeArtifact(kMiB);
-  auto fetch = Start("fetch");
-  ASSERT_TRUE(fetch);
-  FetchJob job = Job("j");
-  job.peers = {"127.0.0.1:1"};
-  job.origin_urls = {"http://127.0.0.1:1/artifact"};
-  job.deadline = absl::Seconds(2);
-  job.first_byte = absl::Milliseconds(1);
-  Outcome outcome;
-  ASSERT_OK(fetch->Fetch(job, nullptr, outcome.Callback()));
-  EXPECT_THAT(outcome.Wait(),
-              Fails(absl::StatusCode::kDeadlineExceeded, "no_source"));
 }
 
 TEST_F(SwarmTest, Documents) {

@@ -39,6 +39,13 @@ class RetiredKeyTest : public NetworkTest {
     EXPECT_OK(network);
     return *std::move(network);
   }
+  // Of the highest epoch there is, and nobody has it.
+  static pairing::v1::NetworkKey MadeUpKey() {
+    pairing::v1::NetworkKey key;
+    key.set_epoch(0xffffffff);
+    key.set_key(crypto::RandomBytes(32));
+    return key;
+  }
   uint64_t Refused() {
     uint64_t refused = 0;
     for (auto& node : nodes_)
@@ -94,10 +101,7 @@ TEST_F(RetiredKeyTest, AMadeUpKeyDoesNotKeepADeviceFromTheFleet) {
   // is.
   NetworkOptions options = fleet_.Options();
   options.keys.push_back(second_);
-  pairing::v1::NetworkKey junk;
-  junk.set_epoch(0xffffffff);
-  junk.set_key(crypto::RandomBytes(32));
-  options.keys.push_back(junk);
+  options.keys.push_back(MadeUpKey());
   options.bootstrap = {nodes_[0]->address()};
   ASSERT_OK_AND_ASSIGN(auto device, Network::Open(std::move(options)));
   ASSERT_OK(device->WaitUntilConnected(absl::Seconds(20)));
@@ -123,10 +127,7 @@ TEST_F(RetiredKeyTest, T45_AnswersUnderTheOldKeyDoNotEndTheSearch) {
   NetworkOptions options = fleet_.Options();
   options.keys.push_back(second_);
   // The newest is a thief's, and nobody has it.
-  pairing::v1::NetworkKey junk;
-  junk.set_epoch(0xffffffff);
-  junk.set_key(crypto::RandomBytes(32));
-  options.keys.push_back(junk);
+  options.keys.push_back(MadeUpKey());
   ASSERT_OK_AND_ASSIGN(auto device, Network::Open(std::move(options)));
   EXPECT_OK(
       WaitFor("both", [&] { return device->Stats().connected_nodes == 2; }));
