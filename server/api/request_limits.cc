@@ -74,6 +74,8 @@ absl::Status CheckField(const Message& message, const FieldDescriptor& field) {
           field.is_repeated()
               ? reflection.GetRepeatedMessage(message, &field, i)
               : reflection.GetMessage(message, &field)));
+    } else {
+      SHOAL_RETURN_IF_ERROR(CheckNumber(message, field, i));
     }
   }
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include <google/protobuf/dynamic_message.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <set>
 #include <string>
@@ -109,9 +110,60 @@ void AddEntries(Message& message, const FieldDescriptor& field, size_t count) {
   }
 }
 
+void SetNumber(Message& message, const FieldDescriptor& field, double value) {
+  const auto& r = *message.GetReflection();
+  const bool many = field.is_repeated();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32: {
+      const auto v = static_cast<int32_t>(value);
+      many ? r.AddInt32(&message, &field, v) : r.SetInt32(&message, &field, v);
+      break;
+    }
+    case FieldDescriptor::CPPTYPE_UINT32: {
+      const auto v = static_cast<uint32_t>(value);
+      many ? r.AddUInt32(&message, &field, v)
+           : r.SetUInt32(&message, &field, v);
+      break;
+    }
+    case FieldDescriptor::CPPTYPE_INT64: {
+      const auto v = static_cast<int64_t>(value);
+      many ? r.AddInt64(&message, &field, v) : r.SetInt64(&message, &field, v);
+      break;
+    }
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      many ? r.AddDouble(&message, &field, value)
+           : r.SetDouble(&message, &field, value);
+      break;
+    case FieldDescriptor::CPPTYPE_ENUM: {
+      const auto v = static_cast<int>(value);
+      many ? r.AddEnumValue(&message, &field, v)
+           : r.SetEnumValue(&message, &field, v);
+      break;
+    }
+    default:
+      ADD_FAILURE() << field.full_name() << ": teach the test this type";
+  }
+}
+
+// What the type of `field` itself can hold.
+bool Holds(const FieldDescriptor& field, double value) {
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return value >= -2147483648.0 && value <= 2147483647.0;
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return value >= 0 && value <= 4294967295.0;
+    case FieldDescriptor::CPPTYPE_INT64:
+      return value >= -9e18 && value <= 9e18;
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return value >= 0 && value <= 1.8e19;
+    default:
+      return true;
+  }
+}
+
 TEST(RequestLimitsTest, WhatLiesBeyondAnyFieldsLimitIsRefused) {
   google::protobuf::DynamicMessageFactory factory;
-  int requests = 0, texts = 0, lists = 0;
+  int requests = 0, texts = 0, lists = 0, numbers = 0;
   for (const FileDescriptor* file : Files()) {
     ASSERT_GT(file->service_count(), 0) << file->name();
     for (int s = 0; s < file->service_count(); ++s) {
@@ -137,6 +189,36 @@ TEST(RequestLimitsTest, WhatLiesBeyondAnyFieldsLimitIsRefused) {
                      check([&](Message& one) { SetText(one, field, max + 1); }),
                      FailsBecause("field_too_large"));
                }
+               const auto beyond = [&](double value) {
+                 if (!Holds(field, value)) return;
+                 EXPECT_THAT(
+                     check([&](Message& one) { SetNumber(one, field, value); }),
+                     FailsBecause("field_out_of_range"))
+                     << value;
+               };
+               if (const auto range = RangeOf(field)) {
+                 ++numbers;
+                 if (std::isfinite(range->max)) {
+                   for (const double value : {range->min, range->max}) {
+                     if (!Holds(field, value)) continue;
+                     EXPECT_OK(check(
+                         [&](Message& one) { SetNumber(one, field, value); }));
+                   }
+                   beyond(range->max + 1);
+                   beyond(range->min - 1);
+                   if (field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE)
+                     beyond(std::nan(""));
+                 }
+               } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+                 ++numbers;
+                 beyond(1'000'000);
+               } else {
+                 EXPECT_TRUE(
+                     field.cpp_type() == FieldDescriptor::CPPTYPE_STRING ||
+                     field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE ||
+                     field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL)
+                     << "give this number a range: server/api/number_limits.cc";
+               }
                if (!field.is_repeated()) return;
                ++lists;
                const size_t max = MaxFieldEntries(field);
@@ -153,6 +235,7 @@ TEST(RequestLimitsTest, WhatLiesBeyondAnyFieldsLimitIsRefused) {
   EXPECT_GT(requests, 40);
   EXPECT_GT(texts, 150);
   EXPECT_GT(lists, 30);
+  EXPECT_GT(numbers, 50);
 }
 
 }  // namespace
