@@ -1,5 +1,5 @@
-// Codes single decisions ("is this stretch unchanged", "is this word what was
-// predicted") given hashes of their contexts.
+// Codes single decisions ("is this stretch unchanged", "is this word, this byte
+// what was predicted") given hashes of their contexts.
 #ifndef SHOAL_DELTA_ENTROPY_FLAG_MODEL_H_
 #define SHOAL_DELTA_ENTROPY_FLAG_MODEL_H_
 
@@ -16,7 +16,7 @@ namespace shoal::delta::mix {
 class FlagModel {
  public:
   static constexpr size_t kContexts = 8;
-  static constexpr size_t kMixSets = 80;
+  static constexpr size_t kMixSets = 96;
   using Contexts = std::array<uint32_t, kContexts>;
 
   // Entries of one byte for each context.

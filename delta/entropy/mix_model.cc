@@ -234,6 +234,26 @@ size_t MixModel<Coder>::CodeLine(const Block& block, size_t at, size_t end) {
 }
 
 template <class Coder>
+bool MixModel<Coder>::InsertedAsGuessed(uint8_t byte, uint8_t guess,
+                                        size_t best, uint64_t place) {
+  const uint64_t h = history_;
+  const uint32_t lately = above_ >> (3 * best) & 7;
+  const uint64_t what = kInsertedByte | uint64_t{guess} << 8;
+  const FlagModel::Contexts contexts = {
+      Hash(kInsertedByte | best << 4, 1, above_),
+      Hash(what, 2, h & 0xff),
+      Hash(what, 3, h & 0xffff),
+      Hash(what, 4, h & 0xffffff),
+      Hash(what, 5, h & 0xffffffff),
+      Hash(what, 6, place, Back(12) | Back(16) << 8),
+      Hash(what, 7, place, lately),
+      Hash(what, 8, h & 0xff00ff00, place),
+  };
+  return flags_.Code(coder_, contexts, 80 + best * 4 + place, 80 + lately,
+                     byte == guess);
+}
+
+template <class Coder>
 void MixModel<Coder>::Insert(const OldBytes& old, uint64_t new_at,
                              uint8_t* fresh, size_t size) {
   for (size_t start = 0; start < size; start += kMixBlock) {
@@ -263,7 +283,15 @@ void MixModel<Coder>::Insert(const OldBytes& old, uint64_t new_at,
             guesses[g], true,
             static_cast<uint32_t>(place) | (above_ >> (3 * g) & 7) << 2 | 128};
       in.mix_set = 40 + place;
-      const uint8_t byte = bytes_.Code(coder_, in, fresh[start + i]);
+      size_t best = 0;
+      for (size_t g = 1; g < guesses.size(); ++g)
+        if (std::popcount(above_ >> (3 * g) & 7) >
+            std::popcount(above_ >> (3 * best) & 7))
+          best = g;
+      const uint8_t byte =
+          InsertedAsGuessed(fresh[start + i], guesses[best], best, place)
+              ? guesses[best]
+              : bytes_.Code(coder_, in, fresh[start + i]);
       if constexpr (Coder::kDecodes) fresh[start + i] = byte;
       for (size_t g = 0; g < guesses.size(); ++g)
         NoteHit(above_, g, guesses[g] == byte);

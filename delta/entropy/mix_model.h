@@ -77,7 +77,15 @@ class MixModel {
     void Offer(uint32_t word, size_t source, size_t hits);
   };
   static constexpr size_t kBases = 8;
-  enum FlagKind : size_t { kBlock = 0, kQuarter = 1, kLine = 2, kUnit = 3 };
+  // The last two have no history of their own.
+  enum FlagKind : size_t {
+    kBlock = 0,
+    kQuarter = 1,
+    kLine = 2,
+    kUnit = 3,
+    kUnitByte = 4,
+    kInsertedByte = 5,
+  };
 
   void LoadOld(const OldBytes& old, size_t offset, size_t size);
   const uint8_t* Old(size_t i) const { return old_.data() + kMixMargin + i; }
@@ -93,6 +101,9 @@ class MixModel {
   void CopyOld(const Block& block, size_t at, size_t end);
   // The likeliest words; with `most` 1 the likeliest is right, others may miss.
   Candidates Predict(const Unit& unit, size_t most);
+  // Is an inserted byte the likeliest of `guesses`, which is number `best`?
+  bool InsertedAsGuessed(uint8_t byte, uint8_t guess, size_t best,
+                         uint64_t place);
   void JudgeBases(const Unit& unit, int32_t shift);
   void Learn(const Unit& unit, const Candidates& candidates, uint32_t new_word);
   void PushByte(uint8_t byte, uint8_t old);

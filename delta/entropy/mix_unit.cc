@@ -225,7 +225,23 @@ void MixModel<Coder>::CodeUnitBytes(const Unit& unit,
                                                   << 2;
     in.mix_set = i | (unit.kind == ReferenceKind::kNone ? 0u : 4u) |
                  static_cast<size_t>(content_) << 3;
-    const uint8_t byte = bytes_.Code(coder_, in, fresh[i]);
+    const uint8_t guess = in.guesses[0].byte;
+    const uint64_t what = kUnitByte | uint64_t{guess} << 8 | place << 16;
+    const FlagModel::Contexts contexts = {
+        Hash(what, 1, o),
+        Hash(what, 2, o | (h & 0xff) << 8 | o1 << 16),
+        Hash(what, 3, o | o1 << 8 | o2 << 16, d & 0xff),
+        Hash(what, 4, h & 0xffffffff),
+        Hash(kUnitByte | place << 16, 5, d & 0xffffffff),
+        Hash(kUnitByte | place << 16, 6, agreeing, missed_),
+        Hash(what, 7, opcode, so_far),
+        Hash(what, 8, h & 0xffff),
+    };
+    // One decision where the likeliest word is half right, and not eight.
+    const bool hit = flags_.Code(
+        coder_, contexts, 64 + (i | (kind == 0 ? 0u : 4u)),
+        64 + (agreeing | (guess == o ? 8u : 0u)), fresh[i] == guess);
+    const uint8_t byte = hit ? guess : bytes_.Code(coder_, in, fresh[i]);
     if constexpr (Coder::kDecodes) fresh[i] = byte;
     for (uint32_t g = 0; g < 3; ++g)
       if (static_cast<uint8_t>(guessed_words[g] >> (8 * i)) != byte)

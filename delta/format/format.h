@@ -17,7 +17,7 @@ namespace shoal::delta {
 
 inline constexpr std::string_view kMagic = "SDELTA";
 inline constexpr uint8_t kVersion = 1;
-inline constexpr uint8_t kModelVersion = 2;  // docs/delta-entropy.md
+inline constexpr uint8_t kModelVersion = 3;  // docs/delta-entropy.md
 inline constexpr size_t kHeaderSize = 112;
 inline constexpr size_t kChecksumSize = 8;
 // Images are below 2^56 bytes, so that no sum of two sizes overflows.
