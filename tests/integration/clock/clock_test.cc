@@ -2,7 +2,7 @@
 // device whose clock starts in 1970, and storage nodes that tell it the time.
 #include "common/files.h"
 #include "tests/integration/agent/device.h"
-#include "tests/integration/stolen_server/real_fleet.h"
+#include "tests/support/real_fleet.h"
 
 namespace shoal::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/bytes.h"
-#include "tests/integration/stolen_server/real_fleet.h"
+#include "tests/support/real_fleet.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::testing {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/files.h"
-#include "tests/integration/stolen_server/real_fleet.h"
+#include "tests/support/real_fleet.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::testing {

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "tests/integration/stolen_server/real_fleet.h"
+#include "tests/support/real_fleet.h"
 #include "tests/integration/stolen_server/stolen_plane.h"
 
 namespace shoal::testing {

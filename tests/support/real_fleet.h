@@ -1,8 +1,8 @@
 // A whole fleet of the real programs: offline keys and shoal-sign, shoald,
 // storage nodes, an operator with shoal, a paired device that runs a signed
 // image. What an attacker then takes is up to the test.
-#ifndef SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
-#define SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
+#ifndef SHOAL_TESTS_SUPPORT_REAL_FLEET_H_
+#define SHOAL_TESTS_SUPPORT_REAL_FLEET_H_
 
 #include <signal.h>
 
@@ -127,4 +127,4 @@ class RealFleet {
 
 }  // namespace shoal::testing
 
-#endif  // SHOAL_TESTS_INTEGRATION_STOLEN_SERVER_REAL_FLEET_H_
+#endif  // SHOAL_TESTS_SUPPORT_REAL_FLEET_H_

@@ -1,4 +1,4 @@
-#include "tests/integration/stolen_server/real_fleet.h"
+#include "tests/support/real_fleet.h"
 
 #include <fmt/format.h>
 #include <signal.h>
