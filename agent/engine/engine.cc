@@ -12,10 +12,6 @@ namespace {
 
 constexpr size_t kMaxOutcomeText = 512;
 
-bool Cancelled(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kCancelled;
-}
-
 // Errors of this device's disk, not of the bytes: they call for another try.
 bool DiskTrouble(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
@@ -214,110 +210,6 @@ absl::StatusOr<Engine::Answer> Engine::Act(const UpdateRecord& update) {
       break;
   }
   return Internal("bad_transition", "an update in state idle");
-}
-
-absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
-  const ArtifactSource& source = SourceOf(update);
-  const std::string path = PathOf(source);
-  FetchStats stats;
-  absl::Status status = o_.fs->Exists(path)
-                            ? VerifyFile(path, source.length, source.sha256)
-                            : NotFound("no_source", path + " is missing");
-  if (!status.ok() && source.local_path.empty()) {
-    SHOAL_RETURN_IF_ERROR(o_.fs->MakeDirectories(o_.download_directory));
-    const auto fetched = o_.fetch(
-        source, path,
-        update.delta ? Substitute::kWholeImage : Substitute::kNone, cancel_);
-    status = fetched.status();
-    if (fetched.ok()) {
-      stats = *fetched;
-      status = VerifyFile(path, source.length, source.sha256);
-    }
-  }
-  if (Cancelled(status)) return Answer{};
-  if (!status.ok() && update.delta) return DeltaUnusable(status);
-  if (!status.ok()) return Failure(status);
-  Answer answer;
-  answer.event = Event::kDone;
-  answer.note = [stats](StateData&, UpdateRecord& u) {
-    u.bytes_from_peers += stats.bytes_from_peers;
-    u.bytes_from_origin += stats.bytes_from_origin;
-  };
-  return answer;
-}
-
-absl::StatusOr<Engine::Answer> Engine::Install(const UpdateRecord& update) {
-  SHOAL_RETURN_IF_ERROR(o_.slots->Invalidate(update.target_slot));
-  if (update.delta) return InstallDelta(update);
-  SHOAL_ASSIGN_OR_RETURN(const std::string slot,
-                         o_.slots->PathOf(update.target_slot));
-  const absl::Status status =
-      CopyVerified(PathOf(update.full), slot, update.full.length,
-                   update.full.sha256, {}, &cancel_);
-  if (Cancelled(status)) return Answer{};
-  if (!status.ok()) return Failure(status);
-  return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
-}
-
-absl::StatusOr<Engine::Answer> Engine::InstallDelta(
-    const UpdateRecord& update) {
-  const DeltaSource& delta = *update.delta;
-  SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
-  SHOAL_ASSIGN_OR_RETURN(const std::string slot,
-                         o_.slots->PathOf(update.target_slot));
-  // T30: before the first byte is written.
-  const auto base = HashFile(running.path, delta.from_length);
-  if (!base.ok() || *base != delta.from_sha256)
-    return DeltaUnusable(FailedPrecondition(
-        "wrong_base", fmt::format("slot {} does not hold {}, which the delta "
-                                  "starts from",
-                                  running.slot, HexEncode(delta.from_sha256))));
-  // T33, T35: what shoal-patch will parse is what the signed index names.
-  const absl::Status patch_file = VerifyFile(
-      PathOf(delta.artifact), delta.artifact.length, delta.artifact.sha256);
-  if (!patch_file.ok()) return DeltaUnusable(patch_file);
-
-  PatchJob job;
-  job.patch_path = PathOf(delta.artifact);
-  job.old_path = running.path;
-  job.new_path = slot;
-  job.old_size = delta.from_length;
-  job.expected_size = update.image.length;
-  job.expected_sha256 = update.image.sha256;
-  if (delta.memory > job.max_memory) job.max_memory = delta.memory;
-  job.resume_state = update.resume_state;
-  job.program = o_.patch_program;
-  job.cancel = &cancel_;
-  absl::Duration last_note = o_.clock->MonotonicNow();
-  const absl::Status status =
-      o_.patch(job, [&](uint64_t, const std::string& resume_state) {
-        const absl::Duration now = o_.clock->MonotonicNow();
-        if (resume_state.empty() || now - last_note < absl::Seconds(2)) return;
-        last_note = now;
-        const absl::Status noted = o_.state->Change(
-            [&](StateData& d) { d.update->resume_state = resume_state; });
-        // Losing this only costs time after power loss.
-        if (!noted.ok()) LogWarn("resume_state_lost", {{"error", noted}});
-      });
-  if (Cancelled(status)) return Answer{};
-  if (!status.ok()) return DeltaUnusable(status);
-  Answer answer;
-  answer.event = Event::kDone;
-  answer.note = [](StateData&, UpdateRecord& u) {
-    u.used_delta = true;
-    u.resume_state.clear();
-  };
-  return answer;
-}
-
-absl::StatusOr<Engine::Answer> Engine::Verify(const UpdateRecord& update) {
-  SHOAL_ASSIGN_OR_RETURN(const std::string slot,
-                         o_.slots->PathOf(update.target_slot));
-  const absl::Status status =
-      VerifyFile(slot, update.image.length, update.image.sha256);
-  if (!status.ok() && update.delta) return DeltaUnusable(status);
-  if (!status.ok()) return Failure(status);
-  return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
 }
 
 absl::StatusOr<Engine::Answer> Engine::Ready(const UpdateRecord&) {
