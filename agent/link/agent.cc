@@ -173,11 +173,11 @@ void Agent::Turn() {
     WriteLive(link_ == nullptr ? pairing_state_ : "");
     return;
   }
-  std::deque<dht::VerifiedRecord> records;
+  std::vector<dht::VerifiedRecord> records;
   std::deque<std::string> grants;
   {
     std::lock_guard lock(mutex_);
-    records.swap(records_);
+    records = records_.Take();
     grants.swap(grants_);
   }
   for (const std::string& grant : grants)

@@ -19,6 +19,7 @@
 #include "agent/link/fleet_link.h"
 #include "agent/link/lazy_fetch.h"
 #include "agent/link/pairing.h"
+#include "agent/link/record_queue.h"
 #include "agent/link/telemetry.h"
 #include "agent/state/device_clock.h"
 
@@ -126,7 +127,8 @@ class Agent {
   std::mutex mutex_;
   std::condition_variable wake_;         // of the control thread
   std::condition_variable engine_wake_;  // of the engine thread
-  std::deque<dht::VerifiedRecord> records_;
+  RecordQueue records_;
+  bool overflow_ = false;           // said once
   std::deque<std::string> grants_;  // for TakeRetiredGrant
   bool engine_stop_ = false;
   bool engine_work_ = false;

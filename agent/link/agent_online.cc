@@ -12,7 +12,6 @@
 namespace shoal::agent {
 namespace {
 
-constexpr size_t kMaxQueued = 256;  // records; the oldest go first
 constexpr size_t kMaxGrants = 16;
 constexpr absl::Duration kPairingRetry = absl::Seconds(1);
 
@@ -30,8 +29,11 @@ absl::Status Agent::GoOnline(Membership membership) {
   options.membership = std::move(membership);
   options.on_record = [this](const dht::VerifiedRecord& record) {
     std::lock_guard lock(mutex_);
-    if (records_.size() >= kMaxQueued) records_.pop_front();
-    records_.push_back(record);
+    if (!records_.Push(record) && !overflow_) {
+      overflow_ = true;
+      LogWarn("records_dropped",
+              {{"kind", records::v1::RecordKind_Name(record.body.kind())}});
+    }
     wake_.notify_all();
     if (parts_.on_work) parts_.on_work();
   };

@@ -164,7 +164,16 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
   nodes.Set(grant.directory());
   DhtFetcher source(network_.get(), &places, fetch_, &nodes,
                     d_.config->device_type);
-  return VerifyGrant(d_, *way_, record, grant, source);
+  // While nothing is trusted yet, anybody with the network's key may put
+  // anything where metadata is looked for.
+  return VerifyGrant(
+      d_, *way_, record, grant, source, [&](const signing::Updater& updater) {
+        source.SetPlausible([&updater](std::string_view role,
+                                       std::optional<uint64_t> version,
+                                       const std::string& bytes) {
+          return updater.MayBe(role, version, bytes);
+        });
+      });
 }
 
 }  // namespace shoal::agent

@@ -11,7 +11,6 @@
 #include "common/status.h"
 #include "signing/verify/credential.h"
 #include "signing/verify/fleet_trust.h"
-#include "signing/verify/updater.h"
 
 namespace shoal::agent {
 namespace {
@@ -78,16 +77,18 @@ absl::StatusOr<pairing::v1::Grant> OpenGrant(
   return grant;
 }
 
-absl::Status VerifyGrant(const PairingDevice& device, const PairingWay& way,
-                         const dht::VerifiedRecord& record,
-                         const pairing::v1::Grant& grant,
-                         signing::Fetcher& source) {
+absl::Status VerifyGrant(
+    const PairingDevice& device, const PairingWay& way,
+    const dht::VerifiedRecord& record, const pairing::v1::Grant& grant,
+    signing::Fetcher& source,
+    const std::function<void(const signing::Updater&)>& opened) {
   signing::UpdaterOptions options;
   options.directory = device.config->MetadataDirectory();
   options.fleet_id = way.fleet_id();
   SHOAL_ASSIGN_OR_RETURN(
       const std::unique_ptr<signing::Updater> updater,
       signing::Updater::Open(options, *device.fs, *device.clock));
+  if (opened) opened(*updater);
   const absl::Status refreshed = updater->Refresh(source);
   if (ReasonOf(refreshed) == "wrong_fleet")
     return PermissionDenied(

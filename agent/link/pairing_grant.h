@@ -3,6 +3,7 @@
 #ifndef SHOAL_AGENT_LINK_PAIRING_GRANT_H_
 #define SHOAL_AGENT_LINK_PAIRING_GRANT_H_
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -11,6 +12,7 @@
 #include "agent/state/identity.h"
 #include "dht/records/record.h"
 #include "signing/verify/fetcher.h"
+#include "signing/verify/updater.h"
 
 namespace shoal::agent {
 
@@ -27,11 +29,13 @@ absl::StatusOr<pairing::v1::Grant> OpenGrant(const PairingDevice& device,
 
 // Goes through the whole TUF workflow from the fleet id on: the record's writer
 // is a director, and the credential is the fleet's for this device's key.
-// "fleet_mismatch", "bad_grant", the Updater's.
-absl::Status VerifyGrant(const PairingDevice& device, const PairingWay& way,
-                         const dht::VerifiedRecord& record,
-                         const pairing::v1::Grant& grant,
-                         signing::Fetcher& source);
+// "fleet_mismatch", "bad_grant", the Updater's. `opened` is given the updater
+// before `source` is asked for anything; the updater ends with the call.
+absl::Status VerifyGrant(
+    const PairingDevice& device, const PairingWay& way,
+    const dht::VerifiedRecord& record, const pairing::v1::Grant& grant,
+    signing::Fetcher& source,
+    const std::function<void(const signing::Updater&)>& opened = nullptr);
 
 // After VerifyGrant: keeps the membership, durably.
 absl::StatusOr<Membership> BecomeMember(const PairingDevice& device,

@@ -100,13 +100,9 @@ absl::Status StorageNode::Impl::OpenStores() {
       take(record->body.payload());
     }
   }
-  const auto stored = store_->AtPlace(
-      places_.NodeDirectory(), records::v1::RECORD_KIND_NODE_DIRECTORY, 4);
-  SHOAL_RETURN_IF_ERROR(stored);
-  for (const std::string& bytes : *stored) {
-    const auto record = Verify(bytes);
-    if (record.ok()) take(record->body.payload());
-  }
+  for (const VerifiedRecord& record : VerifiedAt(
+           places_.NodeDirectory(), records::v1::RECORD_KIND_NODE_DIRECTORY, 4))
+    take(record.body.payload());
   directory_ = std::move(directory);
   LoadNetworkKeys();
   return absl::OkStatus();
@@ -116,6 +112,20 @@ absl::StatusOr<VerifiedRecord> StorageNode::Impl::Verify(
     const std::string& bytes) const {
   return VerifyRecord(bytes, VerifyContext{files_.bundle.fleet_id(), &places_,
                                            kept_resolver_, clock_.WallNow()});
+}
+
+std::vector<VerifiedRecord> StorageNode::Impl::VerifiedAt(
+    const std::string& place, records::v1::RecordKind kind, size_t max) const {
+  std::vector<VerifiedRecord> found;
+  const auto stored =
+      store_->AtPlace(place, kind, max, [&](const std::string& bytes) {
+        auto record = Verify(bytes);
+        if (!record.ok()) return false;
+        found.push_back(*std::move(record));
+        return true;
+      });
+  if (!stored.ok()) LogError("read_records", {{"error", stored.status()}});
+  return found;
 }
 
 void StorageNode::Impl::Learn(const records::v1::Credential& credential) {

@@ -99,6 +99,11 @@ RecordFetcherOptions StorageNode::Impl::FetcherOptions() {
   options.fetch = fetch_.get();
   options.places = &places_;
   options.verify = [this](const std::string& bytes) { return Verify(bytes); };
+  options.plausible = [this](std::string_view role,
+                             std::optional<uint64_t> version,
+                             std::string_view bytes) {
+    return trust_->MayBe(role, version, bytes);
+  };
   options.origins = OtherOrigins();
   options.log = log_.get();
   return options;
@@ -267,14 +272,9 @@ MirrorSources StorageNode::Impl::Sources(const std::string& sha256) {
       AddSource(provider, &sources);
     }
   };
-  const auto local =
-      store_->AtPlace(place, records::v1::RECORD_KIND_PROVIDER, 64);
-  if (local.ok()) {
-    for (const std::string& bytes : *local) {
-      const auto record = Verify(bytes);
-      if (record.ok()) add(*record);
-    }
-  }
+  for (const VerifiedRecord& record :
+       VerifiedAt(place, records::v1::RECORD_KIND_PROVIDER, 64))
+    add(record);
   if (sources.peers.empty() && sources.origins.empty()) {
     const auto found = network_->GetBlocking(place, kSourceLookUp);
     if (found.ok()) {

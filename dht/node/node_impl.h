@@ -61,6 +61,10 @@ class StorageNode::Impl {
   }
   // Of a record on this node's disk, or on that of another that took it.
   absl::StatusOr<VerifiedRecord> Verify(const std::string& bytes) const;
+  // At most `max` that verify, highest version first.
+  std::vector<VerifiedRecord> VerifiedAt(const std::string& place,
+                                         records::v1::RecordKind kind,
+                                         size_t max) const;
   void Learn(const records::v1::Credential& credential);
   void TakeDirectory(const VerifiedRecord& record);
   // Network keys (node_keys.cc).

@@ -123,12 +123,10 @@ void StorageNode::Impl::LoadNetworkKeys() {
       saved.ok()) {
     take(*saved);
   }
-  const auto stored =
-      store_->AtPlace(places_.Place(records::v1::RECORD_KIND_NODE_KEYS, ""),
-                      records::v1::RECORD_KIND_NODE_KEYS, 4);
-  if (stored.ok()) {
-    for (const std::string& bytes : *stored) take(bytes);
-  }
+  for (VerifiedRecord& record :
+       VerifiedAt(places_.Place(records::v1::RECORD_KIND_NODE_KEYS, ""),
+                  records::v1::RECORD_KIND_NODE_KEYS, 4))
+    known.push_back(std::move(record));
   std::sort(known.begin(), known.end(), [](const auto& a, const auto& b) {
     return a.body.issued() > b.body.issued();
   });
@@ -181,17 +179,14 @@ void StorageNode::Impl::ApplyNetworkKeys() {
 
 absl::StatusOr<std::string> StorageNode::Impl::GrantOf(
     const std::string& device_id) const {
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::vector<std::string> grants,
-      store_->AtPlace(places_.Assignment(device_id),
-                      records::v1::RECORD_KIND_PAIR_GRANT, 4));
   std::string newest;
   int64_t issued = -1;
-  for (const std::string& bytes : grants) {
-    const auto record = Verify(bytes);
-    if (!record.ok() || record->body.issued() <= issued) continue;
-    issued = record->body.issued();
-    newest = bytes;
+  for (const VerifiedRecord& record :
+       VerifiedAt(places_.Assignment(device_id),
+                  records::v1::RECORD_KIND_PAIR_GRANT, 4)) {
+    if (record.body.issued() <= issued) continue;
+    issued = record.body.issued();
+    newest = record.bytes;
   }
   if (newest.empty()) return NotFound("no_grant", "no grant waits here");
   return newest;

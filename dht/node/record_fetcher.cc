@@ -5,36 +5,51 @@
 #include <utility>
 
 #include "common/bytes.h"
+#include "common/log.h"
 #include "common/status.h"
 #include "signing/log/files.h"
 
 namespace shoal::dht::node {
+namespace {
+
+// Of one place's records on this node.
+constexpr size_t kMaxOwn = 64;
+
+}  // namespace
+
 RecordFetcher::RecordFetcher(RecordFetcherOptions options,
                              std::string timestamp)
     : options_(std::move(options)), timestamp_(std::move(timestamp)) {}
 
+std::vector<std::string> RecordFetcher::Own(const std::string& place,
+                                            records::v1::RecordKind kind,
+                                            size_t max, const Accept& accept) {
+  std::vector<std::string> payloads;
+  const auto stored =
+      options_.store->AtPlace(place, kind, max, [&](const std::string& bytes) {
+        records::v1::Record record;
+        records::v1::RecordBody body;
+        if (options_.verify && !options_.verify(bytes).ok()) return false;
+        if (!record.ParseFromString(bytes) ||
+            !body.ParseFromString(record.body()) || !accept(body.payload()))
+          return false;
+        payloads.push_back(std::move(*body.mutable_payload()));
+        return true;
+      });
+  if (!stored.ok()) LogError("read_records", {{"error", stored.status()}});
+  return payloads;
+}
+
 std::optional<std::string> RecordFetcher::FromRecords(
     const std::string& place, records::v1::RecordKind kind,
-    uint64_t max_bytes) {
-  const auto local = options_.store->AtPlace(place, kind, 4);
-  if (local.ok()) {
-    for (const std::string& bytes : *local) {
-      records::v1::Record record;
-      records::v1::RecordBody body;
-      if (options_.verify && !options_.verify(bytes).ok()) continue;
-      if (record.ParseFromString(bytes) &&
-          body.ParseFromString(record.body()) &&
-          body.payload().size() <= max_bytes) {
-        return std::move(*body.mutable_payload());
-      }
-    }
-  }
+    const Accept& accept) {
+  auto own = Own(place, kind, 1, accept);
+  if (!own.empty()) return std::move(own.front());
   const auto found =
       options_.network->GetBlocking(place, options_.network_timeout);
   if (!found.ok()) return std::nullopt;
   for (const VerifiedRecord& record : *found) {
-    if (record.body.kind() == kind &&
-        record.body.payload().size() <= max_bytes) {
+    if (record.body.kind() == kind && accept(record.body.payload())) {
       return record.body.payload();
     }
   }
@@ -55,17 +70,8 @@ absl::StatusOr<std::string> RecordFetcher::FromOrigins(
 
 std::vector<std::string> RecordFetcher::AllFromRecords(
     const std::string& place, records::v1::RecordKind kind) {
-  std::vector<std::string> payloads;
-  const auto local = options_.store->AtPlace(place, kind, 4);
-  if (local.ok()) {
-    for (const std::string& bytes : *local) {
-      records::v1::Record record;
-      records::v1::RecordBody body;
-      if (options_.verify && !options_.verify(bytes).ok()) continue;
-      if (record.ParseFromString(bytes) && body.ParseFromString(record.body()))
-        payloads.push_back(std::move(*body.mutable_payload()));
-    }
-  }
+  std::vector<std::string> payloads =
+      Own(place, kind, kMaxOwn, [](const std::string&) { return true; });
   const auto found =
       options_.network->GetBlocking(place, options_.network_timeout);
   if (!found.ok()) return payloads;
@@ -146,8 +152,13 @@ absl::StatusOr<std::string> RecordFetcher::FetchMetadata(
   if (!version.has_value()) {
     return Unavailable("no_source", "records are named by their version");
   }
+  const auto may_be = [&](const std::string& bytes) {
+    return bytes.size() <= max_bytes &&
+           (!options_.plausible ||
+            options_.plausible(role, version, bytes).ok());
+  };
   auto found = FromRecords(options_.places->Metadata(role, *version),
-                           records::v1::RECORD_KIND_METADATA, max_bytes);
+                           records::v1::RECORD_KIND_METADATA, may_be);
   if (!found.has_value()) {
     auto document =
         FromOrigins("metadata/" + signing::MetadataFileName(role, version),
@@ -169,8 +180,11 @@ absl::StatusOr<std::string> RecordFetcher::FetchMetadata(
 
 absl::StatusOr<std::string> RecordFetcher::FetchTarget(
     const signing::TargetFile& target) {
-  auto found = FromRecords(options_.places->Document(target.sha256),
-                           records::v1::RECORD_KIND_DOCUMENT, target.length);
+  // The place is that of its digest.
+  auto found = FromRecords(
+      options_.places->Document(target.sha256),
+      records::v1::RECORD_KIND_DOCUMENT,
+      [&](const std::string& bytes) { return bytes.size() <= target.length; });
   if (found.has_value()) return std::move(*found);
   return FromOrigins("blobs/" + HexEncode(target.sha256), target.length,
                      target.sha256);

@@ -32,6 +32,12 @@ struct RecordFetcherOptions {
   // director left behind must not hide what its successor wrote.
   std::function<absl::StatusOr<VerifiedRecord>(const std::string& bytes)>
       verify;
+  // Whether these bytes may be this version of `role` at all
+  // (signing::Updater::MayBe); none: all may.
+  std::function<absl::Status(std::string_view role,
+                             std::optional<uint64_t> version,
+                             std::string_view bytes)>
+      plausible;
   LogMirror* log = nullptr;  // this node's own copy; none: no tiles of its own
   // Base URLs ("http://host:port/") of other nodes' origins.
   std::vector<std::string> origins;
@@ -60,11 +66,17 @@ class RecordFetcher final : public signing::Fetcher {
   const std::map<uint64_t, std::string>& roots() const { return roots_; }
 
  private:
+  using Accept = std::function<bool(const std::string& payload)>;
+  // The first that `accept` takes.
   std::optional<std::string> FromRecords(const std::string& place,
                                          records::v1::RecordKind kind,
-                                         uint64_t max_bytes);
+                                         const Accept& accept);
   std::vector<std::string> AllFromRecords(const std::string& place,
                                           records::v1::RecordKind kind);
+  // Payloads of this node's own records, at most `max`.
+  std::vector<std::string> Own(const std::string& place,
+                               records::v1::RecordKind kind, size_t max,
+                               const Accept& accept);
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,
                                           std::optional<std::string> sha256);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxReadBytes = 1u << 20;
 constexpr size_t kMaxPlaceKeys = 8192;
+constexpr size_t kMaxOfWriter = 64;
 
 std::string CursorKey(std::string_view node) {
   return "cursor/" + std::string(node);
@@ -110,22 +111,42 @@ bool RecordStore::Has(std::string_view digest) const {
 }
 
 absl::StatusOr<std::vector<std::string>> RecordStore::AtPlace(
-    std::string_view place, records::v1::RecordKind kind, size_t max) const {
+    std::string_view place, records::v1::RecordKind kind, size_t max,
+    const Accept& accept) const {
   std::string prefix(place);
   prefix.push_back(static_cast<char>(kind));
   std::vector<std::pair<uint64_t, std::string>> found;
-  SHOAL_RETURN_IF_ERROR(impl_->store->Scan(
-      kByPlaceFamily, "", prefix, [&](std::string_view key, std::string_view) {
-        found.emplace_back(VersionOfKey(key), std::string(DigestOfKey(key)));
-        return found.size() < kMaxPlaceKeys;
-      }));
-  std::sort(found.begin(), found.end(),
-            [](const auto& a, const auto& b) { return a.first > b.first; });
+  // Keys sort by writer, then by version.
+  std::string before;
+  for (bool more = true; more && found.size() < kMaxPlaceKeys;) {
+    more = false;
+    std::string writer;
+    size_t taken = 0;
+    const auto visit = [&](std::string_view key, std::string_view) {
+      if (WriterOfKey(key) != writer) {
+        writer = WriterOfKey(key);
+        taken = 0;
+      }
+      if (++taken > kMaxOfWriter) {
+        before = prefix + writer;  // on to the next one
+        more = true;
+        return false;
+      }
+      found.emplace_back(VersionOfKey(key), std::string(DigestOfKey(key)));
+      return found.size() < kMaxPlaceKeys;
+    };
+    SHOAL_RETURN_IF_ERROR(
+        impl_->store->ScanBackward(kByPlaceFamily, before, prefix, visit));
+  }
+  std::stable_sort(
+      found.begin(), found.end(),
+      [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<std::string> out;
   for (const auto& [version, digest] : found) {
     if (out.size() >= max) break;
     SHOAL_ASSIGN_OR_RETURN(auto record, Get(digest));
-    if (record.has_value()) out.push_back(std::move(*record));
+    if (record.has_value() && (!accept || accept(*record)))
+      out.push_back(std::move(*record));
   }
   return out;
 }

@@ -107,11 +107,14 @@ class RecordStore {
   bool Has(std::string_view digest) const;
   absl::StatusOr<std::optional<std::string>> Get(std::string_view digest) const;
 
-  // The serialised records of one kind at a place, newest version of each
-  // writer first; at most `max`.
-  absl::StatusOr<std::vector<std::string>> AtPlace(std::string_view place,
-                                                   records::v1::RecordKind kind,
-                                                   size_t max = 256) const;
+  // The serialised records of one kind at a place, highest version first; at
+  // most `max` of those that `accept` takes (none: all). Of each writer the
+  // newest 64 are looked at: what a former member left behind, however much
+  // and under whatever numbers, hides nothing of another's.
+  using Accept = std::function<bool(const std::string& bytes)>;
+  absl::StatusOr<std::vector<std::string>> AtPlace(
+      std::string_view place, records::v1::RecordKind kind, size_t max = 256,
+      const Accept& accept = nullptr) const;
 
   // Records with a sequence number above `cursor` in order of arrival, of
   // `kinds` (empty: all), at most `max` and about 1 MiB. Returns the cursor

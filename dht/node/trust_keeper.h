@@ -68,6 +68,11 @@ class TrustKeeper {
   // Updater::CompareLog; a fork is OK too, since it is kept and said.
   absl::Status CompareLog(signing::Fetcher& source, std::string_view timestamp);
 
+  // Updater::MayBe.
+  absl::Status MayBe(std::string_view role, std::optional<uint64_t> version,
+                     std::string_view bytes) const {
+    return updater_->MayBe(role, version, bytes);
+  }
   // Whether these bytes look like a timestamp newer than the one in force.
   bool IsNewer(std::string_view timestamp) const;
 

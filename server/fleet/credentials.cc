@@ -153,6 +153,9 @@ absl::Status Credentials::OnReport(Transaction& tx,
   const std::string key = HexEncode(record.writer.id);
   auto row = tx.Get<store::DeviceRow>(kDevices, key);
   if (!row.ok()) return absl::OkStatus();  // Devices::OnReport says so
+  if (HexEncode(record.writer.public_key) != row->device().public_key()) {
+    return absl::OkStatus();  // as there
+  }
   records::v1::DeviceReport report;
   if (!report.ParseFromString(record.body.payload())) return absl::OkStatus();
   const std::string newest = dht::CredentialDigest(
@@ -161,9 +164,11 @@ absl::Status Credentials::OnReport(Transaction& tx,
                                ? dht::CredentialDigest(record.body.credential())
                                : record.body.credential_digest();
   const bool first_use = used == newest && !row->credential_used();
-  if (report.network_epoch() > row->reported_epoch() || first_use) {
-    row->set_reported_epoch(
-        std::max(report.network_epoch(), row->reported_epoch()));
+  // Nobody has a key that was never made; whoever says so must not be believed
+  // when it is.
+  const uint32_t epoch = std::min(report.network_epoch(), row->network_epoch());
+  if (epoch > row->reported_epoch() || first_use) {
+    row->set_reported_epoch(std::max(epoch, row->reported_epoch()));
     if (first_use) row->set_credential_used(true);
     tx.Put(kDevices, key, *row);
   }

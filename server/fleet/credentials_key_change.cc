@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "server/fleet/credentials.h"
 #include "server/fleet/network_keys.h"
+#include "server/fleet/report_order.h"
 #include "signing/verify/entry_credential.h"
 #include "signing/verify/key_change.h"
 
@@ -116,6 +117,8 @@ absl::Status Credentials::AdoptKey(Transaction& tx, const std::string& key,
   }
   row.clear_next_key();
   row.clear_next_credential();
+  // Whoever had the old key may have driven its numbers to the end.
+  row.clear_report_version();
   const absl::Time now = store_.clock().WallNow();
   auto* superseded = row.add_superseded();
   superseded->set_key(old_key);
@@ -155,8 +158,7 @@ absl::Status Credentials::OnKeyChange(Transaction& tx,
   auto row = tx.Get<store::DeviceRow>(kDevices, key);
   records::v1::DeviceReport report;
   if (!row.ok() || !report.ParseFromString(record.body.payload()) ||
-      row->device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED ||
-      record.body.version() <= row->report_version()) {
+      row->device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED) {
     return absl::OkStatus();
   }
   const std::string before = row->SerializeAsString();
@@ -184,7 +186,7 @@ absl::Status Credentials::OnKeyChange(Transaction& tx,
       SHOAL_RETURN_IF_ERROR(AdoptKey(tx, key, *row, record));
     }
   }
-  if (signer == in_force()) {
+  if (signer == in_force() && IsNewerReport(*row, record.body)) {
     if (!wanted.empty()) {
       SHOAL_RETURN_IF_ERROR(AskForKey(tx, key, *row, wanted));
     } else if (!row->next_key().empty()) {

@@ -1,5 +1,6 @@
 #include "server/fleet/devices.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "fmt/format.h"
 #include "server/fleet/device_index.h"
 #include "server/fleet/device_list.h"
+#include "server/fleet/report_order.h"
 
 namespace shoal::server {
 namespace {
@@ -184,8 +186,9 @@ absl::Status Devices::OnReport(Transaction& tx,
             {{"device", key}, {"key", HexEncode(record.writer.public_key)}});
     return absl::OkStatus();
   }
-  if (record.body.version() <= row->report_version()) return absl::OkStatus();
-  row->set_report_version(record.body.version());
+  if (!IsNewerReport(*row, record.body)) return absl::OkStatus();
+  row->set_report_version(
+      std::max(row->report_version(), record.body.version()));
   fleet::v1::Device& device = *row->mutable_device();
   device.set_running_version(report.running_version());
   device.set_running_sha256(HexEncode(report.running_sha256()));
@@ -210,7 +213,11 @@ absl::Status Devices::OnReport(Transaction& tx,
   device.set_log_alarm_text(report.log().explanation());
   device.set_log_size(report.log().size());
   device.set_log_root(HexEncode(report.log().root()));
-  device.set_last_seen_at(record.body.issued());
+  // A date in the future must not stop what comes until then.
+  device.set_last_seen_at(
+      std::max(device.last_seen_at(),
+               std::min(record.body.issued(),
+                        absl::ToUnixMillis(store_.clock().WallNow()))));
   row->set_revision(row->revision() + 1);
   tx.Put(kDevices, key, *row);
   return absl::OkStatus();

@@ -1,4 +1,6 @@
 // What comes from storage nodes: halts and outcomes, and how they count.
+#include <optional>
+
 #include "common/bytes.h"
 #include "common/log.h"
 #include "fmt/format.h"
@@ -32,6 +34,22 @@ bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
       return true;
   }
   return false;
+}
+
+// What an outcome must exceed; nullopt: it counts for nothing beside the one
+// that is here. Whoever once had a key that the device gave up may have driven
+// its counters to the end, so those of another key than the one in force are
+// kept as 0 (OnOutcome), and those from before the last change don't bind.
+std::optional<uint64_t> CounterToExceed(const store::DeviceRow& device,
+                                        const store::OutcomeRow& existing,
+                                        bool in_force) {
+  const int changes = device.superseded_size();
+  const bool before_change =
+      changes > 0 && existing.outcome().received_at() / 1000 <=
+                         device.superseded(changes - 1).learned_at();
+  if (before_change) return in_force ? 0 : existing.counter();
+  if (!in_force && existing.counter() > 0) return std::nullopt;
+  return existing.counter();
 }
 
 }  // namespace
@@ -129,7 +147,9 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   }
   const std::string key = OutcomeKey(outcome.rollout_id(), device);
   store::OutcomeRow stored;
-  stored.set_counter(outcome.counter());
+  const bool in_force =
+      HexEncode(record.writer.public_key) == device_row->device().public_key();
+  stored.set_counter(in_force ? outcome.counter() : 0);
   rollout::v1::DeviceOutcome& view = *stored.mutable_outcome();
   const bool claimed = outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS;
   const rules::OutcomeVerdict verdict =
@@ -140,10 +160,12 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   const auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
   if (!existing.ok() && !absl::IsNotFound(existing.status()))
     return existing.status();
-  if (outcome.counter() == 0 ||
-      (existing.ok() &&
-       !rules::SaysMore(outcome.counter(), verdict, existing->counter(),
-                        VerdictOf(existing->outcome())))) {
+  const std::optional<uint64_t> known =
+      existing.ok() ? CounterToExceed(*device_row, *existing, in_force)
+                    : std::optional<uint64_t>(0);
+  if (outcome.counter() == 0 || !known ||
+      (existing.ok() && !rules::SaysMore(outcome.counter(), verdict, *known,
+                                         VerdictOf(existing->outcome())))) {
     counts.set_stale(counts.stale() + 1);
     tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
     return absl::OkStatus();

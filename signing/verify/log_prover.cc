@@ -9,6 +9,9 @@ namespace shoal::signing {
 namespace {
 
 constexpr int kMaxPrefixes = 16;
+// Of one head, as many as a place of records holds: whoever likes puts some
+// there, and the one that holds may be the last.
+constexpr size_t kMaxProofs = 256;
 
 HashPath PathOf(const google::protobuf::RepeatedPtrField<std::string>& path) {
   return {path.begin(), path.end()};
@@ -41,7 +44,7 @@ absl::StatusOr<log::v1::LogProof> ParseLogProof(std::string_view bytes,
 void LogProver::LoadProofs() {
   if (proofs_) return;
   proofs_.emplace();
-  for (size_t i = 0; i < kMaxLogSources; ++i) {
+  for (size_t i = 0; i < kMaxProofs; ++i) {
     const auto bytes =
         source_.FetchLog(LogProofName(head_.root), i, kMaxLogProofBytes);
     if (ReasonOf(bytes.status()) == "no_more_sources") break;

@@ -17,8 +17,8 @@ namespace shoal::signing {
 // One thread.
 class TimeFloor {
  public:
-  // Reads the floor from `path`; no file means 1970. A damaged file is
-  // kDataLoss "bad_time_floor": remove it by hand.
+  // From `path` and `path`.copy, the higher one that is whole; without any,
+  // 1970. Damage is said, and mended from the other. Errors of `fs`.
   static absl::StatusOr<TimeFloor> Load(FileSystem& fs, std::string path);
 
   absl::Time floor() const { return floor_; }

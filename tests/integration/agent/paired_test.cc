@@ -91,6 +91,20 @@ class PairedTest : public ::testing::Test {
     return result;
   }
 
+  // By a key that nobody knows.
+  absl::Status Plant(records::v1::RecordKind kind, const std::string& name,
+                     const std::string& payload) {
+    dht::RecordFields fields;
+    fields.kind = kind;
+    fields.place = plane_->places().Place(kind, name);
+    fields.version = std::numeric_limits<uint64_t>::max();
+    fields.issued = absl::Now();
+    fields.expires = absl::Now() + absl::Hours(24);
+    fields.payload = payload;
+    return plane_->Store(dht::SignRecord(fields, crypto::SigningKey::Generate(),
+                                         plane_->fleet().fleet_id()));
+  }
+
   TempDir dir_;
   std::unique_ptr<TestPlane> plane_;
   std::unique_ptr<Device> device_;
@@ -148,6 +162,17 @@ TEST_F(PairedTest, T51_GrantByAStrangerIsRefused) {
   EXPECT_FALSE(plane_->Grant(stranger).ok());
   ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
   ASSERT_OK(device_->process().WaitForLog("event=paired"));
+}
+
+// One node that has gone over is not enough to keep devices out.
+TEST_F(PairedTest, T41_T51_JunkWhereMetadataIsLookedForStopsNoPairing) {
+  for (const char* name : {"root/1", "root/2"})
+    ASSERT_OK(Plant(records::v1::RECORD_KIND_METADATA, name, "junk"));
+  records::v1::Head head;
+  head.set_timestamp("junk");
+  ASSERT_OK(Plant(records::v1::RECORD_KIND_HEAD, "gateway",
+                  head.SerializeAsString()));
+  Pair();
 }
 
 TEST_F(PairedTest, T50_ExpiredTicketIsRefused) {
@@ -404,19 +429,6 @@ class HostileNodeTest : public PairedTest {
   }
   std::string NextOf(const std::string& role) {
     return role + "/" + std::to_string(plane_->fleet().versions().at(role) + 1);
-  }
-  // By a key that nobody knows.
-  absl::Status Plant(records::v1::RecordKind kind, const std::string& name,
-                     const std::string& payload) {
-    dht::RecordFields fields;
-    fields.kind = kind;
-    fields.place = plane_->places().Place(kind, name);
-    fields.version = std::numeric_limits<uint64_t>::max();
-    fields.issued = absl::Now();
-    fields.expires = absl::Now() + absl::Hours(24);
-    fields.payload = payload;
-    return plane_->Store(dht::SignRecord(fields, crypto::SigningKey::Generate(),
-                                         plane_->fleet().fleet_id()));
   }
   absl::Status NewPolicyArrives() {
     SHOAL_RETURN_IF_ERROR(plane_->AllowInstall());

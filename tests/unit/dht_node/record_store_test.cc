@@ -123,6 +123,35 @@ TEST_F(RecordStoreTest, SurvivesReopeningWithIdentitySequenceAndUsage) {
   EXPECT_EQ(store_->Stats().last_sequence, 3u);
 }
 
+TEST_F(RecordStoreTest, T41_WhatAFormerWriterLeftHidesNothing) {
+  Open();
+  const auto honest = Make(records::v1::RECORD_KIND_METADATA, "m", 1, "honest");
+  ASSERT_OK(store_->AddBlocking(honest, Source::kNetwork));
+  // By many at once, and by one without end: on either side of the honest key.
+  for (uint64_t i = 0; i < 300; ++i) {
+    for (const char* writer : {"former", "another", "third"})
+      ASSERT_OK(store_->AddBlocking(Make(records::v1::RECORD_KIND_METADATA, "m",
+                                         ~uint64_t{0} - i, writer),
+                                    Source::kNetwork));
+  }
+  for (int i = 0; i < 20; ++i)
+    ASSERT_OK(store_->AddBlocking(Make(records::v1::RECORD_KIND_METADATA, "m",
+                                       ~uint64_t{0}, "w" + std::to_string(i)),
+                                  Source::kNetwork));
+  int asked = 0;
+  const auto good = [&](const std::string& bytes) {
+    ++asked;
+    return bytes == honest.bytes;
+  };
+  EXPECT_THAT(
+      *store_->AtPlace(Place("m"), records::v1::RECORD_KIND_METADATA, 1, good),
+      ElementsAre(honest.bytes));
+  EXPECT_EQ(asked, 3 * 64 + 20 + 1);
+  EXPECT_THAT(*store_->AtPlace(Place("m"), records::v1::RECORD_KIND_METADATA,
+                               256, good),
+              ElementsAre(honest.bytes));
+}
+
 TEST_F(RecordStoreTest, T43_AWriterOverItsQuotaIsRefusedAndOthersAreNot) {
   RecordStoreOptions options;
   options.device = {3, 1 << 20};

@@ -101,6 +101,7 @@ TEST_F(CredentialsTest, AReportUnderTheNewOneWithdrawsTheOffer) {
   const auto take = [&](const records::v1::Credential& credential) {
     dht::VerifiedRecord record;
     record.writer.id = device_.id;
+    record.writer.public_key = device_.key.public_key();
     *record.body.mutable_credential() = credential;
     Transaction tx(*store_);
     ASSERT_OK(credentials_->OnReport(tx, record));

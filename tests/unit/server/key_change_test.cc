@@ -2,6 +2,8 @@
 // with the key that was replaced.
 #include "signing/verify/key_change.h"
 
+#include <limits>
+
 #include "common/bytes.h"
 #include "common/crypto/key_certificate.h"
 #include "server/fleet/credentials.h"
@@ -332,6 +334,66 @@ TEST_F(KeyChangeTest, NobodyTakesAKeyThatAnotherHasOrHad) {
   clock_.Advance(absl::Minutes(2));
   ASSERT_OK(Deliver(Report(next_, 4, {Change(next_, device_)})));
   EXPECT_TRUE(Row().next_key().empty());
+}
+
+// Somebody had a copy of the device's key and drove its report numbers to the
+// end before the device changed it.
+TEST_F(KeyChangeTest, T41_T56_AThiefsHighestNumberStopsNoReportsAndNoChange) {
+  constexpr uint64_t kLast = std::numeric_limits<uint64_t>::max();
+  const auto version = [&] { return Row().device().running_version(); };
+  const auto says = [&](const TestDevice& device, uint64_t number,
+                        const std::string& running,
+                        const std::vector<KeyChange>& changes = {}) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_box_key(device_.box.public_key());
+    report.set_running_version(running);
+    for (const KeyChange& change : changes) *report.add_key_changes() = change;
+    return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                        writer_->places().DeviceReport(device.id), number,
+                        report.SerializeAsString());
+  };
+  ASSERT_OK(Deliver(says(device_, 1, "1.0.0")));
+  // Dated far ahead, too.
+  clock_.Advance(absl::Hours(24 * 365));
+  const std::string stolen = says(device_, kLast, "stolen");
+  clock_.Advance(-absl::Hours(24 * 365));
+  ASSERT_OK(Deliver(stolen));
+  EXPECT_EQ(version(), "stolen");  // it is the device's key
+  clock_.Advance(absl::Minutes(1));
+  // It is heard all the same, and is given the key that it asks for.
+  ASSERT_OK(Deliver(says(device_, 2, "2.0.0", {Change(device_, next_)})));
+  EXPECT_EQ(version(), "2.0.0");
+  ASSERT_EQ(Row().next_key(), next_.key.public_key());
+  next_.credential = Offered().credential();
+  clock_.Advance(absl::Minutes(1));
+  ASSERT_OK(Deliver(says(next_, 3, "3.0.0", {Change(device_, next_)})));
+  EXPECT_EQ(KeyInForce(), next_.key.public_key());
+  EXPECT_EQ(version(), "3.0.0");
+  EXPECT_EQ(Row().report_version(), 3u);
+  // The thief's own is nothing any more, and an old one changes nothing.
+  EXPECT_THAT(intake_->Verify(stolen), FailsBecause("superseded_key"));
+  ASSERT_OK(Deliver(says(next_, 4, "4.0.0")));
+  ASSERT_OK(Deliver(says(next_, 3, "3.0.0")));
+  EXPECT_EQ(version(), "4.0.0");
+}
+
+TEST_F(KeyChangeTest, T20_T52_AnEpochThatWasNeverMadeIsNotBelieved) {
+  const auto boast = [&](const TestDevice& device, uint64_t number) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_network_epoch(std::numeric_limits<uint32_t>::max());
+    return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                        writer_->places().DeviceReport(device.id), number,
+                        report.SerializeAsString());
+  };
+  TestDevice thief;
+  thief.id = device_.id;
+  thief.credential = Minted(thief.key.public_key());
+  ASSERT_OK(Deliver(boast(thief, 1)));
+  EXPECT_EQ(Row().reported_epoch(), 0u);
+  ASSERT_OK(Deliver(boast(device_, 1)));
+  EXPECT_LE(Row().reported_epoch(), Row().network_epoch());
 }
 
 TEST_F(KeyChangeTest, WhoAsksNoMoreKeepsTheKeyItHas) {

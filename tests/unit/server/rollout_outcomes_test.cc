@@ -1,5 +1,8 @@
+#include <limits>
 #include <set>
 
+#include "common/bytes.h"
+#include "signing/sign/builder.h"
 #include "tests/unit/server/rollout_fixture.h"
 
 namespace shoal::server {
@@ -40,6 +43,62 @@ TEST_F(RolloutOutcomesTest, T27_AForgedOrReplayedOutcomeDoesNotCount) {
   ASSERT_OK(Take({OutcomeRecord(
       forger, "r1", records::v1::OUTCOME_RESULT_SUCCESS, ReleaseDigest(), 9)}));
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 1);
+}
+
+// Written with a key that the device has given up since, under the highest
+// counter of all.
+TEST_F(RolloutOutcomesTest, T27_T56_AnOldKeysCounterHidesNoNewOutcome) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_error_threshold_permille(1000);
+  ActiveRollout(2, devices, request);
+  const auto succeeded = [&] {
+    return rollouts_->Get("rollouts/r1")->outcomes(0).success();
+  };
+  const auto outcome = [&](const TestDevice& device, bool good,
+                           uint64_t counter) {
+    return OutcomeRecord(device, "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                         good ? ReleaseDigest() : std::string(32, 'x'),
+                         counter);
+  };
+  constexpr uint64_t kLast = std::numeric_limits<uint64_t>::max();
+  TestDevice old;
+  old.key = devices[0].key.Clone();
+  old.id = devices[0].id;
+  old.credential = devices[0].credential;
+  ASSERT_OK(Take({outcome(old, false, kLast - 1)}));
+  EXPECT_FALSE(succeeded());
+  // The same device with its next key, as its report told the plane.
+  devices[0].key = crypto::SigningKey::Generate();
+  records::v1::CredentialBody body;
+  body.set_public_key(devices[0].key.public_key());
+  body.set_subject_id(old.id);
+  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
+  body.set_not_after(absl::ToUnixSeconds(clock_.WallNow() + absl::Hours(24)));
+  ASSERT_OK_AND_ASSIGN(
+      devices[0].credential,
+      signing::IssueCredential(keys_->device_ca, writer_->fleet_id(), body));
+  {
+    Transaction tx(*store_);
+    ASSERT_OK_AND_ASSIGN(auto row,
+                         tx.Get<store::DeviceRow>(kDevices, HexEncode(old.id)));
+    row.mutable_device()->set_public_key(
+        HexEncode(devices[0].key.public_key()));
+    row.add_superseded()->set_key(old.key.public_key());
+    row.mutable_superseded(0)->set_learned_at(
+        absl::ToUnixSeconds(clock_.WallNow()));
+    tx.Put(kDevices, HexEncode(old.id), row);
+    ASSERT_OK(tx.Commit());
+  }
+  clock_.Advance(absl::Seconds(2));
+  // Some of it comes in late, too.
+  ASSERT_OK(Take({outcome(old, false, kLast)}));
+  ASSERT_OK(Take({outcome(devices[0], true, 2)}));
+  EXPECT_TRUE(succeeded());
+  ASSERT_OK(Take({outcome(old, false, kLast)}));
+  EXPECT_TRUE(succeeded());
+  ASSERT_OK(Take({outcome(devices[0], false, 1)}));
+  EXPECT_TRUE(succeeded());
 }
 
 TEST_F(RolloutOutcomesTest, T42_AnOutcomeAtAnotherShardDoesNotCount) {

@@ -95,6 +95,27 @@ class LogKeeperTest : public ::testing::Test {
   void Fork(size_t keep) {
     for (size_t i = keep; i < repo_.leaves.size(); ++i) repo_.leaves[i] += "x";
   }
+  // The proof file of the head that was just published, out of its tiles.
+  log::v1::LogProof ProofSince(uint64_t before) {
+    const auto tiles = repo_.sources[0];
+    const auto nodes = NodesFromTiles(
+        [&](const std::string& name) -> absl::StatusOr<std::string> {
+          return tiles.at(name);
+        });
+    log::v1::LogProof proof;
+    proof.set_size(repo_.head.size);
+    proof.set_root(repo_.head.root);
+    const auto inclusion =
+        InclusionPath(repo_.head.snapshot, repo_.head.size, nodes);
+    EXPECT_OK(inclusion);
+    for (const std::string& hash : *inclusion) proof.add_inclusion(hash);
+    log::v1::LogPrefix* prefix = proof.add_prefixes();
+    prefix->set_size(before);
+    const auto path = PrefixPath(before, repo_.head.size, nodes);
+    EXPECT_OK(path);
+    for (const std::string& hash : *path) prefix->add_path(hash);
+    return proof;
+  }
   void NewTimestampKey(const std::string& name) {
     repo_.RotateKey("timestamp", name);
     repo_.PublishRoot({"root-1", "root-2"});
@@ -317,23 +338,7 @@ TEST_F(LogKeeperTest, AProofFileSparesTheTiles) {
   ASSERT_OK(Refresh());
   const uint64_t before = repo_.head.size;
   repo_.Publish();
-  const auto tiles = repo_.sources[0];
-  const auto nodes = NodesFromTiles(
-      [&](const std::string& name) -> absl::StatusOr<std::string> {
-        return tiles.at(name);
-      });
-  log::v1::LogProof proof;
-  proof.set_size(repo_.head.size);
-  proof.set_root(repo_.head.root);
-  ASSERT_OK_AND_ASSIGN(
-      const HashPath inclusion,
-      InclusionPath(repo_.head.snapshot, repo_.head.size, nodes));
-  for (const std::string& hash : inclusion) proof.add_inclusion(hash);
-  log::v1::LogPrefix* prefix = proof.add_prefixes();
-  prefix->set_size(before);
-  ASSERT_OK_AND_ASSIGN(const HashPath path,
-                       PrefixPath(before, repo_.head.size, nodes));
-  for (const std::string& hash : path) prefix->add_path(hash);
+  const log::v1::LogProof proof = ProofSince(before);
   repo_.sources = {
       {{LogProofName(repo_.head.root), proof.SerializeAsString()}}};
   EXPECT_OK(Refresh());
@@ -345,6 +350,23 @@ TEST_F(LogKeeperTest, AProofFileSparesTheTiles) {
     repo_.sources = {{{LogProofName(repo_.head.root), bytes}}};
     EXPECT_THAT(Refresh(), FailsBecause("log_unproven"));
   }
+}
+
+TEST_F(LogKeeperTest, T43_T46_FalseProofsHideNoTrueOne) {
+  for (int i = 0; i < 5; ++i) repo_.Publish();
+  ASSERT_OK(Refresh());
+  const uint64_t before = repo_.head.size;
+  repo_.Publish();
+  const std::string name = LogProofName(repo_.head.root);
+  const log::v1::LogProof proof = ProofSince(before);
+  log::v1::LogProof forged = proof;
+  (*forged.mutable_inclusion(0))[0] ^= 1;
+  (*forged.mutable_prefixes(0)->mutable_path(0))[0] ^= 1;
+  repo_.sources.assign(200, {{name, forged.SerializeAsString()}});
+  EXPECT_THAT(Refresh(), FailsBecause("log_unproven"));
+  repo_.sources.push_back({{name, proof.SerializeAsString()}});
+  EXPECT_OK(Refresh());
+  EXPECT_FALSE(memory().has_fork());
 }
 
 TEST_F(LogKeeperTest, RenewalsOfOneHeadAskForNoTilesOfOldOnes) {

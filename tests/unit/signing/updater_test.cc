@@ -198,6 +198,44 @@ TEST_F(Verify, T05_AClockSetBackDoesNotReviveMetadata) {
   EXPECT_THAT(Refresh(), FailsBecause("expired_metadata"));
 }
 
+TEST_F(Verify, T26_T61_ADamagedTimeFloorMendsItself) {
+  const std::string path = dir_.File("store/time_floor");
+  const absl::Time floor = repository_.expires + absl::Hours(1);
+  ASSERT_OK(Open()->time_floor().Raise(floor));
+  FileSystem& fs = RealFileSystem();
+  ASSERT_OK_AND_ASSIGN(const std::string whole, fs.Read(path, 100));
+  std::string flipped = whole;
+  ++flipped[0];
+  // Whichever copy, and however it was torn: the other one counts.
+  for (const std::string& torn :
+       {std::string(), whole.substr(0, 4), whole.substr(0, whole.size() - 1),
+        flipped, std::string(200, '7'), std::string(10, '\0')}) {
+    for (const std::string& name : {path, path + ".copy"}) {
+      ASSERT_OK(fs.WriteAtomic(name, torn));
+      EXPECT_EQ(Open()->time_floor().floor(), floor) << torn;
+      EXPECT_EQ(fs.Read(name, 100).value_or(""), whole) << torn;
+    }
+  }
+  // One was lost, or a crash came between the two.
+  ASSERT_OK(fs.Remove(path));
+  EXPECT_EQ(Open()->time_floor().floor(), floor);
+  ASSERT_OK(Open()->time_floor().Raise(floor + absl::Hours(1)));
+  ASSERT_OK(fs.WriteAtomic(path, whole));
+  EXPECT_EQ(Open()->time_floor().floor(), floor + absl::Hours(1));
+  // As an earlier version left it.
+  ASSERT_OK(fs.Remove(path + ".copy"));
+  ASSERT_OK(fs.WriteAtomic(path, "1700000000\n"));
+  EXPECT_EQ(Open()->time_floor().floor(), absl::FromUnixSeconds(1700000000));
+  // Both: it goes on by its own clock, and the next time told binds again.
+  ASSERT_OK(fs.WriteAtomic(path, "?"));
+  ASSERT_OK(fs.WriteAtomic(path + ".copy", "?"));
+  ASSERT_OK(Refresh());
+  EXPECT_EQ(Open()->time_floor().floor(), absl::UnixEpoch());
+  ASSERT_OK(Open()->time_floor().Raise(floor));
+  EXPECT_EQ(Open()->time_floor().floor(), floor);
+  EXPECT_THAT(Refresh(), FailsBecause("expired_metadata"));
+}
+
 TEST_F(Verify, T06_MixAndMatchIsRefused) {
   ASSERT_OK(Refresh());
   const std::string old_targets = repository_.file("1.targets");
@@ -356,6 +394,60 @@ TEST_F(Verify, T08_NothingIsAnsweredUnderKeysThatRotated) {
   repository_.PublishAll();
   ASSERT_OK(updater->Refresh(repository_));
   EXPECT_OK(updater->GetTarget(&repository_, "note"));
+}
+
+// Of several files found under one name.
+TEST_F(Verify, T01_T06_T08_T41_OnlyWhatMayBeNextIsWorthATry) {
+  const std::string root_1 = repository_.file("1.root");
+  const std::string snapshot_1 = repository_.file("1.snapshot");
+  const std::string targets_1 = repository_.file("1.targets");
+  const std::string timestamp = repository_.file("timestamp");
+  auto updater = Open();
+  // Before anything is trusted: the root that the fleet id names, and no other.
+  EXPECT_OK(updater->MayBe("root", 1, root_1));
+  EXPECT_THAT(updater->MayBe("root", 1, "{}"), FailsBecause("wrong_fleet"));
+  EXPECT_THAT(updater->MayBe("timestamp", std::nullopt, timestamp),
+              FailsBecause("not_refreshed"));
+  ASSERT_OK(updater->Refresh(repository_));
+  repository_.PublishRoot({"root-1", "root-2"});
+  const std::string root_2 = repository_.file("2.root");
+  repository_.PublishRoot({"root-1", "root-2"});
+  EXPECT_OK(updater->MayBe("root", 2, root_2));
+  EXPECT_FALSE(updater->MayBe("root", 2, root_1).ok());
+  EXPECT_FALSE(updater->MayBe("root", 2, repository_.file("3.root")).ok());
+  EXPECT_FALSE(updater->MayBe("root", 2, "junk").ok());
+  EXPECT_FALSE(updater->MayBe("root", 2, "").ok());
+
+  EXPECT_OK(updater->MayBe("timestamp", std::nullopt, timestamp));
+  EXPECT_FALSE(updater->MayBe("timestamp", std::nullopt, snapshot_1).ok());
+  std::string forged = timestamp;
+  forged.insert(forged.rfind("\"version\":") + 10, "9");
+  EXPECT_THAT(updater->MayBe("timestamp", std::nullopt, forged),
+              FailsBecause("bad_signature"));
+  TestRepository other(clock_.WallNow());
+  EXPECT_THAT(
+      updater->MayBe("timestamp", std::nullopt, other.file("timestamp")),
+      FailsBecause("bad_signature"));
+  EXPECT_THAT(updater->MayBe("snapshot", 1, other.file("1.snapshot")),
+              FailsBecause("bad_signature"));
+  EXPECT_THAT(updater->MayBe("targets", 1, other.file("1.targets")),
+              FailsBecause("bad_signature"));
+
+  // What is pinned is pinned, whoever signed the rest.
+  EXPECT_OK(updater->MayBe("snapshot", 1, snapshot_1));
+  EXPECT_THAT(updater->MayBe("snapshot", 2, snapshot_1),
+              FailsBecause("wrong_version"));
+  const uint64_t director = repository_.newest_.at("director").version;
+  EXPECT_OK(
+      updater->MayBe("director", director, repository_.newest("director")));
+  EXPECT_FALSE(
+      updater->MayBe("director", director, repository_.newest("policy")).ok());
+  repository_.PublishAll();
+  EXPECT_FALSE(
+      updater->MayBe("snapshot", 1, repository_.file("2.snapshot")).ok());
+  EXPECT_OK(updater->MayBe("targets", 1, targets_1));
+  EXPECT_THAT(updater->MayBe("targets", 2, targets_1),
+              FailsBecause("wrong_version"));
 }
 
 TEST_F(Verify, MissingFilesAreNamed) {
