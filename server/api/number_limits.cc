@@ -59,6 +59,9 @@ const std::map<std::string_view, NumberRange>& ByName() {
       {"shoal.rollout.v1.Gate.approvals", {0, 1000}},
       {"shoal.rollout.v1.RetryPolicy.max_attempts", {0, 1000}},
       {"shoal.rollout.v1.CreateRolloutRequest.max_parallel", kCount},
+      // -1: do not wait.
+      {"shoal.rollout.v1.CreateRolloutRequest.delta_wait_seconds",
+       {-1, 604'800}},
       {"shoal.rollout.v1.ApprovePhaseRequest.phase", {0, 1000}},
       {"shoal.rollout.v1.Activation.not_before", kTimeMs},
       // Bits of weekdays, and dates as YYYYMMDD.

@@ -53,7 +53,7 @@ TEST_F(MigrationTest, DevicesOfAnEarlierSchemaGetTheirIndexOnce) {
       auto row, store->Get<store::DeviceRow>(kDevices, Name(7).substr(8)));
   EXPECT_EQ(std::to_string(row.change()), change);  // not again
   ASSERT_OK_AND_ASSIGN(auto schema, store->View()->GetRaw(kMeta, "schema"));
-  EXPECT_EQ(schema, SequenceKey(2));
+  EXPECT_EQ(schema, SequenceKey(kSchemaVersion));
 }
 
 }  // namespace
