@@ -97,6 +97,15 @@ std::string SimDevice::last_trouble() const {
   return trouble_;
 }
 
+Knowledge SimDevice::knowledge() const {
+  std::lock_guard lock(mutex_);
+  Knowledge knowledge = knowledge_;
+  knowledge.device_id = truth_.device_id;
+  knowledge.done = updated_ || failed_;
+  knowledge.away = state_ == DeviceState::kOff;
+  return knowledge;
+}
+
 Truth SimDevice::truth() const {
   std::lock_guard lock(mutex_);
   return truth_;
@@ -267,8 +276,7 @@ absl::Duration SimDevice::Drive() {
   const auto next = agent_->Step();
   Note();
   world_->sockets->OfferTrust(index_, agent_->link()->trust());
-  for (const agent::RolloutEntry& entry : agent_->link()->rollouts())
-    if (entry.document.id() == kRollout) world_->Offer(entry.document);
+  NoteKnowledge();
   if (!next.ok()) {
     Trouble(next.status());
     return Later(kSoon);
@@ -285,6 +293,24 @@ absl::Duration SimDevice::Drive() {
   if (!downloading_.empty())
     return std::max(download_end_ - Now(), absl::Milliseconds(1));
   return Later(state_ == DeviceState::kIdle ? kTurn : kSoon);
+}
+
+void SimDevice::NoteKnowledge() {
+  const agent::FleetLink& link = *agent_->link();
+  uint64_t version = 0;
+  for (const agent::RolloutEntry& entry : link.rollouts()) {
+    if (entry.document.id() != kRollout) continue;
+    version = entry.document.version();
+    world_->Offer(entry.document);
+  }
+  std::lock_guard lock(mutex_);
+  knowledge_.socket = world_->sockets->IndexOf(index_);
+  knowledge_.metadata_version = link.metadata_version();
+  knowledge_.rollout_version = version;
+  if (knowledge_.looked_at != agent_->last_refresh()) ++knowledge_.looks;
+  knowledge_.looked_at = agent_->last_refresh();
+  knowledge_.metadata_trouble = agent_->metadata_trouble();
+  knowledge_.waiting = agent_->waiting_reason();
 }
 
 // What the journal says is what this device truly did.

@@ -18,6 +18,7 @@
 #include "sim/artifacts.h"
 #include "sim/options.h"
 #include "sim/sockets.h"
+#include "sim/stall.h"
 #include "sim/truth.h"
 
 namespace shoal::sim {
@@ -75,6 +76,7 @@ class SimDevice {
   bool paired() const { return state_ != DeviceState::kUnpaired; }
   Truth truth() const;
   std::string last_trouble() const;  // "reason: message"
+  Knowledge knowledge() const;       // after its last work
   // SHA-256 of the bytes in the slot that boots next; the flash itself is read.
   absl::StatusOr<std::string> CommittedDigest() const;
 
@@ -85,6 +87,7 @@ class SimDevice {
   absl::Duration Drive();
   void PowerOff(absl::Duration time, DeviceState shown);
   void Note();
+  void NoteKnowledge();
   agent::AgentParts Parts(const agent::SharedLink& link);
   absl::StatusOr<agent::FetchStats> Fetch(const agent::ArtifactSource& source,
                                           const std::string& path);
@@ -115,6 +118,7 @@ class SimDevice {
   mutable std::mutex mutex_;
   Truth truth_;
   std::string trouble_;
+  Knowledge knowledge_;
 };
 
 }  // namespace shoal::sim

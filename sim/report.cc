@@ -115,6 +115,10 @@ std::string ReportText(const Report& r) {
       node.records == 0 ? 0.0
                         : static_cast<double>(node.record_bytes) /
                               static_cast<double>(node.records));
+  if (!r.stall.empty()) {
+    text += "\nThe rollout did not come to its end:\n";
+    for (const std::string& one : r.stall) text += "  " + one + "\n";
+  }
   if (r.violations.empty())
     return text + "\nEvery count of the plane is what the devices did.\n";
   text += fmt::format("\n{} things do not hold:\n", r.violations.size());
@@ -165,6 +169,7 @@ std::string ReportJson(const Report& r) {
       {"pairing", Json(r.pairing)},
       {"idle", Json(r.idle)},
       {"rollout", Json(r.rollout)},
+      {"stall", r.stall},
       {"violations", r.violations},
       {"samples", samples}};
   return out.dump(1) + "\n";

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -19,9 +20,12 @@ namespace {
 constexpr absl::Duration kSamplePause = absl::Seconds(1);
 constexpr absl::Duration kIdleTime = absl::Seconds(10);
 constexpr absl::Duration kSettle = absl::Minutes(1);
-// Without a change for so long the rollout waits for what will not come: a
-// gate that the failures keep shut.
-constexpr absl::Duration kStalled = absl::Minutes(2);
+// Nothing goes on any more when nothing changed although everybody whose turn
+// it is has looked for something new so often since: on a busy machine that
+// takes longer. A device that hangs never does.
+constexpr uint64_t kLooks = 3;
+constexpr absl::Duration kStalled = absl::Minutes(1);  // at least
+constexpr absl::Duration kHanging = absl::Minutes(15);
 
 absl::Duration Now() { return SystemClock().MonotonicNow(); }
 
@@ -248,6 +252,39 @@ std::string Simulation::Progress(const Sample& s) const {
   return line;
 }
 
+std::vector<Knowledge> Simulation::Known() const {
+  std::vector<Knowledge> known;
+  for (const auto& device : devices_) known.push_back(device->knowledge());
+  return known;
+}
+
+// `before`: how often each device had looked when something changed last.
+bool Simulation::Stalled(absl::Duration quiet,
+                         const std::vector<Knowledge>& before) {
+  if (quiet < kStalled) return false;
+  if (quiet > kHanging) return true;
+  std::map<std::string, uint64_t> looks;
+  for (const Knowledge& device : before) looks[device.device_id] = device.looks;
+  std::lock_guard lock(world_.facts_mutex);
+  for (const Knowledge& device : WhoseTurnItIs(Known(), world_.facts))
+    if (device.looks < looks[device.device_id] + kLooks) return false;
+  return true;
+}
+
+void Simulation::SayStall(absl::Duration quiet) {
+  {
+    std::lock_guard lock(world_.facts_mutex);
+    report_.stall = ExplainStall(Known(), world_.facts, Now());
+  }
+  report_.stall.insert(
+      report_.stall.begin(),
+      fmt::format("nothing went on for {:.0f} s; {} records wait for receipts, "
+                  "{} devices for this machine",
+                  absl::ToDoubleSeconds(quiet), sockets_->spooled(),
+                  scheduler_->Late()));
+  for (const std::string& line : report_.stall) Say(line, true);
+}
+
 absl::Status Simulation::RollOut(const std::atomic<bool>& stop) {
   const Readings before = Read();
   rollout_began_ = Now();
@@ -258,14 +295,17 @@ absl::Status Simulation::RollOut(const std::atomic<bool>& stop) {
   for (size_t i = 0; i < devices_.size(); ++i) scheduler_->Wake(i);
   bool published = false;
   absl::Duration last_change = Now();
+  std::vector<Knowledge> known = Known();
   for (;;) {
     SHOAL_RETURN_IF_ERROR(StillRuns(stop));
     Sample sample = Look();
     if (report_.samples.empty() ||
         report_.samples.back().states != sample.states ||
         report_.samples.back().counted != sample.counted ||
-        report_.samples.back().open_phase != sample.open_phase)
+        report_.samples.back().open_phase != sample.open_phase) {
       last_change = Now();
+      known = Known();
+    }
     // The plane shows rollouts that have not ended.
     const bool shown = sample.open_phase >= 0;
     if (shown) {
@@ -275,8 +315,8 @@ absl::Status Simulation::RollOut(const std::atomic<bool>& stop) {
     Say(Progress(sample), false);
     if (published && !shown && ReadMetrics(fleet_.plane().metrics).ok()) break;
     if (Now() - rollout_began_ > options_.time_limit ||
-        (published && Now() - last_change > kStalled)) {
-      Say("nothing goes on any more", true);
+        (published && Stalled(Now() - last_change, known))) {
+      SayStall(Now() - last_change);
       break;
     }
     absl::SleepFor(kSamplePause);

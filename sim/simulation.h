@@ -17,6 +17,7 @@
 #include "sim/options.h"
 #include "sim/plot.h"
 #include "sim/scheduler.h"
+#include "sim/stall.h"
 
 namespace shoal::sim {
 
@@ -57,6 +58,8 @@ struct Report {
   uint32_t failed = 0;
   uint32_t by_delta = 0;
   std::string state;
+  // What the devices knew when nothing went on any more; empty: it did.
+  std::vector<std::string> stall;
   std::vector<std::string> violations;
 };
 
@@ -76,6 +79,9 @@ class Simulation {
   absl::Status PairAll(const std::atomic<bool>& stop);
   absl::Status Idle(const std::atomic<bool>& stop);
   absl::Status RollOut(const std::atomic<bool>& stop);
+  std::vector<Knowledge> Known() const;  // of all devices
+  bool Stalled(absl::Duration quiet, const std::vector<Knowledge>& before);
+  void SayStall(absl::Duration quiet);
   absl::Status Judge();
   Readings Read();
   Costs CostsSince(const Readings& before);

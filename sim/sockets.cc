@@ -47,7 +47,7 @@ absl::Status Sockets::Open(Socket& socket, size_t index,
 
 absl::StatusOr<agent::SharedLink> Sockets::LinkFor(
     size_t device, const agent::Membership& membership) {
-  const size_t index = device / devices_per_socket_;
+  const size_t index = IndexOf(device);
   Socket& socket = *sockets_[index];
   std::lock_guard lock(socket.mutex);
   if (!socket.spool) SHOAL_RETURN_IF_ERROR(Open(socket, index, membership));
@@ -61,7 +61,7 @@ absl::StatusOr<agent::SharedLink> Sockets::LinkFor(
 }
 
 void Sockets::Pushed(size_t device) {
-  sockets_[device / devices_per_socket_]->source->Forget();
+  sockets_[IndexOf(device)]->source->Forget();
 }
 
 void Sockets::OfferTrust(size_t device,
@@ -74,7 +74,7 @@ void Sockets::OfferTrust(size_t device,
        {&trust->trust.director_keys, &trust->trust.device_ca_keys,
         &trust->trust.node_ca_keys})
     for (const std::string& one : *list) key += one;
-  Socket& socket = *sockets_[device / devices_per_socket_];
+  Socket& socket = *sockets_[IndexOf(device)];
   std::lock_guard lock(socket.mutex);
   if (key == socket.trust_key || !socket.network) return;
   socket.trust_key = key;

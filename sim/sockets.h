@@ -31,6 +31,7 @@ class Sockets {
   // A record was pushed to the device: what its socket looked up may be old.
   void Pushed(size_t device);
 
+  size_t IndexOf(size_t device) const { return device / devices_per_socket_; }
   size_t count() const { return sockets_.size(); }
   size_t spooled() const;  // records that wait for receipts
   // Bytes of UDP payload of all sockets.

@@ -25,13 +25,6 @@ class Findings {
   std::vector<std::string> found_;
 };
 
-int PhaseOf(const RolloutFacts& facts, const std::string& id) {
-  rules::DeviceFacts device;
-  device.id = id;
-  device.device_type = facts.document.device_type();
-  return rules::PhaseOf(facts.document, device);
-}
-
 void CheckDevice(const Truth& truth, const PlaneAccount& plane,
                  const RolloutFacts& facts, Findings& found) {
   const std::string name = HexEncode(truth.device_id);
@@ -108,6 +101,13 @@ void CheckGates(const std::vector<Truth>& truths, const RolloutFacts& facts,
 }
 
 }  // namespace
+
+int PhaseOf(const RolloutFacts& facts, const std::string& id) {
+  rules::DeviceFacts device;
+  device.id = id;
+  device.device_type = facts.document.device_type();
+  return rules::PhaseOf(facts.document, device);
+}
 
 std::vector<std::string> Violations(const std::vector<Truth>& truths,
                                     const PlaneAccount& plane,

@@ -57,6 +57,9 @@ struct RolloutFacts {
   std::string new_sha256;  // of the image that was rolled out
 };
 
+// The phase in which the device (16 bytes) is by its position; -1: in none.
+int PhaseOf(const RolloutFacts& facts, const std::string& id);
+
 // Everything that does not hold, a sentence each; at most 100.
 //  - the plane's success, failure and phase of a device are the device's own
 //  - nobody is counted twice, and the counts of a phase are their sum

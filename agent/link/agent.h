@@ -66,6 +66,10 @@ class Agent {
   std::string waiting_reason() const {
     return decider_ ? decider_->waiting_reason() : pairing_state_;
   }
+  // When (monotonic) the device last looked for new metadata, and why in vain:
+  // a reason, "" when it has the newest. As Step.
+  absl::Duration last_refresh() const { return last_refresh_; }
+  const std::string& metadata_trouble() const { return last_metadata_trouble_; }
 
  private:
   Agent(AgentConfig config, FileSystem& fs, Clock& clock, AgentParts parts)

@@ -136,6 +136,10 @@ class FleetLink {
   std::shared_ptr<const TrustView> trust() const { return holder_->Get(); }
   const TrustHolder& holder() const { return *holder_; }
   absl::Time Now() const { return updater_->Now(); }
+  // Of the timestamp that is acted upon; 0: none.
+  uint64_t metadata_version() const {
+    return updater_->fresh() ? updater_->timestamp().version : 0;
+  }
 
   // What the report says of the device's own key.
   std::vector<records::v1::KeyChange> KeyChanges();

@@ -87,6 +87,8 @@ class Network::Core {
     std::string place;
     ListenCallback callback;
     uint64_t engine_token = 0;
+    // When OpenDHT last handed out anything, known or not.
+    absl::Duration heard = -absl::InfiniteDuration();
     std::set<std::string> seen;                  // digests given out
     std::deque<std::string> recent;              // the newest of them
     std::map<std::string, std::string> refused;  // digest → record
@@ -159,6 +161,9 @@ class Network::Core {
                                        const std::string& value,
                                        const Address& from);
   void Deliver(ListenToken token, const std::string& value);
+  // core_missed.cc. `since`: before OpenDHT was given the push.
+  void OnPush(const std::string& place, absl::Duration since);
+  void LookForMissed(const std::string& place, absl::Duration since);
   void FinishGet(uint64_t id);
 
   NetworkOptions options_;
@@ -178,6 +183,7 @@ class Network::Core {
   std::map<Address, Heard> heard_;
   std::map<ListenToken, Listening> listening_;
   std::map<uint64_t, Getting> getting_;
+  std::set<std::string> pushed_;  // places; whether a record came is open
   std::multimap<absl::Duration, std::function<void()>> timers_;
   std::map<Address, Probe> probes_;  // of the newest network key
   // How many steps below the newest network key to send to the unheard.

@@ -137,8 +137,14 @@ void Network::Core::OnOpenDht(const Address& from, std::string packet) {
     ++counters_.filtered;
     return;
   }
+  const bool push = !is_node() && !mark && !info->place.empty() &&
+                    info->kind == PacketInfo::Kind::kRequest &&
+                    info->query == "update";
+  const std::string place(push ? info->place : std::string_view());
   if (mark && !info->marked) MarkAsClient(packet);
+  const absl::Duration since = Now();
   (void)engine_->Receive(from, packet);
+  if (push) OnPush(place, since);
 }
 
 void Network::Core::OnShoal(const Address& from, uint32_t epoch,

@@ -72,8 +72,7 @@ void Network::Core::Get(const std::string& place, absl::Duration timeout,
                         GetCallback done) {
   const uint64_t id = next_get_++;
   Getting& started = getting_[id] = {place, {}, std::move(done)};
-  // OpenDHT answers a get at a place that it listens at from its listener's
-  // cache, which does not hold our values: what we heard belongs to the answer.
+  // What was heard here belongs to the answer, whether or not nodes answer.
   for (const auto& [token, listening] : listening_) {
     if (listening.place != place) continue;
     // Many may listen at one place: each record is verified once.
@@ -117,10 +116,15 @@ void Network::Core::FinishGet(uint64_t id) {
 
 void Network::Core::Listen(ListenToken token, const std::string& place,
                            ListenCallback callback) {
-  listening_[token] = {place, std::move(callback), 0, {}, {}, {}};
-  const uint64_t engine_token = engine_->Listen(
-      place,
-      [this, token](const std::string& value) { Deliver(token, value); });
+  Listening& started = listening_[token];
+  started.place = place;
+  started.callback = std::move(callback);
+  const uint64_t engine_token =
+      engine_->Listen(place, [this, token](const std::string& value) {
+        if (const auto it = listening_.find(token); it != listening_.end())
+          it->second.heard = Now();
+        Deliver(token, value);
+      });
   const auto it = listening_.find(token);
   if (it != listening_.end()) {
     it->second.engine_token = engine_token;

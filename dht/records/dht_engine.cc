@@ -62,6 +62,18 @@ bool IsBare(const od::Value& value) {
          !value.recipient && value.data.size() <= kMaxRecordSize;
 }
 
+// A condition that every record fulfils (IsBare). OpenDHT answers a get from a
+// listener's cache unless the listener asked for less, and what a push lost is
+// missing there for ever: nodes send a listener each value once, three times
+// within some seconds. With a condition it asked for less, as OpenDHT sees it,
+// and the nodes are asked. Not by type: 2.4.12 applies the conditions of a
+// listener to an empty value instead of the one that came.
+od::Where AnyRecord() {
+  od::Where where;
+  where.userType("");
+  return where;
+}
+
 class Socket final : public od::net::DatagramSocket {
  public:
   explicit Socket(const DhtEngine::Options& options)
@@ -316,7 +328,8 @@ uint64_t DhtEngine::Listen(const std::string& place, ValueCallback value) {
               for (const auto& v : values)
                 if (v->data.size() <= kMaxRecordSize) value(ToText(v->data));
               return true;
-            }));
+            }),
+        {}, AnyRecord());
   });
   return token;
 }

@@ -167,19 +167,20 @@ bool CheckFields(Reader& reader, const Head& head) {
 }
 
 // The map under "a", "r" or "u".
-bool CheckArguments(Reader& reader, const Head& head, std::string_view& id) {
+bool CheckArguments(Reader& reader, const Head& head, PacketInfo& info) {
   if (head.type != Type::kMap) return false;
   for (uint64_t i = 0; i < head.count; ++i) {
     const auto key = reader.ReadString();
     const auto value = reader.ReadHead();
     if (!key || !value) return false;
-    if (*key == "id") {
+    if (*key == "id" || *key == "h") {
+      std::string_view& field = *key == "h" ? info.place : info.id;
       if (value->type != Type::kBinary || value->count != kIdSize ||
-          !id.empty())
+          !field.empty())
         return false;
       const auto bytes = reader.Take(kIdSize);
       if (!bytes) return false;
-      id = *bytes;
+      field = *bytes;
     } else if (*key == "fileds") {  // OpenDHT's spelling
       if (!CheckFields(reader, *value)) return false;
     } else if (!reader.SkipBody(*value, 2)) {
@@ -209,7 +210,7 @@ std::optional<PacketInfo> InspectPacket(std::string_view packet) {
       case 'a':
       case 'r':
       case 'u':
-        if (!CheckArguments(reader, *value, info.id)) return std::nullopt;
+        if (!CheckArguments(reader, *value, info)) return std::nullopt;
         break;
       case 'e':
         if (value->type != Type::kArray || value->count == 0 ||

@@ -24,6 +24,7 @@ struct PacketInfo {
   Kind kind = Kind::kRequest;
   std::string_view query;  // "ping", "find", "get", "put", "listen", …
   std::string_view id;     // the sender's OpenDHT id, 20 bytes; or empty
+  std::string_view place;  // that it is about, 20 bytes; or empty
   bool marked = false;     // already says that it comes from a client
 };
 

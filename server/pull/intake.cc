@@ -35,11 +35,33 @@ absl::StatusOr<dht::VerifiedRecord> Intake::Verify(
 
 absl::Status Intake::Take(const std::vector<std::string>& records,
                           const Position& position) {
-  // Signatures are checked before the writer lock is taken.
+  std::vector<Arrived> left;
+  for (const std::string& bytes : records)
+    left.push_back({&bytes, dht::RecordDigest(bytes)});
+  for (;;) {
+    SHOAL_RETURN_IF_ERROR(TakeUnclaimed(left, position));
+    if (left.empty()) return absl::OkStatus();
+    std::vector<std::string> digests;
+    for (const Arrived& record : left) digests.push_back(record.digest);
+    claims_.Wait(digests);
+    // Stored by now, or refused, or not to be stored at the moment.
+  }
+}
+
+absl::Status Intake::TakeUnclaimed(std::vector<Arrived>& records,
+                                   const Position& position) {
+  Claims::Held held(claims_);
+  std::vector<Arrived> others;
+  // Signatures are checked before the writer lock is taken. Claimed one by one,
+  // so that readers of the same records share them out.
   std::vector<dht::VerifiedRecord> verified;
-  for (const std::string& bytes : records) {
-    if (store_.Has(kSeen, dht::RecordDigest(bytes))) continue;
-    auto record = Verify(bytes);
+  for (Arrived& arrived : records) {
+    if (!held.Claim(arrived.digest)) {
+      others.push_back(std::move(arrived));
+      continue;
+    }
+    if (store_.Has(kSeen, arrived.digest)) continue;
+    auto record = Verify(*arrived.bytes);
     if (!record.ok()) {
       LogWarn("record_refused",
               {{"node", position.node}, {"error", record.status()}});
@@ -47,6 +69,8 @@ absl::Status Intake::Take(const std::vector<std::string>& records,
     }
     verified.push_back(*std::move(record));
   }
+  records = std::move(others);
+  if (verified.empty() && !records.empty()) return absl::OkStatus();
   Transaction tx(store_);
   for (const dht::VerifiedRecord& record : verified) {
     const auto handler = handlers_.find(record.body.kind());
@@ -56,7 +80,7 @@ absl::Status Intake::Take(const std::vector<std::string>& records,
               SequenceKey(static_cast<uint64_t>(record.body.expires())));
     SHOAL_RETURN_IF_ERROR(handler->second(tx, record));
   }
-  if (!position.node.empty()) {
+  if (!position.node.empty() && records.empty()) {
     store::CursorRow row;
     row.set_store_id(position.store_id);
     row.set_cursor(position.cursor);

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "dht/records/place.h"
 #include "dht/records/record.h"
+#include "server/pull/claims.h"
 #include "server/store/store.h"
 
 namespace shoal::server {
@@ -35,8 +36,10 @@ class Intake {
     std::string store_id;
     uint64_t cursor = 0;
   };
-  // One durable change for all of `records`. Bad records are counted, logged
-  // and skipped; a handler's error keeps all of them for the next try.
+  // One durable change for all of `records` but those that another thread is
+  // taking meanwhile: for these it waits, and the position moves in a second
+  // change. Bad records are counted, logged and skipped; a handler's error
+  // keeps all of them for the next try.
   absl::Status Take(const std::vector<std::string>& records,
                     const Position& position);
 
@@ -46,7 +49,17 @@ class Intake {
   absl::Status ForgetExpired();
 
  private:
+  struct Arrived {
+    const std::string* bytes;
+    std::string digest;
+  };
+  // Takes what nobody else is taking; the rest is left in `records`. The
+  // position moves when nothing is left.
+  absl::Status TakeUnclaimed(std::vector<Arrived>& records,
+                             const Position& position);
+
   Store& store_;
+  Claims claims_;
   const std::string fleet_id_;
   const dht::PlaceNamer& places_;
   const dht::WriterResolver resolver_;

@@ -7,6 +7,7 @@
 #include "tests/support/process_harness.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/dht_records/network_fixture.h"
+#include "tests/unit/dht_records/relay.h"
 #include "tests/unit/dht_records/test_fleet.h"
 
 namespace shoal::dht {
@@ -16,6 +17,7 @@ using ::shoal::testing::FailsBecause;
 using ::shoal::testing::WaitFor;
 using testing::Heard;
 using testing::NetworkTest;
+using testing::Relay;
 using testing::StartNodes;
 using testing::TestNode;
 using testing::WaitForMesh;
@@ -47,6 +49,67 @@ TEST_F(NetworkTest, T63_NoReceiptBeforeTheNodeSaysOnDisk) {
   const std::string record = Head(1, "x");
   EXPECT_THAT(writer->PutBlocking(record, brief), FailsBecause("no_receipt"));
   EXPECT_TRUE(nodes[0]->Has(RecordDigest(record)));
+}
+
+// OpenDHT sends a push three times within some seconds, then never again.
+TEST_F(NetworkTest, T63_AListenerThatMissedAPushFindsTheRecordByLookingUp) {
+  auto nodes = StartNodes(fleet_, 1);
+  Relay relay(nodes[0]->address());
+  NetworkOptions options = fleet_.Options();
+  options.directory.mutable_nodes(0)->set_dht_address(relay.address());
+  ASSERT_OK_AND_ASSIGN(auto reader, Network::Open(std::move(options)));
+  auto writer = Client();
+  Heard heard;
+  reader->Listen(head_, heard.Callback());
+  ASSERT_OK(writer->PutBlocking(Head(1, "before")));
+  ASSERT_OK(WaitFor("before", [&] { return heard.Has("before"); }));
+
+  const std::string missed(600, 'm');  // one datagram
+  relay.LoseFromNode(missed.size());
+  ASSERT_OK(writer->PutBlocking(Head(2, missed)));
+  ASSERT_OK(WaitFor("all three tries", [&] { return relay.lost() >= 3; }));
+  relay.LoseFromNode(0);
+  EXPECT_FALSE(heard.Has(missed));
+  ASSERT_OK_AND_ASSIGN(const auto found,
+                       reader->GetBlocking(head_, absl::Seconds(10)));
+  ASSERT_FALSE(found.empty());
+  EXPECT_EQ(found[0].body.payload(), missed);
+}
+
+// When a node does not answer for some seconds, OpenDHT closes the sockets of
+// the listens at it, and never opens them again.
+TEST_F(NetworkTest, T63_PushGoesOnAfterNodesWereOutOfReachForAWhile) {
+  auto nodes = StartNodes(fleet_, 3);
+  NetworkOptions options = fleet_.Options();
+  std::vector<std::unique_ptr<Relay>> relays;
+  for (int i = 0; i < 3; ++i) {
+    relays.push_back(std::make_unique<Relay>(nodes[i]->address()));
+    options.directory.mutable_nodes(i)->set_dht_address(relays[i]->address());
+  }
+  ASSERT_OK_AND_ASSIGN(auto reader, Network::Open(std::move(options)));
+  auto writer = Client();
+  Heard heard;
+  reader->Listen(head_, heard.Callback());
+  ASSERT_OK(writer->PutBlocking(Head(1, "before")));
+  ASSERT_OK(WaitFor("before", [&] { return heard.Has("before"); }));
+  const auto connected = [&](uint64_t count) {
+    return reader->Stats().connected_nodes == count;
+  };
+  ASSERT_OK(WaitFor("all nodes", [&] { return connected(3); }));
+
+  // One stays, or OpenDHT would begin everything anew. What it pushes is lost
+  // later.
+  for (const int i : {0, 1}) relays[i]->LoseFromNode(1);
+  ASSERT_OK(WaitFor("two nodes to be given up", [&] {
+    reader->Get(fleet_.places.Head("elsewhere"), absl::Seconds(1), {});
+    return connected(1);
+  }));
+  for (const int i : {0, 1}) relays[i]->LoseFromNode(0);
+  ASSERT_OK(WaitFor("them to be back", [&] { return connected(3); }));
+  const std::string after(600, 'a');
+  relays[2]->LoseFromNode(after.size());
+  ASSERT_OK(writer->PutBlocking(Head(2, after)));
+  EXPECT_OK(WaitFor("the push", [&] { return heard.Has(after); }));
 }
 
 TEST_F(NetworkTest, T63_PushGoesOnWhenANodeDies) {

@@ -32,7 +32,8 @@ class TimeAskerTest : public ::testing::Test {
   void Ask(size_t nodes) {
     std::vector<Address> addresses;
     for (size_t i = 0; i < nodes; ++i)
-      addresses.push_back(*Address::Parse("127.0.0.1:" + std::to_string(9 + i)));
+      addresses.push_back(
+          *Address::Parse("127.0.0.1:" + std::to_string(9 + i)));
     asker_->Start(addresses, {key_.public_key(), other_.public_key()},
                   absl::Seconds(3), [this](std::vector<TimeSample> samples) {
                     done_ = true;
@@ -88,8 +89,8 @@ TEST_F(TimeAskerTest, T26_OnlyATimeKeysAnswerToOurNonceCounts) {
   asker_->OnAnswer(changed);
   // A key speaks once, a nonce is answered once.
   asker_->OnAnswer(MakeTimeAnswer(key_, fleet_id_, nonces_[0], time_));
-  asker_->OnAnswer(MakeTimeAnswer(
-      key_, fleet_id_, nonces_[1], time_ + absl::Hours(24 * 3650)));
+  asker_->OnAnswer(MakeTimeAnswer(key_, fleet_id_, nonces_[1],
+                                  time_ + absl::Hours(24 * 3650)));
   asker_->OnAnswer(MakeTimeAnswer(other_, fleet_id_, nonces_[0], time_));
   EXPECT_FALSE(done_);
   now_ += absl::Seconds(3);
@@ -145,9 +146,10 @@ TEST_F(NetworkTest, T26_NodesWithTimeKeysTellAClientTheTime) {
   }
   auto client = Client();
   std::promise<std::vector<TimeSample>> promise;
-  client->AskTime(keys, absl::Seconds(20), [&](std::vector<TimeSample> samples) {
-    promise.set_value(std::move(samples));
-  });
+  client->AskTime(keys, absl::Seconds(20),
+                  [&](std::vector<TimeSample> samples) {
+                    promise.set_value(std::move(samples));
+                  });
   const std::vector<TimeSample> samples = promise.get_future().get();
   ASSERT_EQ(samples.size(), 3u);
   int right = 0;
