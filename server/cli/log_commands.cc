@@ -4,6 +4,7 @@
 #include <memory>
 #include <set>
 
+#include "absl/time/clock.h"
 #include "common/bytes.h"
 #include "common/status.h"
 #include "server/cli/command_line.h"
@@ -114,6 +115,22 @@ std::set<std::string> OtherTimestamps(RecordsSession& session,
   return timestamps;
 }
 
+// A head may be known a moment before the nodes hold its last entries: they get
+// ten seconds. Fewer entries than that are CheckEntries' matter.
+absl::StatusOr<LogEntries> EntriesUpTo(Program& program,
+                                       const LogSource& source,
+                                       const log::v1::LogPoint& head) {
+  const absl::Time end = absl::Now() + kTimeout;
+  for (bool said = false;; said = true) {
+    SHOAL_ASSIGN_OR_RETURN(LogEntries entries, ReadLogEntries(source.bundle));
+    if (entries.bytes.size() >= head.size() || !source.session ||
+        absl::Now() >= end)
+      return entries;
+    if (!said) program.Remark("waiting for the newest entries");
+    absl::SleepFor(absl::Milliseconds(500));
+  }
+}
+
 absl::Status CheckEntries(const LogEntries& entries, EntriesFetcher& proofs,
                           const log::v1::LogPoint& head) {
   if (entries.bytes.size() < head.size())
@@ -147,7 +164,7 @@ absl::Status Verify(Program& program, const LogOptions& options) {
                     "the fleet's metadata names no release log yet; with "
                     "shoald of this version up: shoal context refresh");
   SHOAL_ASSIGN_OR_RETURN(const LogEntries entries,
-                         ReadLogEntries(source.bundle));
+                         EntriesUpTo(program, source, head));
   SHOAL_ASSIGN_OR_RETURN(EntriesFetcher proofs, EntriesFetcher::Make(entries));
   SHOAL_RETURN_IF_ERROR(CheckEntries(entries, proofs, head));
   const std::vector<std::string> missing = MissingFromLog(trust, entries);
@@ -193,7 +210,8 @@ absl::StatusOr<LogEntries> SignedEntries(Program& program,
                                          const LogOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(LogSource source, OpenSource(program, options));
   const log::v1::LogPoint head = source.trust->log().head();
-  SHOAL_ASSIGN_OR_RETURN(LogEntries entries, ReadLogEntries(source.bundle));
+  SHOAL_ASSIGN_OR_RETURN(LogEntries entries,
+                         EntriesUpTo(program, source, head));
   SHOAL_ASSIGN_OR_RETURN(EntriesFetcher proofs, EntriesFetcher::Make(entries));
   SHOAL_RETURN_IF_ERROR(CheckEntries(entries, proofs, head));
   entries.bytes.resize(head.size());
