@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <random>
+#include <string>
 #include <utility>
 
 #include "common/bytes.h"
@@ -24,6 +26,9 @@ namespace {
 constexpr absl::Duration kNetworkCheckPause = absl::Milliseconds(200);
 constexpr absl::Duration kNetworkCheckWait = absl::Seconds(3);
 constexpr absl::Duration kSupersededPause = absl::Minutes(10);
+constexpr unsigned kFirstPort = 10240;
+constexpr unsigned kPorts = 32768 - kFirstPort;
+constexpr int kPortTries = 8;
 
 std::string Advertised(const std::string& address, const std::string& host) {
   if (host.empty()) return address;
@@ -205,24 +210,33 @@ absl::Status Plane::Impl::StartMetrics() {
   return absl::OkStatus();
 }
 
-// A port that the system chose is kept over restarts where it can be, so that
+// A port that nobody named is kept over restarts where it can be, so that
 // operators' contexts go on working.
 absl::Status Plane::Impl::StartApi(FileSystem& fs, const ApiParts& parts) {
   constexpr std::string_view kAnyPort = ":0";
-  const std::string path = JoinPath(config.data_dir, "address");
-  if (config.api_listen.ends_with(kAnyPort) && fs.Exists(path)) {
-    SHOAL_ASSIGN_OR_RETURN(std::string last, fs.Read(path, 256));
-    last = last.substr(0, last.find('\n'));
+  if (config.api_listen.ends_with(kAnyPort)) {
     const std::string host =
         config.api_listen.substr(0, config.api_listen.size() - 1);
-    if (last.rfind(host, 0) == 0) {
-      auto again = ApiServer::Start(last, *keys, parts);
-      if (again.ok()) {
-        api = *std::move(again);
-        return absl::OkStatus();
+    const auto started = [&](const std::string& address) {
+      auto server = ApiServer::Start(address, *keys, parts);
+      if (server.ok()) api = *std::move(server);
+      return server.ok();
+    };
+    const std::string path = JoinPath(config.data_dir, "address");
+    if (fs.Exists(path)) {
+      SHOAL_ASSIGN_OR_RETURN(std::string last, fs.Read(path, 256));
+      last = last.substr(0, last.find('\n'));
+      if (last.rfind(host, 0) == 0) {
+        if (started(last)) return absl::OkStatus();
+        LogWarn("port_taken", {{"address", last}});
       }
-      LogWarn("port_taken", {{"address", last}});
     }
+    // Below the ports that Linux gives to outgoing connections (from 32768 on
+    // by default): one of those may be somebody's when shoald starts again.
+    std::random_device random;
+    for (int i = 0; i < kPortTries; ++i)
+      if (started(host + std::to_string(kFirstPort + random() % kPorts)))
+        return absl::OkStatus();
   }
   SHOAL_ASSIGN_OR_RETURN(api,
                          ApiServer::Start(config.api_listen, *keys, parts));

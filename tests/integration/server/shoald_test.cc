@@ -70,6 +70,20 @@ TEST_F(ShoaldTest, T55_WhatIsNoMessageAtAllGetsAReasonToo) {
   EXPECT_OK(ann_->ListDevices({}));
 }
 
+TEST_F(ShoaldTest, ThePortThatNobodyNamedIsNoneOfOutgoingConnections) {
+  const auto address = [&] {
+    return shoald_->LogValue("event=ready", "api").value_or("");
+  };
+  const std::string first = address();
+  const size_t colon = first.rfind(':');
+  ASSERT_NE(colon, std::string::npos) << shoald_->Log();
+  EXPECT_LT(std::stoi(first.substr(colon + 1)), 32768);
+  shoald_->Kill(SIGKILL);
+  ASSERT_OK(shoald_->Start());
+  ASSERT_OK(shoald_->WaitForLog("event=ready"));
+  EXPECT_EQ(address(), first);
+}
+
 TEST_F(ShoaldTest, T55_OneOperatorsWatchesLeaveRoomForTheOthers) {
   grpc::GenericStub stub(Channel("eve"));
   const grpc::Slice nothing;
