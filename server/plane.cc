@@ -12,6 +12,7 @@
 #include "common/crypto/x509.h"
 #include "common/kv/store.h"
 #include "common/log.h"
+#include "common/ports.h"
 #include "common/status.h"
 #include "common/subprocess.h"
 #include "dht/records/network_metrics.h"
@@ -26,8 +27,6 @@ namespace {
 constexpr absl::Duration kNetworkCheckPause = absl::Milliseconds(200);
 constexpr absl::Duration kNetworkCheckWait = absl::Seconds(3);
 constexpr absl::Duration kSupersededPause = absl::Minutes(10);
-constexpr unsigned kFirstPort = 10240;
-constexpr unsigned kPorts = 32768 - kFirstPort;
 constexpr int kPortTries = 8;
 
 std::string Advertised(const std::string& address, const std::string& host) {
@@ -231,12 +230,11 @@ absl::Status Plane::Impl::StartApi(FileSystem& fs, const ApiParts& parts) {
         LogWarn("port_taken", {{"address", last}});
       }
     }
-    // Below the ports that Linux gives to outgoing connections (from 32768 on
-    // by default): one of those may be somebody's when shoald starts again.
     std::random_device random;
+    std::uniform_int_distribution<int> port(kFirstOwnPort,
+                                            kFirstOwnPort + kOwnPorts - 1);
     for (int i = 0; i < kPortTries; ++i)
-      if (started(host + std::to_string(kFirstPort + random() % kPorts)))
-        return absl::OkStatus();
+      if (started(host + std::to_string(port(random)))) return absl::OkStatus();
   }
   SHOAL_ASSIGN_OR_RETURN(api,
                          ApiServer::Start(config.api_listen, *keys, parts));

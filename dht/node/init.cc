@@ -12,6 +12,7 @@
 
 #include "common/bytes.h"
 #include "common/crypto/keyfile.h"
+#include "common/ports.h"
 #include "common/status.h"
 #include "dht/node/node_config.h"
 #include "dht/swarm/endpoint.h"
@@ -22,12 +23,8 @@ namespace {
 constexpr char kEnrollDomain[] = "shoal.node.enroll.v1";
 constexpr absl::Duration kTlsLifetime = absl::Hours(24 * 365 * 10);
 
-// Below the ports that Linux gives to outgoing connections (from 32768 on by
-// default): one of those may be somebody else's when the node starts again.
 // Each process begins elsewhere, so that nodes made one after the other do not
 // choose the same before the first of them runs.
-constexpr int kFirstPort = 10240;
-constexpr int kPorts = 32768 - kFirstPort;
 constexpr int kPortsOfANode = 4;
 constexpr int kPortTries = 64;
 
@@ -62,7 +59,7 @@ absl::StatusOr<uint16_t> FreePort(const std::string& ip, bool v6, int type,
   };
   for (int i = 0; i < kPortTries; ++i) {
     port = htons(static_cast<uint16_t>(
-        kFirstPort + (getpid() * kPortsOfANode + i) % kPorts));
+        kFirstOwnPort + (getpid() * kPortsOfANode + i) % kOwnPorts));
     if (bound()) return ntohs(port);
   }
   port = 0;
