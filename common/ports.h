@@ -4,10 +4,17 @@
 
 namespace shoal {
 
+struct PortRange {
+  int first;
+  int count;
+};
+
 // Below those that Linux gives to outgoing connections (from 32768 on by
 // default): one of those may be somebody else's when the program starts again.
-inline constexpr int kFirstOwnPort = 10240;
-inline constexpr int kOwnPorts = 32768 - kFirstOwnPort;
+// Apart, since shoal-node names its ports before it runs: a shoald of the same
+// machine that starts meanwhile must not have one.
+inline constexpr PortRange kPlanePorts = {10240, 2048};
+inline constexpr PortRange kNodePorts = {12288, 32768 - 12288};
 
 }  // namespace shoal
 

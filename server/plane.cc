@@ -231,8 +231,8 @@ absl::Status Plane::Impl::StartApi(FileSystem& fs, const ApiParts& parts) {
       }
     }
     std::random_device random;
-    std::uniform_int_distribution<int> port(kFirstOwnPort,
-                                            kFirstOwnPort + kOwnPorts - 1);
+    std::uniform_int_distribution<int> port(
+        kPlanePorts.first, kPlanePorts.first + kPlanePorts.count - 1);
     for (int i = 0; i < kPortTries; ++i)
       if (started(host + std::to_string(port(random)))) return absl::OkStatus();
   }

@@ -59,7 +59,7 @@ absl::StatusOr<uint16_t> FreePort(const std::string& ip, bool v6, int type,
   };
   for (int i = 0; i < kPortTries; ++i) {
     port = htons(static_cast<uint16_t>(
-        kFirstOwnPort + (getpid() * kPortsOfANode + i) % kOwnPorts));
+        kNodePorts.first + (getpid() * kPortsOfANode + i) % kNodePorts.count));
     if (bound()) return ntohs(port);
   }
   port = 0;
