@@ -228,7 +228,7 @@ absl::Status StorageNode::Impl::Reload() {
       if (record->body.kind() == records::v1::RECORD_KIND_HEAD) {
         records::v1::Head head;
         if (head.ParseFromString(record->body.payload())) {
-          OfferTimestamp(head.timestamp());
+          OfferTimestamp(head.timestamp(), record->writer.public_key);
         }
       }
       network_->StoreLocal(std::move(entry.bytes), nullptr);

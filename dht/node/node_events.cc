@@ -14,8 +14,6 @@ namespace {
 
 constexpr absl::Duration kPutDeadline = absl::Seconds(30);
 constexpr absl::Duration kSourceLookUp = absl::Seconds(2);
-constexpr absl::Duration kRefreshRetry = absl::Seconds(5);
-constexpr int kMaxTries = 12;
 constexpr absl::Duration kLogRetry = absl::Seconds(5);
 constexpr absl::Duration kWitnessLifetime = absl::Hours(24);
 constexpr size_t kMaxJudged = 1024;
@@ -27,13 +25,13 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
     case records::v1::RECORD_KIND_HEAD: {
       records::v1::Head head;
       if (head.ParseFromString(record.body.payload())) {
-        OfferTimestamp(head.timestamp());
+        OfferTimestamp(head.timestamp(), record.writer.public_key);
       }
       break;
     }
     case records::v1::RECORD_KIND_METADATA:
       // A renewed timestamp comes without a head.
-      OfferTimestamp(record.body.payload());
+      OfferTimestamp(record.body.payload(), record.writer.public_key);
       break;
     case records::v1::RECORD_KIND_NODE_DIRECTORY:
       TakeDirectory(record);
@@ -52,32 +50,9 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
   }
 }
 
-void StorageNode::Impl::OfferTimestamp(std::string_view timestamp) {
-  const auto offered = signing::ParseTimestamp(timestamp);
-  if (!offered.ok()) return;
-  if (!trust_->IsNewer(timestamp)) {
-    // Of the past that is known here, or the other of two truths.
-    if (offered->value.log) CompareLog(std::string(timestamp));
-    return;
-  }
-  const auto waiting = signing::ParseTimestamp(candidate_);
-  if (waiting.ok() && waiting->value.version >= offered->value.version) {
-    // One version, signed twice: that they lie here side by side is the proof.
-    if (waiting->value.version == offered->value.version &&
-        candidate_ != timestamp) {
-      const absl::Status proof = trust_->TakeForkProof(candidate_, timestamp);
-      if (!proof.ok()) LogDebug("fork_proof_ignored", {{"error", proof}});
-    }
-    return;
-  }
-  candidate_ = std::string(timestamp);
-  tries_ = 0;
-  retry_at_ = absl::ZeroDuration();
-}
-
 void StorageNode::Impl::Idle() {
   const absl::Duration now = clock_.MonotonicNow();
-  if (!candidate_.empty() && retry_at_ <= now) RefreshTrust();
+  if (!candidates_.empty() && retry_at_ <= now) RefreshTrust();
   if (log_at_ <= now) {
     log_at_ = now + kLogRetry;
     RecordFetcher source(FetcherOptions(), "");
@@ -90,23 +65,6 @@ void StorageNode::Impl::Idle() {
     if (!swept.ok()) LogError("sweep", {{"error", swept.status()}});
     ApplyNetworkKeys();  // one may be over by now
   }
-}
-
-RecordFetcherOptions StorageNode::Impl::FetcherOptions() {
-  RecordFetcherOptions options;
-  options.store = store_.get();
-  options.network = network_.get();
-  options.fetch = fetch_.get();
-  options.places = &places_;
-  options.verify = [this](const std::string& bytes) { return Verify(bytes); };
-  options.plausible = [this](std::string_view role,
-                             std::optional<uint64_t> version,
-                             std::string_view bytes) {
-    return trust_->MayBe(role, version, bytes);
-  };
-  options.origins = OtherOrigins();
-  options.log = log_.get();
-  return options;
 }
 
 // Nothing to do when the copy has the head in force already.
@@ -183,38 +141,6 @@ void StorageNode::Impl::Witness() {
                   if (!result.ok())
                     LogDebug("witness_put", {{"error", result.status()}});
                 });
-}
-
-void StorageNode::Impl::RefreshTrust() {
-  RecordFetcher source(FetcherOptions(), candidate_);
-  log_->Forget();
-  const auto before = trust_->view();
-  const absl::Status refreshed = trust_->Refresh(source);
-  if (!trust_->view()->SameWriters(*before)) {
-    network_->SetResolver(resolver_);
-    repairer_->TrustChanged();
-  }
-  if (!refreshed.ok()) {
-    LogWarn("refresh", {{"error", refreshed}});
-    retry_at_ = clock_.MonotonicNow() + kRefreshRetry;
-    // A root that it needs may be on its way; but what this fleet never signed
-    // is not tried for ever.
-    if (!trust_->IsNewer(candidate_) ||
-        (++tries_ >= kMaxTries && (ReasonOf(refreshed) == "bad_signature" ||
-                                   ReasonOf(refreshed) == "log_fork" ||
-                                   ReasonOf(refreshed) == "rollback"))) {
-      candidate_.clear();
-    }
-    return;
-  }
-  candidate_.clear();
-  const absl::Status exported = trust_->ExportRoots(source.roots());
-  if (!exported.ok()) LogError("export_roots", {{"error", exported}});
-  SyncLog(source);
-  LogInfo("refreshed",
-          {{"timestamp", trust_->view()->fleet().timestamp_version},
-           {"artifacts", trust_->publication()->artifacts.size()}});
-  mirror_->Kick();
 }
 
 void StorageNode::Impl::TakeDirectory(const VerifiedRecord& record) {

@@ -20,6 +20,7 @@
 #include "dht/node/node.h"
 #include "dht/node/pairing_guard.h"
 #include "dht/node/record_fetcher.h"
+#include "dht/node/timestamp_candidates.h"
 #include "dht/node/trust_keeper.h"
 #include "dht/records/network.h"
 #include "dht/swarm/origin_server.h"
@@ -76,9 +77,11 @@ class StorageNode::Impl {
   void ApplyNetworkKeys();
   absl::StatusOr<std::string> GrantOf(const std::string& device_id) const;
   void Handle(const VerifiedRecord& record);
-  void OfferTimestamp(std::string_view timestamp);
+  void OfferTimestamp(std::string_view timestamp, const std::string& writer);
+  bool SeemsSigned(std::string_view timestamp) const;
   void Idle();
   void RefreshTrust();
+  absl::Status RefreshWith(const std::string& timestamp);
   RecordFetcherOptions FetcherOptions();
   void SyncLog(RecordFetcher& source);
   void TakeWitness(const VerifiedRecord& record);
@@ -130,8 +133,7 @@ class StorageNode::Impl {
   std::unique_ptr<metrics::Endpoint> metrics_endpoint_;
 
   // Of the intake's thread.
-  std::string candidate_;  // timestamp that may be newer
-  int tries_ = 0;          // to refresh with it
+  TimestampCandidates candidates_;
   absl::Duration retry_at_ = absl::ZeroDuration();
   absl::Duration sweep_at_ = absl::ZeroDuration();
   absl::Duration log_at_ = absl::ZeroDuration();      // next look at the log

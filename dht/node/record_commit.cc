@@ -17,6 +17,8 @@ namespace {
 
 constexpr size_t kMaxBatchRecords = 512;
 constexpr size_t kMaxBatchBytes = 8u << 20;
+// How wrong a writer's clock may be before its records are left unrepaired.
+constexpr absl::Duration kClockSlack = absl::Hours(24);
 
 }  // namespace
 
@@ -214,21 +216,31 @@ absl::Status RecordStore::Impl::Stage(const Pending& pending, Staged& staged) {
       record.body.kind() <= 0 || record.body.kind() > 255) {
     return InvalidArgument("bad_record", "digest, place, kind or writer key");
   }
-  if (record.body.expires() <= NowSeconds()) {
+  const absl::Time now = absl::FromUnixSeconds(NowSeconds());
+  const int64_t keep_until = absl::ToUnixSeconds(KeepUntil(record.body, now));
+  if (keep_until <= NowSeconds()) {
     return FailedPrecondition("expired_record", "its time is over");
+  }
+  // Its writer may bring it; nodes that gave it to each other would keep it
+  // for ever, since each counts from its arrival.
+  if (pending.source == Source::kRepair &&
+      absl::FromUnixMillis(record.body.issued()) > now + kClockSlack) {
+    return FailedPrecondition("future_record", "issued in the future");
   }
   if (staged.digests.contains(record.digest)) return absl::OkStatus();
   SHOAL_ASSIGN_OR_RETURN(auto known, store->Get(kRecordsFamily, record.digest));
   if (known.has_value()) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(CheckQuota(record, pending.source, &staged));
-  int64_t due = record.body.expires();
+  int64_t due = keep_until;
   if (OnlyNewestCounts(record.body.kind())) {
     SHOAL_RETURN_IF_ERROR(StageSeries(pending, staged, &due));
   }
   const uint64_t sequence = ++staged.sequence;
   kv::WriteBatch& batch = staged.batch;
-  batch.Put(kRecordsFamily, record.digest, RecordValue(sequence, record));
-  batch.Put(kArrivalFamily, BigEndian64(sequence), ArrivalValue(record));
+  batch.Put(kRecordsFamily, record.digest,
+            RecordValue(sequence, record, keep_until));
+  batch.Put(kArrivalFamily, BigEndian64(sequence),
+            ArrivalValue(record, keep_until));
   batch.Put(kByPlaceFamily, ByPlaceKey(record),
             BigEndian64(record.bytes.size()));
   batch.Put(kDueFamily, DueKey(due, record.digest), "");

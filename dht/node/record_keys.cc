@@ -36,9 +36,9 @@ std::string_view DigestOfKey(std::string_view by_place_key) {
   return by_place_key.substr(kSeriesSize + 8);
 }
 
-std::string ArrivalValue(const VerifiedRecord& record) {
+std::string ArrivalValue(const VerifiedRecord& record, int64_t keep_until) {
   std::string value(1, static_cast<char>(record.body.kind()));
-  AppendBigEndian(value, static_cast<uint64_t>(record.body.expires()), 8);
+  AppendBigEndian(value, static_cast<uint64_t>(keep_until), 8);
   value += record.digest;
   return value;
 }
@@ -50,9 +50,10 @@ std::optional<Arrival> ParseArrival(std::string_view value) {
       static_cast<int64_t>(ReadBigEndian(value.substr(1), 8)), value.substr(9)};
 }
 
-std::string RecordValue(uint64_t sequence, const VerifiedRecord& record) {
+std::string RecordValue(uint64_t sequence, const VerifiedRecord& record,
+                        int64_t keep_until) {
   std::string value = BigEndian64(sequence);
-  AppendBigEndian(value, static_cast<uint64_t>(record.body.expires()), 8);
+  AppendBigEndian(value, static_cast<uint64_t>(keep_until), 8);
   value += ByPlaceKey(record);
   value += record.bytes;
   return value;

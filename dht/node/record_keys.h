@@ -32,7 +32,8 @@ uint64_t VersionOfKey(std::string_view by_place_key);
 std::string_view WriterOfKey(std::string_view by_place_key);
 std::string_view DigestOfKey(std::string_view by_place_key);
 
-std::string ArrivalValue(const VerifiedRecord& record);
+// `keep_until`: in seconds, as for RecordValue.
+std::string ArrivalValue(const VerifiedRecord& record, int64_t keep_until);
 struct Arrival {
   records::v1::RecordKind kind;
   int64_t expires;
@@ -40,7 +41,8 @@ struct Arrival {
 };
 std::optional<Arrival> ParseArrival(std::string_view value);
 
-std::string RecordValue(uint64_t sequence, const VerifiedRecord& record);
+std::string RecordValue(uint64_t sequence, const VerifiedRecord& record,
+                        int64_t keep_until);
 struct StoredRecord {
   uint64_t sequence;
   int64_t expires;

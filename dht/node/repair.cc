@@ -36,7 +36,7 @@ class InFlight {
     // answer that stays.
     const std::string reason = ReasonOf(status);
     if (!status.ok() && reason != "quota_exceeded" && reason != "superseded" &&
-        reason != "expired_record") {
+        reason != "expired_record" && reason != "future_record") {
       failure_ = status;
     }
     if (running_ == 0) idle_.notify_all();

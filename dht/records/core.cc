@@ -79,7 +79,7 @@ absl::Status Network::Core::Start() {
     if (is_node())
       if (auto record = Verify(value); record.ok())
         engine_->Store(place, value,
-                       absl::FromUnixSeconds(record->body.expires()) -
+                       KeepUntil(record->body, options_.clock->WallNow()) -
                            options_.clock->WallNow());
   };
   publisher.connected = [this] { return Connected(); };

@@ -20,6 +20,7 @@
 #include "dht/records/address.h"
 #include "dht/records/admission.h"
 #include "dht/records/dht_engine.h"
+#include "dht/records/found_records.h"
 #include "dht/records/key_ring.h"
 #include "dht/records/network.h"
 #include "dht/records/publisher.h"
@@ -92,10 +93,13 @@ class Network::Core {
     std::set<std::string> seen;                  // digests given out
     std::deque<std::string> recent;              // the newest of them
     std::map<std::string, std::string> refused;  // digest → record
+    // There were more than are kept: the place is looked up once the trust
+    // changes.
+    bool refused_more = false;
   };
   struct Getting {
     std::string place;
-    std::map<std::string, VerifiedRecord> found;  // by digest
+    FoundRecords found;
     GetCallback done;
   };
   struct Heard {

@@ -1,5 +1,4 @@
 // Records on their way in and out: put, get, listen, and what a node keeps.
-#include <algorithm>
 #include <utility>
 
 #include "common/log.h"
@@ -23,8 +22,16 @@ void Network::Core::SetResolver(WriterResolver resolver) {
   for (const ListenToken token : tokens) {
     const auto it = listening_.find(token);
     if (it == listening_.end()) continue;
+    const std::string place = it->second.place;
+    const bool more = std::exchange(it->second.refused_more, false);
     for (const auto& [digest, value] : std::exchange(it->second.refused, {}))
       Deliver(token, value);
+    // Whoever was first with junk keeps no record from a second try.
+    if (more)
+      engine_->Get(
+          place,
+          [this, token](const std::string& value) { Deliver(token, value); },
+          [] {});
   }
 }
 
@@ -71,15 +78,17 @@ void Network::Core::WhenConnected(absl::Duration deadline,
 void Network::Core::Get(const std::string& place, absl::Duration timeout,
                         GetCallback done) {
   const uint64_t id = next_get_++;
-  Getting& started = getting_[id] = {place, {}, std::move(done)};
+  Getting& started = getting_[id];
+  started.place = place;
+  started.done = std::move(done);
   // What was heard here belongs to the answer, whether or not nodes answer.
   for (const auto& [token, listening] : listening_) {
     if (listening.place != place) continue;
     // Many may listen at one place: each record is verified once.
     for (const std::string& value : listening.recent)
-      if (!started.found.contains(RecordDigest(value)))
+      if (!started.found.Contains(RecordDigest(value)))
         if (auto record = Verify(value); record.ok())
-          started.found.try_emplace(record->digest, *record);
+          started.found.Add(*std::move(record));
   }
   const absl::Duration deadline = Now() + timeout;
   At(deadline, [this, id] { FinishGet(id); });
@@ -90,10 +99,12 @@ void Network::Core::Get(const std::string& place, absl::Duration timeout,
         it->second.place,
         [this, id](const std::string& value) {
           const auto getting = getting_.find(id);
-          if (getting == getting_.end()) return;
+          if (getting == getting_.end() ||
+              getting->second.found.Contains(RecordDigest(value)))
+            return;
           auto record = Verify(value);
           if (record.ok() && record->body.place() == getting->second.place)
-            getting->second.found.try_emplace(record->digest, *record);
+            getting->second.found.Add(*std::move(record));
         },
         [this, id] { FinishGet(id); });
   });
@@ -104,14 +115,7 @@ void Network::Core::FinishGet(uint64_t id) {
   if (it == getting_.end()) return;
   Getting getting = std::move(it->second);
   getting_.erase(it);
-  std::vector<VerifiedRecord> records;
-  for (auto& [digest, record] : getting.found)
-    records.push_back(std::move(record));
-  std::stable_sort(records.begin(), records.end(),
-                   [](const VerifiedRecord& a, const VerifiedRecord& b) {
-                     return a.body.version() > b.body.version();
-                   });
-  if (getting.done) getting.done(std::move(records));
+  if (getting.done) getting.done(getting.found.Take());
 }
 
 void Network::Core::Listen(ListenToken token, const std::string& place,
@@ -144,6 +148,8 @@ void Network::Core::Deliver(ListenToken token, const std::string& value) {
   if (!record.ok() || record->body.place() != listening.place) {
     if (listening.refused.size() < kMaxRefused)
       listening.refused.emplace(digest, value);
+    else
+      listening.refused_more = true;
     return;
   }
   // A crowded place that changes a lot: some records may come twice then.
@@ -180,12 +186,14 @@ std::optional<absl::Duration> Network::Core::Accept(const std::string& place,
   const auto record = Verify(value);
   if (!record.ok()) return std::nullopt;
   if (record->body.place() != place ||
+      KeepUntil(record->body, options_.clock->WallNow()) <=
+          options_.clock->WallNow() ||
       !options_.hooks.on_store(*record, from.ToString())) {
     ++counters_.refused;
     return std::nullopt;
   }
-  return absl::FromUnixSeconds(record->body.expires()) -
-         options_.clock->WallNow();
+  const absl::Time now = options_.clock->WallNow();
+  return KeepUntil(record->body, now) - now;
 }
 
 absl::Status Network::Core::StoreLocal(const std::string& record) {
@@ -194,9 +202,11 @@ absl::Status Network::Core::StoreLocal(const std::string& record) {
   SHOAL_ASSIGN_OR_RETURN(const VerifiedRecord verified, Verify(record));
   if (engine_->store_size().first + record.size() > options_.max_store_bytes)
     return ResourceExhausted("store_full", "no memory left for records");
-  engine_->Store(verified.body.place(), record,
-                 absl::FromUnixSeconds(verified.body.expires()) -
-                     options_.clock->WallNow());
+  const absl::Time now = options_.clock->WallNow();
+  const absl::Time until = KeepUntil(verified.body, now);
+  if (until <= now)
+    return FailedPrecondition("expired_record", "it lived as long as it may");
+  engine_->Store(verified.body.place(), record, until - now);
   return absl::OkStatus();
 }
 

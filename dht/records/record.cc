@@ -1,5 +1,6 @@
 #include "dht/records/record.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -148,6 +149,37 @@ bool MayWrite(WriterClass writer, RecordKind kind) {
     default:
       return false;
   }
+}
+
+absl::Duration MaxLifetime(RecordKind kind) {
+  switch (kind) {
+    case RECORD_KIND_COMMAND:
+    case RECORD_KIND_COMMAND_RESULT:
+      return absl::Hours(24);
+    case RECORD_KIND_LOG_WITNESS:
+    case RECORD_KIND_PROVIDER:
+      return absl::Hours(24 * 7);
+    // What an operator stopped stays stopped.
+    case RECORD_KIND_HALT:
+      return absl::Hours(24 * 400);
+    default:
+      return absl::Hours(24 * 100);
+  }
+}
+
+absl::Time KeepUntil(const RecordBody& body, absl::Time now) {
+  const absl::Time from = std::min(absl::FromUnixMillis(body.issued()), now);
+  return std::min(absl::FromUnixSeconds(body.expires()),
+                  from + MaxLifetime(body.kind()));
+}
+
+std::optional<RecordBody> BodyOf(std::string_view bytes) {
+  Record record;
+  RecordBody body;
+  if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      !body.ParseFromString(record.body()))
+    return std::nullopt;
+  return body;
 }
 
 std::string RecordDigest(std::string_view bytes) {

@@ -91,11 +91,23 @@ struct VerifyContext {
 absl::StatusOr<VerifiedRecord> VerifyRecord(std::string_view bytes,
                                             const VerifyContext& context);
 
+// The body of a serialised Record that was verified before it was kept; nullopt
+// when it does not parse.
+std::optional<RecordBody> BodyOf(std::string_view bytes);
+
 // SHA-256 of a serialised Record: its identity everywhere.
 std::string RecordDigest(std::string_view bytes);
 
 // Which classes may write a kind; false for unknown kinds.
 bool MayWrite(WriterClass writer, RecordKind kind);
+
+// How long a record of this kind may live, from `issued` on: what honest
+// writers give it, with room. docs/records.md has the table.
+absl::Duration MaxLifetime(RecordKind kind);
+// Until when a node keeps a record that reaches it at `now`: until it expires,
+// but no longer than its kind may live, from `issued` or, when that lies in the
+// future, from now on. Not after `now`: it is not kept at all.
+absl::Time KeepUntil(const RecordBody& body, absl::Time now);
 
 struct RecordFields {
   RecordKind kind = records::v1::RECORD_KIND_UNSPECIFIED;

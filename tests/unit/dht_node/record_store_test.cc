@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 
 #include "common/crypto/hash.h"
@@ -43,6 +44,7 @@ class RecordStoreTest : public ::testing::Test {
     record.body.set_kind(kind);
     record.body.set_place(Place(place));
     record.body.set_version(version);
+    record.body.set_issued(absl::ToUnixMillis(clock_.WallNow()));
     record.body.set_expires(absl::ToUnixSeconds(clock_.WallNow() + lifetime));
     record.body.set_payload("payload");
     record.writer.kind = records::v1::WRITER_CLASS_DEVICE;
@@ -192,6 +194,33 @@ TEST_F(RecordStoreTest, T43_BytesCountTooAndSoDoesTheWholeStore) {
   EXPECT_THAT(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 1, "c"),
                                   Source::kNetwork),
               FailsBecause("store_full"));
+}
+
+TEST_F(RecordStoreTest, T43_NothingIsKeptLongerThanItsKindMayLive) {
+  Open();
+  const absl::Duration centuries = absl::Hours(24 * 365 * 300);
+  const auto endless = Make(RECORD_KIND_TELEMETRY, "t", 1, "flood", centuries);
+  clock_.SetWall(clock_.WallNow() + centuries / 2);
+  const auto future = Make(RECORD_KIND_TELEMETRY, "t", 2, "flood", centuries);
+  clock_.SetWall(clock_.WallNow() - centuries / 2);
+  ASSERT_OK(store_->AddBlocking(endless, Source::kNetwork));
+  ASSERT_OK(store_->AddBlocking(future, Source::kNetwork));
+  const absl::Duration longest = MaxLifetime(RECORD_KIND_TELEMETRY);
+  std::promise<absl::StatusOr<absl::Time>> until;
+  store_->Confirm(endless.digest, [&](auto time) { until.set_value(time); });
+  ASSERT_OK_AND_ASSIGN(const absl::Time kept, until.get_future().get());
+  EXPECT_EQ(kept, clock_.WallNow() + longest);
+  clock_.Advance(longest + absl::Seconds(1));
+  EXPECT_FALSE(store_->Has(endless.digest));
+  ASSERT_OK_AND_ASSIGN(const uint64_t swept, store_->Sweep());
+  EXPECT_EQ(swept, 2u);
+  // Nor does one node get it from another again.
+  EXPECT_THAT(store_->AddBlocking(endless, Source::kRepair),
+              FailsBecause("expired_record"));
+  EXPECT_THAT(store_->AddBlocking(future, Source::kRepair),
+              FailsBecause("future_record"));
+  ASSERT_OK(store_->AddBlocking(Make(RECORD_KIND_TELEMETRY, "t", 3),
+                                Source::kRepair));
 }
 
 TEST_F(RecordStoreTest, OnlyTheNewestVersionStaysWhereOnlyItCounts) {

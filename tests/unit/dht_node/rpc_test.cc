@@ -63,6 +63,7 @@ class RecordsRpc : public ::testing::Test {
     record.body.set_kind(records::v1::RECORD_KIND_TELEMETRY);
     record.body.set_place(std::string(20, 'p'));
     record.body.set_version(version);
+    record.body.set_issued(absl::ToUnixMillis(absl::Now()));
     record.body.set_expires(absl::ToUnixSeconds(absl::Now()) + 3600);
     record.writer.kind = records::v1::WRITER_CLASS_DEVICE;
     record.writer.public_key = std::string(32, 'w');
