@@ -6,6 +6,7 @@
 //   contexts/NAME/network.pb  GetNetworkResponse: network keys, node directory
 //                             and metadata; secret (mode 0600)
 //   contexts/NAME/trust/      what was verified of the metadata (Updater)
+//   contexts/NAME/revocations.pb  devices and keys that were revoked, of these
 // The operator's keys stay where they are; the context names their directory:
 //   operator.json · operator.key (32 bytes) · tls.key · tls.crt
 #ifndef SHOAL_SERVER_CLI_CONTEXT_H_

@@ -6,6 +6,8 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
+#include "server/cli/known_revocations.h"
+#include "server/cli/network_source.h"
 #include "shoal/log/v1/log.pb.h"
 #include "signing/verify/memory_fetcher.h"
 #include "signing/verify/updater.h"
@@ -14,12 +16,15 @@
 namespace shoal::cli {
 namespace {
 
+constexpr int kMaxTimestampsTried = 8;
+
 // Metadata as GetNetwork answers it; nothing of it is trusted.
 signing::MemoryFetcher SourceOf(const fleet::v1::GetNetworkResponse& network) {
   signing::MemoryFetcher source;
   source.AddRoots(network.roots());
   source.AddMetadataFiles(network.metadata());
   source.AddDocument(signing::kPolicyPath, network.policy());
+  source.AddDocuments(network.revocations());
   return source;
 }
 
@@ -32,6 +37,33 @@ absl::Status CheckFleet(const Context& context,
                   "{}",
                   HexEncode(network.fleet_id()), context.name,
                   HexEncode(context.fleet_id)));
+}
+
+// All that `updater`'s metadata says, with every list of revocations; what is
+// new of these the context keeps. `unread` as in StoredTrust.
+absl::StatusOr<signing::FleetTrust> ReadTrust(
+    const Context& context, signing::Updater& updater, signing::Fetcher& source,
+    FileSystem& fs, std::vector<std::string>* unread) {
+  SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
+                         signing::BuildFleetTrust(updater, &source));
+  SHOAL_RETURN_IF_ERROR(RecallRevocations(context, fs, trust));
+  constexpr std::string_view kPrefix = "director-";
+  for (const auto& [role, pin] : updater.snapshot().meta) {
+    if (!role.starts_with(kPrefix)) continue;
+    const std::string type = role.substr(kPrefix.size());
+    const absl::Status added =
+        signing::AddRevocations(updater, &source, type, trust);
+    if (!added.ok() && unread != nullptr) unread->push_back(type);
+  }
+  SHOAL_RETURN_IF_ERROR(KeepRevocations(context, fs, trust));
+  return trust;
+}
+
+// With `expired`, what it was before the failed refresh.
+absl::Status UseStored(signing::Updater& updater, bool* expired) {
+  *expired = !updater.UseStored().ok();
+  return *expired ? updater.UseStored(/*allow_expired=*/true)
+                  : absl::OkStatus();
 }
 
 }  // namespace
@@ -53,7 +85,7 @@ absl::StatusOr<signing::FleetTrust> VerifyNetwork(
   SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
   signing::MemoryFetcher source = SourceOf(network);
   SHOAL_RETURN_IF_ERROR(updater->Refresh(source));
-  return signing::BuildFleetTrust(*updater, &source);
+  return ReadTrust(context, *updater, source, fs, nullptr);
 }
 
 absl::StatusOr<std::vector<signing::TargetFile>> SignedTargets(
@@ -72,13 +104,47 @@ absl::StatusOr<StoredTrust> LoadTrust(
   SHOAL_RETURN_IF_ERROR(CheckFleet(context, network));
   SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
   StoredTrust stored;
-  if (!updater->UseStored().ok()) {
-    stored.expired = true;
-    SHOAL_RETURN_IF_ERROR(updater->UseStored(/*allow_expired=*/true));
-  }
+  SHOAL_RETURN_IF_ERROR(UseStored(*updater, &stored.expired));
   signing::MemoryFetcher source = SourceOf(network);
-  SHOAL_ASSIGN_OR_RETURN(stored.trust,
-                         signing::BuildFleetTrust(*updater, &source));
+  SHOAL_ASSIGN_OR_RETURN(
+      stored.trust, ReadTrust(context, *updater, source, fs, &stored.unread));
+  return stored;
+}
+
+absl::StatusOr<StoredTrust> LoadNewestTrust(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    dht::Network& nodes, const dht::PlaceNamer& places, FileSystem& fs,
+    Clock& clock) {
+  SHOAL_ASSIGN_OR_RETURN(auto updater, OpenTrust(context, network, fs, clock));
+  StoredTrust stored;
+  SHOAL_RETURN_IF_ERROR(UseStored(*updater, &stored.expired));
+  signing::MemoryFetcher own = SourceOf(network);
+  std::vector<std::string> types;
+  if (updater->targets().delegations)
+    for (const auto& role : updater->targets().delegations->roles)
+      if (role.name.starts_with("fw-")) types.push_back(role.name.substr(3));
+  std::vector<std::string> origins;
+  for (const auto& node : network.directory().nodes())
+    if (!node.http_address().empty())
+      origins.push_back("http://" + node.http_address() + "/");
+  const uint64_t known = updater->timestamp().version;
+  int tries = 0;
+  for (const std::string& timestamp :
+       AnnouncedTimestamps(nodes, places, types, *updater)) {
+    const auto parsed = signing::ParseTimestamp(timestamp);
+    if (!parsed.ok() || parsed->value.version <= known ||
+        ++tries > kMaxTimestampsTried)
+      break;
+    NetworkSource source(nodes, places, *updater, timestamp, &own, origins);
+    if (updater->Refresh(source).ok()) {
+      stored.expired = false;
+      break;
+    }
+    SHOAL_RETURN_IF_ERROR(UseStored(*updater, &stored.expired));
+  }
+  NetworkSource source(nodes, places, *updater, "", &own, origins);
+  SHOAL_ASSIGN_OR_RETURN(
+      stored.trust, ReadTrust(context, *updater, source, fs, &stored.unread));
   return stored;
 }
 

@@ -10,6 +10,8 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "dht/records/network.h"
+#include "dht/records/place.h"
 #include "dht/records/record.h"
 #include "server/cli/context.h"
 #include "signing/verify/fleet_trust.h"
@@ -39,10 +41,22 @@ absl::StatusOr<std::vector<signing::TargetFile>> SignedTargets(
 struct StoredTrust {
   signing::FleetTrust trust;
   bool expired = false;
+  // Device types whose list of devices that left and of keys that were replaced
+  // could not be had as the metadata names it. What the context knew of it
+  // before counts.
+  std::vector<std::string> unread;
 };
 absl::StatusOr<StoredTrust> LoadTrust(
     const Context& context, const fleet::v1::GetNetworkResponse& network,
     FileSystem& fs, Clock& clock);
+
+// As LoadTrust, and what was published since, as far as the storage nodes have
+// it: a revocation reaches the tool with shoald down. Blocks for a look-up, and
+// some more when there is news.
+absl::StatusOr<StoredTrust> LoadNewestTrust(
+    const Context& context, const fleet::v1::GetNetworkResponse& network,
+    dht::Network& nodes, const dht::PlaceNamer& places, FileSystem& fs,
+    Clock& clock);
 
 // How many entries of the release log the context has proven; 0: none.
 uint64_t KnownLogSize(const Context& context, FileSystem& fs);

@@ -52,6 +52,11 @@ absl::StatusOr<LogSource> OpenSource(Program& program,
                      "): the log is read from the storage nodes alone");
   }
   SHOAL_ASSIGN_OR_RETURN(const auto network, program.StoredNetwork());
+  // First: it writes what it hears into the same store.
+  if (options.tree.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(source.session,
+                           RecordsSession::Open(program, kTimeout));
+  }
   SHOAL_ASSIGN_OR_RETURN(
       source.trust,
       OpenTrust(*context, network, program.fs(), program.clock()));
@@ -70,8 +75,6 @@ absl::StatusOr<LogSource> OpenSource(Program& program,
     return source;
   }
   SHOAL_RETURN_IF_ERROR(source.trust->UseStored(/*allow_expired=*/true));
-  SHOAL_ASSIGN_OR_RETURN(source.session,
-                         RecordsSession::Open(program, kTimeout));
   source.bundle = [session = source.session.get()](uint64_t n) {
     std::vector<std::string> found;
     const auto records = session->network().GetBlocking(

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/status.h"
+#include "dht/records/found_records.h"
 #include "server/cli/fleet_view.h"
 
 namespace shoal::cli {
@@ -61,11 +62,6 @@ absl::StatusOr<std::unique_ptr<RecordsSession>> RecordsSession::Open(
   SHOAL_ASSIGN_OR_RETURN(
       StoredTrust stored,
       LoadTrust(*context, network, program.fs(), program.clock()));
-  if (stored.expired) {
-    program.Remark(
-        "the fleet's metadata has expired: shoald was not up for "
-        "long; revocations since then are not known here");
-  }
   SHOAL_ASSIGN_OR_RETURN(auto resolver, MakeResolver(std::move(stored.trust)));
   SHOAL_ASSIGN_OR_RETURN(auto key,
                          LoadOperatorKey(program.fs(), context->operator_dir));
@@ -90,13 +86,36 @@ absl::StatusOr<std::unique_ptr<RecordsSession>> RecordsSession::Open(
         "network_unreachable",
         "no storage node answered: " + std::string(connected.message()));
   }
+  SHOAL_RETURN_IF_ERROR(session->LearnNewest(*context, network));
   return session;
+}
+
+// What the context knows may be old: devices may have left since.
+absl::Status RecordsSession::LearnNewest(
+    const Context& context, const fleet::v1::GetNetworkResponse& network) {
+  SHOAL_ASSIGN_OR_RETURN(StoredTrust newest,
+                         LoadNewestTrust(context, network, *network_, places_,
+                                         program_.fs(), program_.clock()));
+  if (newest.expired) {
+    program_.Remark(
+        "the fleet's metadata has expired: shoald was not up for "
+        "long; revocations since then are not known here");
+  }
+  if (!newest.unread.empty()) {
+    program_.Remark(
+        "which devices left, and which keys were replaced, can not be had as "
+        "the newest metadata says it; what was known before counts, of: " +
+        JoinSorted(newest.unread));
+  }
+  SHOAL_ASSIGN_OR_RETURN(resolver_, MakeResolver(std::move(newest.trust)));
+  network_->SetResolver(resolver_);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<dht::VerifiedRecord>> RecordsSession::PullAll(
     records::v1::RecordKind kind, const std::string& place,
     absl::Duration timeout) {
-  std::vector<dht::VerifiedRecord> found;
+  dht::FoundRecords found;
   absl::Status last = NotFound("no_record", "no storage node was asked");
   bool asked = false;
   for (const auto& node : directory_.nodes()) {
@@ -119,14 +138,14 @@ absl::StatusOr<std::vector<dht::VerifiedRecord>> RecordsSession::PullAll(
           }
           const auto record = dht::VerifyRecord(bytes, verify);
           if (record.ok() && record->body.place() == place) {
-            found.push_back(*record);
+            found.Add(*record);
           }
         });
     asked |= pulled.ok();
     if (!pulled.ok()) last = pulled;
   }
   if (!asked) return last;
-  return found;
+  return found.Take();
 }
 
 absl::StatusOr<dht::VerifiedRecord> RecordsSession::Newest(

@@ -18,8 +18,9 @@ namespace shoal::cli {
 // One thread uses it; records arrive on the network's own.
 class RecordsSession {
  public:
-  // Verifies the stored trust and joins as a client. "no_nodes" when the
-  // directory is empty; "network_unreachable" (kUnavailable) when no node
+  // Verifies the stored trust, joins as a client and takes what the nodes have
+  // of newer metadata: who was revoked by now is nobody here. "no_nodes" when
+  // the directory is empty; "network_unreachable" (kUnavailable) when no node
   // answers within `timeout`.
   static absl::StatusOr<std::unique_ptr<RecordsSession>> Open(
       Program& program, absl::Duration timeout);
@@ -48,6 +49,8 @@ class RecordsSession {
                  std::string_view place_key, crypto::SigningKey operator_key,
                  records::v1::NodeDirectory directory,
                  dht::WriterResolver resolver);
+  absl::Status LearnNewest(const Context& context,
+                           const fleet::v1::GetNetworkResponse& network);
   absl::StatusOr<std::vector<dht::VerifiedRecord>> PullAll(
       records::v1::RecordKind kind, const std::string& place,
       absl::Duration timeout);
@@ -56,7 +59,7 @@ class RecordsSession {
   const dht::PlaceNamer places_;
   const crypto::SigningKey operator_key_;
   const records::v1::NodeDirectory directory_;
-  const dht::WriterResolver resolver_;
+  dht::WriterResolver resolver_;
   std::unique_ptr<dht::Network> network_;
 };
 

@@ -156,6 +156,8 @@ absl::StatusOr<fleet::v1::GetNetworkResponse> Nodes::Network(
   SHOAL_RETURN_IF_ERROR(
       AddMetadata(*view, log_size, *response.mutable_metadata()));
   response.set_policy(view->fleet.policy_json);
+  for (const auto& [path, list] : view->revocations)
+    (*response.mutable_revocations())[path] = list;
   return response;
 }
 

@@ -43,6 +43,8 @@ struct TrustView {
   std::vector<std::string> roots;  // root.json from version 1 on
   // Newest file of every other role: "3.targets.json" → bytes.
   std::map<std::string, std::string> metadata;
+  // The lists of DeviceRevocations that are in force, by target path.
+  std::map<std::string, std::string> revocations;
   signing::LogHead log;  // what the timestamp says of the release log
 };
 

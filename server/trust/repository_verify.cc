@@ -5,6 +5,7 @@
 #include "rules/access.h"
 #include "server/trust/candidate.h"
 #include "server/trust/file_names.h"
+#include "signing/verify/fleet_trust.h"
 #include "signing/verify/updater.h"
 
 namespace shoal::server {
@@ -67,6 +68,11 @@ absl::Status TrustRepository::Verify(Candidate& candidate) {
     SHOAL_ASSIGN_OR_RETURN(view.policy,
                            rules::ParsePolicy(view.fleet.policy_json));
     view.policy_sha256 = crypto::Sha256Digest(view.fleet.policy_json);
+  }
+  for (const std::string& type : view.device_types) {
+    const std::string path = signing::DeviceRevocationsPath(type);
+    const auto list = candidate.documents.find(path);
+    if (list != candidate.documents.end()) view.revocations.insert(*list);
   }
   for (const auto& [role, version] : view.versions) {
     if (role == "root") continue;

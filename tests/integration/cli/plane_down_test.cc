@@ -11,6 +11,7 @@
 #include "server/cli/context.h"
 #include "server/cli/fleet_view.h"
 #include "shoal/records/v1/payloads.pb.h"
+#include "shoal/trust/v1/revocations.pb.h"
 #include "tests/integration/node/cluster.h"
 #include "tests/support/status_matchers.h"
 
@@ -44,6 +45,8 @@ class Device {
   }
 
   std::string id() const { return HexEncode(identity_.id); }
+  const std::string& raw_id() const { return identity_.id; }
+  std::string public_key() const { return identity_.key.public_key(); }
   // What the next answers say.
   void Answer(const std::string& reason, int exit_code) {
     std::lock_guard lock(mutex_);
@@ -142,6 +145,27 @@ class PlaneDownTest : public ::testing::Test {
     ASSERT_OK(store.Use("home"));
   }
 
+  // The plane's last word before it went: newer than what the context holds.
+  void Revoke(const std::vector<std::string>& ids,
+              const std::vector<std::string>& keys) {
+    trust::v1::DeviceRevocations list;
+    list.set_device_type("gateway");
+    for (const std::string& id : ids) list.add_device_ids(id);
+    for (const std::string& key : keys) {
+      auto& one = *list.add_superseded();
+      one.set_key_digest(signing::KeyDigest(key));
+      one.set_since(absl::ToUnixMillis(absl::Now()));
+    }
+    TestFleet& fleet = cluster_->fleet();
+    ASSERT_OK(fleet.AddDocument(signing::DeviceRevocationsPath("gateway"),
+                                list.SerializeAsString()));
+    ASSERT_OK(fleet.Publish());
+    ASSERT_OK_AND_ASSIGN(const auto records, fleet.PublicationRecords());
+    ASSERT_OK_AND_ASSIGN(auto plane, cluster_->Client());
+    for (const std::string& record : records)
+      ASSERT_OK(plane->PutBlocking(record));
+  }
+
   CommandResult Shoal(std::vector<std::string> words) {
     words.insert(words.begin(), {BinPath("shoal"), "--context-dir",
                                  cluster_->dir().File("contexts")});
@@ -179,6 +203,34 @@ TEST_F(PlaneDownTest, T53_T54_ACommandReachesTheDeviceAndItsAnswerComesBack) {
       {"command", "run", std::string(32, 'a'), "echo", "--timeout", "5s"});
   EXPECT_EQ(result.status.code, 5) << result.output;
   EXPECT_NE(result.output.find("no_device_report"), std::string::npos);
+}
+
+TEST_F(PlaneDownTest, T52_T56_WhatALostDeviceOrKeyWroteIsNotTaken) {
+  auto sold = Device::Start(*cluster_);
+  ASSERT_OK(sold);
+  auto copied = Device::Start(*cluster_);
+  ASSERT_OK(copied);
+  for (Device* device : {sold->get(), copied->get()})
+    EXPECT_EQ(Shoal({"command", "run", device->id(), "echo"}).status.code, 0);
+
+  // Their reports lie on every node still, with the key to which commands are
+  // sealed: that of whoever has the device, or the copy of its key, now.
+  ASSERT_NO_FATAL_FAILURE(
+      Revoke({(*sold)->raw_id()}, {(*copied)->public_key()}));
+  for (Device* device : {sold->get(), copied->get()}) {
+    const CommandResult result =
+        Shoal({"command", "run", device->id(), "echo", "--timeout", "10s"});
+    EXPECT_EQ(result.status.code, 5) << result.output;
+    EXPECT_NE(result.output.find("no_device_report"), std::string::npos)
+        << result.output;
+    EXPECT_EQ(result.output.find("sent:"), std::string::npos) << result.output;
+  }
+  // Nobody else left.
+  auto honest = Device::Start(*cluster_);
+  ASSERT_OK(honest);
+  const CommandResult result =
+      Shoal({"command", "run", (*honest)->id(), "echo"});
+  EXPECT_EQ(result.status.code, 0) << result.output;
 }
 
 TEST_F(PlaneDownTest, T28_AHaltIsSignedByTheOperatorAndKeptByTheNodes) {
