@@ -118,6 +118,7 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
     j["halts"].push_back({{"digest", digest},
                           {"rollout", halt.rollout_id},
                           {"reason", halt.reason}});
+  if (!state.halts_all.empty()) j["halts_all"] = state.halts_all;
   const std::string live_path = JoinPath(config.StateDirectory(), "live.json");
   if (fs.Exists(live_path)) {
     SHOAL_ASSIGN_OR_RETURN(const std::string text, fs.Read(live_path, 4096));

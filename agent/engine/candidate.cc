@@ -177,20 +177,6 @@ absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
   return absl::OkStatus();
 }
 
-bool IsHalted(const StateData& state,
-              const rollout::v1::RolloutDocument& document) {
-  const auto memory = state.rollouts.find(document.id());
-  if (memory != state.rollouts.end() && memory->second.conflict) return true;
-  for (const auto& [digest, halt] : state.halts) {
-    if (halt.rollout_id != document.id()) continue;
-    const bool lifted = std::any_of(
-        document.lifted_halts().begin(), document.lifted_halts().end(),
-        [&](const std::string& one) { return HexEncode(one) == digest; });
-    if (!lifted) return true;
-  }
-  return false;
-}
-
 absl::Status CheckPace(const StateData& state, const Pace& pace,
                        absl::Time now) {
   if (!pace.in_window)

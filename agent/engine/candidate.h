@@ -68,11 +68,6 @@ absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
                          std::string_view digest, RolloutMemory& memory,
                          bool* changed);
 
-// True when a halt stands that `document` does not lift, or two documents with
-// one version were seen.
-bool IsHalted(const StateData& state,
-              const rollout::v1::RolloutDocument& document);
-
 // The device's own bounds on its pace: "outside_window", "too_soon",
 // "too_many_starts".
 struct Pace {

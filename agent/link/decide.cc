@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/engine/candidate.h"
+#include "agent/engine/halts.h"
 #include "agent/engine/offline_install.h"
 #include "agent/link/requests.h"
 #include "common/log.h"
@@ -202,7 +203,9 @@ rules::StartInput Decider::InputFor(
   input.fleet_id = link_->out().membership().fleet_id;
   input.now = link_->Now();
   input.local = LocalTimeAt(input.now);
-  input.halted = IsHalted(state, document);
+  input.halted = IsHalted(state, document, [this](const std::string& key) {
+    return link_->IsOperator(key);
+  });
   input.running_sha256 = running_->info.sha256;
   input.metered = config_->metered;
   input.consented = HasConsent(*fs_, *config_, document.id());

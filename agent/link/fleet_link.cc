@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 
+#include "agent/engine/halts.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/log.h"
@@ -13,6 +14,7 @@
 #include "rules/outcomes.h"
 #include "rules/position.h"
 #include "shoal/log/v1/log.pb.h"
+#include "signing/verify/writer.h"
 
 namespace shoal::agent {
 namespace {
@@ -287,6 +289,14 @@ std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
   return samples;
 }
 
+bool FleetLink::IsOperator(const std::string& operator_key) const {
+  const std::shared_ptr<const TrustView> view = trust();
+  const auto key = HexDecode(operator_key);
+  if (!view || !key.ok()) return false;
+  const auto writer = signing::ResolveKey(view->trust, view->policy, *key);
+  return writer.ok() && writer->kind == records::v1::WRITER_CLASS_OPERATOR;
+}
+
 absl::Status FleetLink::TakeHalt(const dht::VerifiedRecord& record) {
   records::v1::Halt halt;
   const std::shared_ptr<const TrustView> view = trust();
@@ -304,10 +314,21 @@ absl::Status FleetLink::TakeHalt(const dht::VerifiedRecord& record) {
   if (!decision.allowed)
     return PermissionDenied("permission_denied", decision.explanation);
   const std::string digest = HexEncode(record.digest);
-  if (o_.state->Get().halts.contains(digest)) return absl::OkStatus();
-  SHOAL_RETURN_IF_ERROR(o_.state->Change([&](StateData& d) {
-    d.halts[digest] = {halt.rollout_id(), halt.counter(), halt.reason()};
-  }));
+  const HaltMemory taken{halt.rollout_id(), halt.counter(), halt.reason(),
+                         HexEncode(record.writer.public_key)};
+  const auto remember = [&](StateData& d) {
+    return RememberHalt(
+        digest, taken,
+        [this](const std::string& key) { return IsOperator(key); }, d);
+  };
+  StateData state = o_.state->Get();
+  const size_t all = state.halts_all.size();
+  if (!remember(state)) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(
+      o_.state->Change([&](StateData& d) { (void)remember(d); }));
+  if (state.halts_all.size() > all)
+    LogWarn("all_rollouts_halted",
+            {{"operator", op->name()}, {"operator_key", taken.operator_key}});
   LogWarn("rollout_halted", {{"rollout", halt.rollout_id()},
                              {"operator", op->name()},
                              {"reason", halt.reason()}});

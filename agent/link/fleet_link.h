@@ -128,6 +128,9 @@ class FleetLink {
   absl::Status TakeRetiredGrant(const std::string& record);
   // "permission_denied" without rollout.halt in the policy (T28).
   absl::Status TakeHalt(const dht::VerifiedRecord& record);
+  // Whether the policy in force names this operator's key (hex) and does not
+  // revoke it.
+  bool IsOperator(const std::string& operator_key) const;
 
   const records::v1::Assignment& assignment() const {
     return o_.membership.grant.assignment();

@@ -38,6 +38,7 @@ struct HaltMemory {
   std::string rollout_id;
   uint64_t counter = 0;
   std::string reason;
+  std::string operator_key;  // hex; "" in states of older agents
 };
 
 struct Refusal {
@@ -52,7 +53,10 @@ struct StateData {
   uint64_t outcome_counter = 0;  // last used (T27)
   uint64_t report_version = 0;   // last used for DEVICE_REPORT
   std::map<std::string, RolloutMemory> rollouts;  // by id
-  std::map<std::string, HaltMemory> halts;       // by hex SHA-256 of the record
+  std::map<std::string, HaltMemory> halts;  // by hex SHA-256 of the record
+  // Keys, in hex, of operators who halted more than is remembered one by one
+  // (agent/engine/halts.h).
+  std::set<std::string> halts_all;
   std::map<std::string, int64_t> seen_commands;  // hex id → expires, ms
   uint64_t assignment_version = 0;
   uint64_t policy_version = 0;

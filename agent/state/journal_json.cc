@@ -155,7 +155,9 @@ std::string EncodeState(const StateData& d) {
   for (const auto& [digest, h] : d.halts)
     j["halts"][digest] = {{"rollout_id", h.rollout_id},
                           {"counter", h.counter},
-                          {"reason", h.reason}};
+                          {"reason", h.reason},
+                          {"operator_key", h.operator_key}};
+  if (!d.halts_all.empty()) j["halts_all"] = d.halts_all;
   if (d.last_refusal)
     j["last_refusal"] = {{"case", d.last_refusal->what},
                          {"reason", d.last_refusal->reason},
@@ -196,7 +198,9 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
     for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),
                          .counter = h.value("counter", uint64_t{0}),
-                         .reason = h.value("reason", "")};
+                         .reason = h.value("reason", ""),
+                         .operator_key = h.value("operator_key", "")};
+    d.halts_all = j.value("halts_all", std::set<std::string>());
     if (j.contains("last_refusal")) {
       const json& r = j["last_refusal"];
       d.last_refusal = Refusal{.what = r.value("case", ""),

@@ -1,5 +1,6 @@
 #include "agent/engine/candidate.h"
 
+#include "agent/engine/halts.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::agent {
@@ -145,37 +146,21 @@ TEST(Candidate, T22_OlderRolloutIsRefused) {
 }
 
 TEST(Candidate, T28_EqualVersionWithOtherBytesIsAsGoodAsHalted) {
+  const auto nobody = [](const std::string&) { return false; };
   rollout::v1::RolloutDocument d;
   d.set_id("r1");
   d.set_version(3);
   StateData state;
   bool changed = false;
   ASSERT_OK(NoteRollout(d, "first", state.rollouts["r1"], &changed));
-  EXPECT_FALSE(IsHalted(state, d));
+  EXPECT_FALSE(IsHalted(state, d, nobody));
   EXPECT_THAT(NoteRollout(d, "second", state.rollouts["r1"], &changed),
               FailsBecause("conflicting_rollout"));
   EXPECT_EQ(state.rollouts["r1"].digest, "first");
-  EXPECT_TRUE(IsHalted(state, d));
+  EXPECT_TRUE(IsHalted(state, d, nobody));
   d.set_version(4);
   ASSERT_OK(NoteRollout(d, "third", state.rollouts["r1"], &changed));
-  EXPECT_FALSE(IsHalted(state, d));
-}
-
-TEST(Candidate, T28_OnlyAVersionThatNamesTheHaltLiftsIt) {
-  StateData state;
-  const std::string digest(32, 'h');
-  std::string hex;
-  for (int i = 0; i < 32; ++i) hex += "68";
-  state.halts[hex] = {.rollout_id = "r1", .counter = 1, .reason = "smoke"};
-  rollout::v1::RolloutDocument d;
-  d.set_id("r2");
-  EXPECT_FALSE(IsHalted(state, d));
-  d.set_id("r1");
-  EXPECT_TRUE(IsHalted(state, d));
-  d.add_lifted_halts(std::string(32, 'i'));
-  EXPECT_TRUE(IsHalted(state, d));
-  d.add_lifted_halts(digest);
-  EXPECT_FALSE(IsHalted(state, d));
+  EXPECT_FALSE(IsHalted(state, d, nobody));
 }
 
 TEST(Candidate, T20_TheDevicesOwnPaceBindsWhateverTheDirectorSays) {

@@ -39,7 +39,8 @@ TEST(DeviceState, SurvivesARestartWhole) {
     ASSERT_OK(state->Change([&](StateData& d) {
       d.floor = 7;
       d.update = update;
-      d.halts["ab"] = {"r1", 2, "smoke"};
+      d.halts["ab"] = {"r1", 2, "smoke", "0a"};
+      d.halts_all = {"0b"};
       d.seen_commands["cc"] = 123;
       d.last_refusal = Refusal{"update", "below_floor", "…", 5};
       d.rollouts["r1"].digest = std::string(32, '\xee');
@@ -54,6 +55,8 @@ TEST(DeviceState, SurvivesARestartWhole) {
   EXPECT_EQ(data.update->resume_state, update.resume_state);
   EXPECT_EQ(data.update->delta->from_sha256, update.delta->from_sha256);
   EXPECT_EQ(data.halts.at("ab").reason, "smoke");
+  EXPECT_EQ(data.halts.at("ab").operator_key, "0a");
+  EXPECT_TRUE(data.halts_all.contains("0b"));
   EXPECT_EQ(data.last_refusal->reason, "below_floor");
   EXPECT_EQ(data.rollouts.at("r1").digest, std::string(32, '\xee'));
   EXPECT_EQ(EncodeState(data), EncodeState(*DecodeState(EncodeState(data))));
