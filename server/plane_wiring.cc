@@ -11,6 +11,7 @@ void Plane::Impl::Wire() {
                  [this](Transaction& tx,
                         const dht::VerifiedRecord& record) -> absl::Status {
                    SHOAL_RETURN_IF_ERROR(credentials->OnKeyChange(tx, record));
+                   SHOAL_RETURN_IF_ERROR(rollouts->TakeHeld(tx, record));
                    SHOAL_RETURN_IF_ERROR(devices->OnReport(tx, record));
                    return credentials->OnReport(tx, record);
                  });

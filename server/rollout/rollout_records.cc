@@ -1,4 +1,6 @@
 // What comes from storage nodes: halts and outcomes, and how they count.
+#include <algorithm>
+#include <map>
 #include <optional>
 
 #include "common/bytes.h"
@@ -9,6 +11,7 @@
 #include "rules/outcomes.h"
 #include "server/rollout/outcome_counts.h"
 #include "server/rollout/rollouts.h"
+#include "signing/verify/fleet_trust.h"
 
 namespace shoal::server {
 namespace {
@@ -34,6 +37,23 @@ bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
       return true;
   }
   return false;
+}
+
+// Of one device: more keys and rollouts than that at once has a thief alone.
+constexpr size_t kMaxHeld = 64;
+
+// A key that the plane knows for the device's: in force, certified to be the
+// next one, or given up. The device CA alone says nothing of it: whoever stole
+// its key makes credentials for any device (T20).
+bool IsDevicesKey(const store::DeviceRow& row, const std::string& key) {
+  return HexEncode(key) == row.device().public_key() ||
+         (!row.next_key().empty() && row.next_key() == key) ||
+         std::any_of(row.superseded().begin(), row.superseded().end(),
+                     [&](const auto& one) { return one.key() == key; });
+}
+
+std::string HeldPrefix(const std::string& device_hex, const std::string& key) {
+  return fmt::format("{}/{}/", device_hex, HexEncode(signing::KeyDigest(key)));
 }
 
 // What an outcome must exceed; nullopt: it counts for nothing beside the one
@@ -130,6 +150,8 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   auto device_row = tx.Get<store::DeviceRow>(kDevices, device);
   if (absl::IsNotFound(device_row.status())) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(device_row);
+  if (!IsDevicesKey(*device_row, record.writer.public_key))
+    return Hold(tx, record, outcome.rollout_id());
   const auto& document = row->rollout().document();
   // The phase is computed, not believed.
   const int phase = rules::PhaseOf(document, FactsOf(*device_row));
@@ -195,6 +217,58 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   // operator's etag, need not be done again for every outcome that comes in.
   CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
   tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::Hold(Transaction& tx, const dht::VerifiedRecord& record,
+                            const std::string& rollout) {
+  const std::string device = HexEncode(record.writer.id);
+  const std::string key =
+      HeldPrefix(device, record.writer.public_key) + rollout;
+  size_t held = 0;
+  std::vector<std::string> expired;
+  const absl::Time now = store_.clock().WallNow();
+  SHOAL_RETURN_IF_ERROR(store_.ScanRaw(
+      kHeldOutcomes, device + "/", "",
+      [&](std::string_view at, std::string_view bytes) {
+        const auto body = dht::BodyOf(bytes);
+        const bool over =
+            !body || absl::FromUnixSeconds(body->expires()) <= now;
+        if (over) expired.emplace_back(at);
+        held += !over;
+        return true;
+      }));
+  for (const std::string& at : expired) tx.Delete(kHeldOutcomes, at);
+  LogWarn(
+      "outcome_held",
+      {{"device", device}, {"rollout", rollout}, {"reason", "unknown_key"}});
+  if (held < kMaxHeld) tx.PutRaw(kHeldOutcomes, key, record.bytes);
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::TakeHeld(Transaction& tx,
+                                const dht::VerifiedRecord& report) {
+  const std::string device = HexEncode(report.writer.id);
+  const std::string& key = report.writer.public_key;
+  std::map<std::string, std::string> held;
+  SHOAL_RETURN_IF_ERROR(
+      store_.ScanRaw(kHeldOutcomes, HeldPrefix(device, key), "",
+                     [&](std::string_view at, std::string_view bytes) {
+                       held.emplace(at, bytes);
+                       return true;
+                     }));
+  if (held.empty()) return absl::OkStatus();
+  const auto row = tx.Get<store::DeviceRow>(kDevices, device);
+  if (!row.ok() || HexEncode(key) != row->device().public_key())
+    return absl::OkStatus();
+  for (const auto& [at, bytes] : held) {
+    tx.Delete(kHeldOutcomes, at);
+    // It was verified before it was held.
+    const auto body = dht::BodyOf(bytes);
+    if (!body) continue;
+    SHOAL_RETURN_IF_ERROR(
+        OnOutcome(tx, {*body, report.writer, bytes, dht::RecordDigest(bytes)}));
+  }
   return absl::OkStatus();
 }
 

@@ -87,6 +87,9 @@ class Rollouts {
 
   // Records from the storage nodes.
   absl::Status OnOutcome(Transaction& tx, const dht::VerifiedRecord& record);
+  // Outcomes by the key of this report that came in before the plane knew it as
+  // the device's (a plane that was set back to an older day) count now.
+  absl::Status TakeHeld(Transaction& tx, const dht::VerifiedRecord& report);
   absl::Status OnHalt(Transaction& tx, const dht::VerifiedRecord& record);
 
   // For the driver: every row that is not at its end or whose document is
@@ -129,6 +132,8 @@ class Rollouts {
   absl::Status AddPrevious(const store::ReleaseRow& aborted,
                            const store::ReleaseRow& target,
                            rollout::v1::CreateRolloutRequest& back) const;
+  absl::Status Hold(Transaction& tx, const dht::VerifiedRecord& record,
+                    const std::string& rollout);
   // Without outcomes.
   absl::StatusOr<rollout::v1::Rollout> View(const store::RolloutRow& row) const;
   Store& store_;

@@ -41,6 +41,9 @@ inline constexpr std::string_view kGarbage = "garbage";
 inline constexpr std::string_view kRollouts = "rollout";
 inline constexpr std::string_view kOutcomes = "outcome";
 inline constexpr std::string_view kOutcomeCounts = "outcome_count";
+// Device id in hex, key digest in hex, rollout id: outcomes (records, raw) by a
+// key that the plane does not know as the device's.
+inline constexpr std::string_view kHeldOutcomes = "outcome_held";
 inline constexpr std::string_view kOutbox = "outbox";
 inline constexpr std::string_view kPublications = "publication";
 inline constexpr std::string_view kCursors = "cursor";

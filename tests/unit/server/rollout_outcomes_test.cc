@@ -101,6 +101,79 @@ TEST_F(RolloutOutcomesTest, T27_T56_AnOldKeysCounterHidesNoNewOutcome) {
   EXPECT_TRUE(succeeded());
 }
 
+// The device CA is stolen: whoever has it makes a credential for any device.
+TEST_F(RolloutOutcomesTest, T20_T27_ACredentialAloneCountsNoOutcome) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(2, devices);
+  TestDevice forged;
+  forged.id = devices[0].id;
+  records::v1::CredentialBody body;
+  body.set_public_key(forged.key.public_key());
+  body.set_subject_id(forged.id);
+  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
+  body.set_not_after(absl::ToUnixSeconds(clock_.WallNow() + absl::Hours(24)));
+  ASSERT_OK_AND_ASSIGN(
+      forged.credential,
+      signing::IssueCredential(keys_->device_ca, writer_->fleet_id(), body));
+  for (const auto result : {records::v1::OUTCOME_RESULT_SUCCESS,
+                            records::v1::OUTCOME_RESULT_FAILED})
+    ASSERT_OK(Take({OutcomeRecord(forged, "r1", result, ReleaseDigest(), 9)}));
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 0);
+  // Nor does it stand in the way of the device's own.
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 1)}));
+  ASSERT_OK_AND_ASSIGN(const auto rollout, rollouts_->Get("rollouts/r1"));
+  ASSERT_EQ(rollout.outcomes_size(), 1);
+  EXPECT_TRUE(rollout.outcomes(0).success());
+}
+
+// A plane that was set back to an older day does not know the key that the
+// device has by now, until a report proves it.
+TEST_F(RolloutOutcomesTest, WhatCameBeforeItsKeyWasKnownCountsOnceItIs) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(2, devices);
+  TestDevice next;
+  next.id = devices[0].id;
+  records::v1::CredentialBody body;
+  body.set_public_key(next.key.public_key());
+  body.set_subject_id(next.id);
+  body.set_kind(records::v1::WRITER_CLASS_DEVICE);
+  body.set_not_after(absl::ToUnixSeconds(clock_.WallNow() + absl::Hours(24)));
+  ASSERT_OK_AND_ASSIGN(
+      next.credential,
+      signing::IssueCredential(keys_->device_ca, writer_->fleet_id(), body));
+  ASSERT_OK(Take({OutcomeRecord(next, "r1", records::v1::OUTCOME_RESULT_SUCCESS,
+                                ReleaseDigest(), 3)}));
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 0);
+  const auto take_held = [&](const TestDevice& device) {
+    Transaction tx(*store_);
+    dht::VerifiedRecord report;
+    report.writer = {records::v1::WRITER_CLASS_DEVICE, device.id,
+                     device.key.public_key()};
+    ASSERT_OK(rollouts_->TakeHeld(tx, report));
+    ASSERT_OK(tx.Commit());
+  };
+  // Not by a report of whoever else has a credential for the device.
+  take_held(next);
+  take_held(devices[0]);
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcomes_size(), 0);
+  {
+    Transaction tx(*store_);
+    ASSERT_OK_AND_ASSIGN(
+        auto row, tx.Get<store::DeviceRow>(kDevices, HexEncode(next.id)));
+    row.mutable_device()->set_public_key(HexEncode(next.key.public_key()));
+    tx.Put(kDevices, HexEncode(next.id), row);
+    ASSERT_OK(tx.Commit());
+  }
+  take_held(next);
+  ASSERT_OK_AND_ASSIGN(const auto rollout, rollouts_->Get("rollouts/r1"));
+  ASSERT_EQ(rollout.outcomes_size(), 1);
+  EXPECT_TRUE(rollout.outcomes(0).success());
+  take_held(next);
+  EXPECT_EQ(rollouts_->Get("rollouts/r1")->outcome_count(), 1u);
+}
+
 TEST_F(RolloutOutcomesTest, T42_AnOutcomeAtAnotherShardDoesNotCount) {
   // Few devices: one place for all of them, and only that one.
   std::vector<TestDevice> devices;
