@@ -51,6 +51,34 @@ int64_t EqualBytes(const uint8_t* a, const uint8_t* b, int64_t limit) {
 }
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 
+// Where the alignment that is being extended next misses as often as another
+// must be better: a match that ends before explains too little to be taken.
+class Misses {
+ public:
+  // `same(at)` says whether the alignment explains the byte.
+  template <class Same>
+  Misses(int64_t at, int64_t size, const Same& same) : end_(at), size_(size) {
+    Extend(same);
+  }
+  // Behind the last of these misses; none when the bytes end before.
+  std::optional<int64_t> end() const {
+    return count_ > kBetterBy ? std::optional<int64_t>(end_) : std::nullopt;
+  }
+  template <class Same>
+  void Leave(int64_t at, const Same& same) {
+    if (!same(at)) --count_;
+    Extend(same);
+  }
+
+ private:
+  template <class Same>
+  void Extend(const Same& same) {
+    for (; count_ <= kBetterBy && end_ < size_; ++end_)
+      if (!same(end_)) ++count_;
+  }
+  int64_t end_, size_, count_ = 0;
+};
+
 }  // namespace
 
 Matcher::Matcher(std::string_view old_image, const std::vector<Range>& ranges,
@@ -92,11 +120,17 @@ Matcher::Matcher(std::string_view old_image, const std::vector<Range>& ranges,
   }
 }
 
-// False when no match as long as kGram begins with the bytes at p.
+// False when the `size` bytes at p, kGram or more, occur nowhere.
 bool Matcher::MayOccur(const uint8_t* p, int64_t size) const {
-  if (filter_.empty() || size < kGram) return false;
-  const uint64_t bit = GramHash(p) >> filter_shift_;
-  return (filter_[bit / 64] >> (bit % 64) & 1) != 0;
+  if (filter_.empty()) return false;
+  const auto seen = [&](int64_t i) {
+    const uint64_t bit = GramHash(p + i) >> filter_shift_;
+    return (filter_[bit / 64] >> (bit % 64) & 1) != 0;
+  };
+  if (!seen(0)) return false;
+  for (int64_t i = size - kGram; i > 0; i -= kGram)
+    if (!seen(i)) return false;
+  return true;
 }
 
 // Of the places that begin with the `found.size` bytes at n[at]: the one whose
@@ -236,6 +270,8 @@ std::vector<Match> Matcher::FindAlignments(
     at += found.size;
     found = {};
     if (suffixes_.empty()) at = size;
+    const auto same = [&](int64_t i) { return same_at(i, shift); };
+    Misses misses(at, size, same);
     for (int64_t scored = at; at < size; ++at) {
       if ((at & 0xfff) == 0 && cancel != nullptr && cancel->load()) return {};
       if (same_at(at, shift)) {
@@ -249,8 +285,13 @@ std::vector<Match> Matcher::FindAlignments(
           break;
         }
       }
+      const std::optional<int64_t> enough = misses.end();
+      if (!enough) {  // no match can be better any more
+        at = size;
+        break;
+      }
       found =
-          MayOccur(n + at, size - at) ? Longest(n + at, size - at) : Found{};
+          MayOccur(n + at, *enough - at) ? Longest(n + at, size - at) : Found{};
       for (; scored < at + std::max<int64_t>(found.size, 1); ++scored)
         if (same_at(scored, shift)) ++score;
       if (found.size == score && found.size != 0) {
@@ -263,6 +304,7 @@ std::vector<Match> Matcher::FindAlignments(
         break;
       }
       if (same_at(at, shift)) --score;
+      misses.Leave(at, same);
     }
     if (at >= size) {
       at = size;
