@@ -72,13 +72,14 @@ TEST(Candidate, AnImageWhoseNeedsAreNotMetIsNotTaken) {
   SignedImage image;
   image.info.hardware = {"rev-b"};
   image.info.needs = {{"modem", 3}};
-  EXPECT_OK(CheckFit(image, {"rev-b", {{"modem", 3}}}));
-  EXPECT_THAT(CheckFit(image, {"rev-b", {{"modem", 2}}}),
+  EXPECT_OK(CheckFit(image, {}, {"rev-b", {{"modem", 3}}}));
+  EXPECT_THAT(CheckFit(image, {}, {"rev-b", {{"modem", 2}}}),
               FailsBecause("dependency_unmet"));
-  EXPECT_THAT(CheckFit(image, {"rev-b", {}}), FailsBecause("dependency_unmet"));
-  EXPECT_THAT(CheckFit(image, {"rev-a", {{"modem", 3}}}),
+  EXPECT_THAT(CheckFit(image, {}, {"rev-b", {}}),
+              FailsBecause("dependency_unmet"));
+  EXPECT_THAT(CheckFit(image, {}, {"rev-a", {{"modem", 3}}}),
               FailsBecause("wrong_hardware"));
-  EXPECT_OK(CheckFit(SignedImage(), {}));
+  EXPECT_OK(CheckFit(SignedImage(), {}, {}));
 }
 
 TEST(Candidate, OfflineItPicksImagesOnly) {
