@@ -30,7 +30,7 @@ absl::StatusOr<InstallAnswer> InstallHere(const AgentConfig& config,
       const std::unique_ptr<DeviceState> state,
       DeviceState::Open(fs, JoinPath(config.StateDirectory(), "journal.json")));
   FileSlots slots(fs, config.data_directory);
-  Components components(config);
+  Components components(config, clock);
   EngineOptions o;
   o.fs = &fs;
   o.clock = &clock;

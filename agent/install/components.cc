@@ -16,6 +16,7 @@ namespace shoal::agent {
 namespace {
 
 constexpr absl::Duration kCounterTime = absl::Seconds(10);
+constexpr absl::Duration kAskAgain = absl::Minutes(1);  // what failed
 constexpr size_t kMaxOutput = 400;  // of a message, which has 512
 
 absl::StatusOr<std::string> RunProgram(const std::string& name,
@@ -72,23 +73,31 @@ std::string_view ComponentActionName(ComponentAction action) {
   return "unknown";
 }
 
+const Components::Answer& Components::Ask(const std::string& name,
+                                          const ComponentProgram& program) {
+  const auto known = answers_.find(name);
+  const absl::Duration now = clock_.MonotonicNow();
+  const bool first = known == answers_.end();
+  if (!first &&
+      (known->second.counter || now - known->second.asked < kAskAgain))
+    return known->second;
+  const auto counter = AskCounter(name, program);
+  if (first && !counter.ok())
+    LogWarn("component_unknown",
+            {{"component", name}, {"error", counter.status()}});
+  Answer& answer = answers_[name];
+  answer = {std::nullopt, now};
+  if (counter.ok()) answer.counter = *counter;
+  return answer;
+}
+
 rules::DeviceParts Components::Parts() {
   rules::DeviceParts parts = config_.parts;
   std::lock_guard lock(mutex_);
   for (const auto& [name, program] : config_.components) {
-    auto known = counters_.find(name);
-    if (known == counters_.end()) {
-      const auto counter = AskCounter(name, program);
-      if (!counter.ok()) {
-        if (!std::exchange(failed_[name], true))
-          LogWarn("component_unknown",
-                  {{"component", name}, {"error", counter.status()}});
-        continue;
-      }
-      failed_.erase(name);
-      known = counters_.emplace(name, *counter).first;
-    }
-    parts.components[name] = known->second;
+    const Answer& answer = Ask(name, program);
+    if (!answer.counter) continue;
+    parts.components[name] = *answer.counter;
     parts.installs.insert(name);
   }
   return parts;
@@ -114,7 +123,7 @@ absl::Status Components::Run(const ComponentUpdate& update,
                         {"counter", update.counter},
                         {"ok", output.ok()}});
   std::lock_guard lock(mutex_);
-  counters_.erase(update.name);
+  answers_.erase(update.name);
   return output.status();
 }
 

@@ -17,12 +17,14 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "agent/state/agent_config.h"
 #include "agent/state/update_record.h"
+#include "common/clock.h"
 #include "rules/compatibility.h"
 
 namespace shoal::agent {
@@ -33,13 +35,14 @@ std::string_view ComponentActionName(ComponentAction action);
 // Thread-safe; a call blocks as long as the program runs.
 class Components {
  public:
-  // `config` outlives it.
-  explicit Components(const AgentConfig& config) : config_(config) {}
+  // Both outlive it.
+  Components(const AgentConfig& config, Clock& clock)
+      : config_(config), clock_(clock) {}
 
   // What the device consists of now: the owner's word, and what the programs
   // say. Each is asked once and again after it did something. One that fails
-  // is logged and counts as a component that is not there and that the agent
-  // can't install.
+  // is logged, asked again after a minute, and counts as a component that is
+  // not there and that the agent can't install.
   rules::DeviceParts Parts();
 
   // `file` is for kInstall. "component_failed" with what the program said last;
@@ -48,10 +51,16 @@ class Components {
                    const std::string& file);
 
  private:
+  struct Answer {
+    std::optional<uint64_t> counter;  // none: it failed
+    absl::Duration asked;             // monotonic
+  };
+  const Answer& Ask(const std::string& name, const ComponentProgram& program);
+
   const AgentConfig& config_;
+  Clock& clock_;
   std::mutex mutex_;
-  std::map<std::string, uint64_t> counters_;  // that are known
-  std::map<std::string, bool> failed_;        // said once in the log
+  std::map<std::string, Answer> answers_;
 };
 
 }  // namespace shoal::agent

@@ -8,6 +8,7 @@ namespace shoal::agent {
 namespace {
 
 using shoal::testing::FailsBecause;
+using shoal::testing::FakeClock;
 using shoal::testing::TempDir;
 using testing::ReadFile;
 using testing::WriteFile;
@@ -29,6 +30,7 @@ class ComponentsTest : public ::testing::Test {
     return update;
   }
   TempDir dir_;
+  FakeClock clock_;
   AgentConfig config_;
 };
 
@@ -37,7 +39,7 @@ TEST_F(ComponentsTest, TheProgramIsAskedOnceAndAgainWhenItDidSomething) {
           dir_.File("counter"));
   WriteFile(dir_.File("counter"), "3\n");
   config_.parts.components["sensor"] = 5;
-  Components components(config_);
+  Components components(config_, clock_);
   for (int i = 0; i < 2; ++i) {
     const rules::DeviceParts parts = components.Parts();
     EXPECT_EQ(parts.components.at("modem"), 3u);
@@ -54,7 +56,7 @@ TEST_F(ComponentsTest, TheProgramGetsTheFileAndSaysWhatIsWrong) {
   Program(
       "echo \"$# $1 $2 $SHOAL_COMPONENT $SHOAL_COUNTER $SHOAL_VERSION\"\n"
       "[ \"$1\" != install ]");
-  Components components(config_);
+  Components components(config_, clock_);
   const absl::Status status =
       components.Run(Update(), ComponentAction::kInstall, "/a b;c");
   EXPECT_THAT(status, FailsBecause("component_failed"));
@@ -72,18 +74,28 @@ TEST_F(ComponentsTest, WhatDoesNotAnswerIsNotThereAndNotInstalled) {
   for (const char* body : {"exit 3", "echo many", "echo -1", "sleep 60"}) {
     SCOPED_TRACE(body);
     Program(body, absl::Milliseconds(300));
-    Components components(config_);
+    Components components(config_, clock_);
     const rules::DeviceParts parts = components.Parts();
     EXPECT_TRUE(parts.components.empty());
     EXPECT_TRUE(parts.installs.empty());
   }
   config_.components["modem"].program = dir_.File("no-such-program");
-  EXPECT_TRUE(Components(config_).Parts().installs.empty());
+  EXPECT_TRUE(Components(config_, clock_).Parts().installs.empty());
+}
+
+TEST_F(ComponentsTest, WhatFailedIsAskedAgainAfterAWhile) {
+  Program("echo x >> " + dir_.File("calls") + "\ncat " + dir_.File("counter"));
+  Components components(config_, clock_);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(components.Parts().installs.empty());
+  EXPECT_EQ(ReadFile(dir_.File("calls")), "x\n");
+  WriteFile(dir_.File("counter"), "4");
+  clock_.Advance(absl::Minutes(2));
+  EXPECT_EQ(components.Parts().components.at("modem"), 4u);
 }
 
 TEST_F(ComponentsTest, AProgramThatHangsIsKilled) {
   Program("sleep 60", absl::Milliseconds(300));
-  Components components(config_);
+  Components components(config_, clock_);
   EXPECT_THAT(components.Run(Update(), ComponentAction::kInstall, "/x"),
               FailsBecause("component_failed"));
 }
