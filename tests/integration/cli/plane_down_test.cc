@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
 #include <mutex>
 
 #include "common/bytes.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/keyfile.h"
 #include "dht/records/place.h"
 #include "server/cli/context.h"
@@ -231,6 +233,39 @@ TEST_F(PlaneDownTest, T52_T56_WhatALostDeviceOrKeyWroteIsNotTaken) {
   const CommandResult result =
       Shoal({"command", "run", (*honest)->id(), "echo"});
   EXPECT_EQ(result.status.code, 0) << result.output;
+}
+
+TEST_F(PlaneDownTest, T52_AListTooLargeForARecordIsReadFromTheNodes) {
+  auto sold = Device::Start(*cluster_);
+  ASSERT_OK(sold);
+  const std::vector<std::string> command = {
+      "command", "run", (*sold)->id(), "echo", "--timeout", "10s"};
+  EXPECT_EQ(Shoal(command).status.code, 0);
+  std::vector<std::string> ids = {(*sold)->raw_id()};
+  for (int i = 0; i < 2000; ++i) ids.push_back(crypto::RandomBytes(16));
+  ASSERT_NO_FATAL_FAILURE(Revoke(ids, {}));
+  // Nobody has it yet: what is known counts, and that is said.
+  CommandResult result = Shoal(command);
+  EXPECT_NE(result.output.find("what was known before counts, of: gateway"),
+            std::string::npos)
+      << result.output;
+  // As nodes serve it that got it from the plane's origin.
+  namespace files = std::filesystem;
+  const files::path from = cluster_->fleet().repository() + "/targets/director";
+  int nodes = 0;
+  for (const auto& one : files::directory_iterator(cluster_->dir().path())) {
+    const files::path to = one.path() / "public" / "targets" / "director";
+    if (!files::exists(one.path() / "public" / "targets")) continue;
+    files::copy(
+        from, to,
+        files::copy_options::recursive | files::copy_options::skip_existing);
+    ++nodes;
+  }
+  ASSERT_EQ(nodes, 3);
+  result = Shoal(command);
+  EXPECT_EQ(result.status.code, 5) << result.output;
+  EXPECT_NE(result.output.find("no_device_report"), std::string::npos)
+      << result.output;
 }
 
 TEST_F(PlaneDownTest, T28_AHaltIsSignedByTheOperatorAndKeptByTheNodes) {
