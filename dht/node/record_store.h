@@ -89,8 +89,9 @@ class RecordStore {
   // also when it was there already), or with why it is not: "quota_exceeded",
   // "store_full", "busy" (kResourceExhausted), "expired_record" (also: it lives
   // longer than its kind may, KeepUntil), "superseded", "future_record" (repair
-  // alone: issued more than a day from now) (kFailedPrecondition), "disk_full" or another error of the store. `done`
-  // must not block; it may be called before Add returns.
+  // alone: issued more than a day from now) (kFailedPrecondition), "disk_full"
+  // or another error of the store. `done` must not block; it may be called
+  // before Add returns.
   void Add(VerifiedRecord record, Source source,
            std::function<void(absl::Status)> done);
   absl::Status AddBlocking(VerifiedRecord record, Source source);
