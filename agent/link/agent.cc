@@ -80,7 +80,7 @@ absl::Status Agent::Prepare() {
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
   SHOAL_RETURN_IF_ERROR(PrepareFetch());
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
-  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
+  last_decision_ = last_refresh_ = last_poll_ = last_telemetry_ = last_report_ =
       last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
   return absl::OkStatus();
 }
@@ -186,13 +186,12 @@ void Agent::Turn() {
   for (const dht::VerifiedRecord& record : records) TakeRecord(record);
   bool look = !records.empty();
   if (link_->StepTime()) refresh_now_ = true;
+  // Not put off by what is pushed: pushes of halts may be lost while those of
+  // HEADs arrive.
+  const bool poll = Due(last_poll_, config_.poll_interval);
   const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
-  if (refresh_now_ || since >= config_.poll_interval ||
-      (refresh_again_ && since >= kRetryRefresh)) {
-    // Without listening this is when halts, commands and the rest are seen.
-    if (!config_.listen)
-      for (const dht::VerifiedRecord& record : link_->LookUp())
-        TakeRecord(record);
+  if (refresh_now_ || poll || (refresh_again_ && since >= kRetryRefresh)) {
+    if (poll || !config_.listen) link_->LookUp();
     Refresh();
     look = true;
   }

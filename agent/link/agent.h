@@ -140,6 +140,7 @@ class Agent {
 
   absl::Duration last_decision_;
   absl::Duration last_refresh_;
+  absl::Duration last_poll_;
   absl::Duration last_telemetry_;
   absl::Duration last_report_;
   absl::Duration last_announce_;

@@ -29,13 +29,15 @@ absl::Status Agent::GoOnline(Membership membership) {
   options.membership = std::move(membership);
   options.on_record = [this](const dht::VerifiedRecord& record) {
     std::lock_guard lock(mutex_);
-    if (!records_.Push(record) && !overflow_) {
+    const bool kept = records_.Push(record);
+    if (!kept && !overflow_) {
       overflow_ = true;
       LogWarn("records_dropped",
               {{"kind", records::v1::RecordKind_Name(record.body.kind())}});
     }
     wake_.notify_all();
     if (parts_.on_work) parts_.on_work();
+    return kept;
   };
   options.on_grant = [this](const std::string& record) {
     std::lock_guard lock(mutex_);
@@ -66,6 +68,7 @@ absl::Status Agent::GoOnline(Membership membership) {
            {"dht", link_->network().bound_address()},
            {"swarm", config_.swarm_listen}});
   refresh_now_ = true;
+  last_poll_ = clock_.MonotonicNow();
   WakeEngine();
   return absl::OkStatus();
 }

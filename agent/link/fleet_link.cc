@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <future>
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
@@ -17,7 +16,6 @@
 namespace shoal::agent {
 namespace {
 
-constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
 constexpr uint32_t kSampleWanted = 20;
@@ -59,29 +57,6 @@ rules::OutcomeCount CountOutcomes(
   return tally.ByPhase()[0];
 }
 
-std::vector<dht::VerifiedRecord> FleetLink::LookUp() {
-  using Found = std::vector<dht::VerifiedRecord>;
-  std::vector<std::future<Found>> answers;
-  for (const std::string& place : Places()) {
-    auto answer = std::make_shared<std::promise<Found>>();
-    answers.push_back(answer->get_future());
-    network_->Get(place, kLookUp, [answer](Found found) {
-      answer->set_value(std::move(found));
-    });
-  }
-  std::set<std::string> digests;
-  Found fresh;
-  for (std::future<Found>& answer : answers)
-    for (dht::VerifiedRecord& record : answer.get()) {
-      digests.insert(record.digest);
-      if (!looked_up_.contains(record.digest))
-        fresh.push_back(std::move(record));
-    }
-  looked_up_ = std::move(digests);
-  LogDebug("looked_up", {{"fresh", fresh.size()}});
-  return fresh;
-}
-
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
                          signing::BuildFleetTrust(*updater_, source));
@@ -114,6 +89,10 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
     LogInfo("trust_changed", {{"policy_version", version}});
     // What listeners got and the old trust refused is looked at again.
     if (own_network_) own_network_->SetResolver(MakeResolver(holder_));
+    {
+      std::lock_guard lock(listener_->mutex);
+      listener_->given.clear();
+    }
     // What this device signed by a key that it has given up since, and that no
     // node took in time, none will take.
     ResignSpool();
