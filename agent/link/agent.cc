@@ -80,7 +80,7 @@ absl::Status Agent::Prepare() {
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
   SHOAL_RETURN_IF_ERROR(PrepareFetch());
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
-  last_decision_ = last_refresh_ = last_poll_ = last_telemetry_ = last_report_ =
+  last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
       last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
   return absl::OkStatus();
 }
@@ -114,8 +114,7 @@ void Agent::TakeRecord(const dht::VerifiedRecord& record) {
   switch (record.body.kind()) {
     case records::v1::RECORD_KIND_HEAD:
       LogDebug("head", {{"version", record.body.version()}});
-      link_->TakeHead(record);
-      refresh_now_ = true;
+      if (link_->TakeHead(record)) refresh_now_ = true;
       break;
     case records::v1::RECORD_KIND_ASSIGNMENT:
       status = link_->TakeAssignment(record);
@@ -147,6 +146,7 @@ void Agent::Refresh() {
   for (const absl::Status& passed_over : link_->TakePassedOver())
     NoteRefusal(*state_, clock_, "metadata", passed_over);
   refresh_again_ = !status.ok();
+  retry_refresh_ = clock_.MonotonicNow() + pace_->Spread(kRetryRefresh);
   if (status.ok()) {
     last_metadata_trouble_.clear();
     LogDebug("metadata_fresh", {});
@@ -188,9 +188,9 @@ void Agent::Turn() {
   if (link_->StepTime()) refresh_now_ = true;
   // Not put off by what is pushed: pushes of halts may be lost while those of
   // HEADs arrive.
-  const bool poll = Due(last_poll_, config_.poll_interval);
-  const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
-  if (refresh_now_ || poll || (refresh_again_ && since >= kRetryRefresh)) {
+  const absl::Duration now = clock_.MonotonicNow();
+  const bool poll = pace_->Due(now);
+  if (refresh_now_ || poll || (refresh_again_ && now >= retry_refresh_)) {
     if (poll || !config_.listen) link_->LookUp();
     Refresh();
     look = true;

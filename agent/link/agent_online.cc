@@ -1,4 +1,5 @@
 // How the agent comes into its fleet: pairing, then the link.
+#include <random>
 #include <utility>
 
 #include "agent/link/agent.h"
@@ -67,8 +68,12 @@ absl::Status Agent::GoOnline(Membership membership) {
           {{"device", HexEncode(link_->out().membership().device_id())},
            {"dht", link_->network().bound_address()},
            {"swarm", config_.swarm_listen}});
-  refresh_now_ = true;
-  last_poll_ = clock_.MonotonicNow();
+  pace_.emplace(link_->out().membership().device_id(), config_.poll_interval,
+                PollPace::Random(std::random_device()()));
+  pace_->Start(clock_.MonotonicNow(), config_.start_spread);
+  // With good metadata in its store a device can wait its turn: thousands may
+  // have come up in this second, after a power cut.
+  refresh_now_ = !link_->HasFreshMetadata();
   WakeEngine();
   return absl::OkStatus();
 }

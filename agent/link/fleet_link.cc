@@ -195,6 +195,20 @@ records::v1::LogReport FleetLink::LogStatus() const {
   return report;
 }
 
+bool FleetLink::HasFreshMetadata() const {
+  return updater_->fresh() && updater_->Now() < updater_->FreshUntil();
+}
+
+bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
+  records::v1::Head head;
+  const auto known = updater_->StoredBytes("timestamp");
+  if (HasFreshMetadata() && known.ok() &&
+      head.ParseFromString(record.body.payload()) && head.timestamp() == *known)
+    return false;
+  source_->OfferHead(record);
+  return true;
+}
+
 absl::Status FleetLink::CheckFresh() const {
   SHOAL_RETURN_IF_ERROR(time_->Check(TimeKeys()));
   if (updater_->log().has_fork())
@@ -202,8 +216,7 @@ absl::Status FleetLink::CheckFresh() const {
                               "the release log was forked: nothing new is "
                               "installed until root replaces the timestamp's "
                               "key");
-  if (updater_->fresh() && updater_->Now() < updater_->FreshUntil())
-    return absl::OkStatus();
+  if (HasFreshMetadata()) return absl::OkStatus();
   return FailedPrecondition(
       "expired_metadata",
       "the fleet's metadata has run out: nothing new is installed until "

@@ -108,9 +108,9 @@ class FleetLink {
   void LookUp();
 
   // A record of on_record. OK, or why it is ignored.
-  void TakeHead(const dht::VerifiedRecord& record) {
-    source_->OfferHead(record);
-  }
+  // False: it names the metadata in force, as the one that a listener finds
+  // after a start mostly does.
+  bool TakeHead(const dht::VerifiedRecord& record);
   // Why metadata records were passed over since the last call.
   std::vector<absl::Status> TakePassedOver() {
     return source_->TakePassedOver();
@@ -137,6 +137,8 @@ class FleetLink {
   std::shared_ptr<const TrustView> trust() const { return holder_->Get(); }
   const TrustHolder& holder() const { return *holder_; }
   absl::Time Now() const { return updater_->Now(); }
+  // Whether the metadata in force has not run out; see CheckFresh.
+  bool HasFreshMetadata() const;
   // Of the timestamp that is acted upon; 0: none.
   uint64_t metadata_version() const {
     return updater_->fresh() ? updater_->timestamp().version : 0;
