@@ -30,6 +30,7 @@ absl::StatusOr<InstallAnswer> InstallHere(const AgentConfig& config,
       const std::unique_ptr<DeviceState> state,
       DeviceState::Open(fs, JoinPath(config.StateDirectory(), "journal.json")));
   FileSlots slots(fs, config.data_directory);
+  Components components(config, clock);
   EngineOptions o;
   o.fs = &fs;
   o.clock = &clock;
@@ -45,6 +46,10 @@ absl::StatusOr<InstallAnswer> InstallHere(const AgentConfig& config,
   o.patch = [](const PatchJob& job, const PatchProgress& progress) {
     return RunPatch(job, progress);
   };
+  o.component = [&components](const ComponentUpdate& update,
+                              ComponentAction action, const std::string& file) {
+    return components.Run(update, action, file);
+  };
   o.health = [&config](const RunningImage& running) {
     return RunHealthCheck(config.health_command, config.health_timeout,
                           running);
@@ -59,16 +64,19 @@ absl::StatusOr<InstallAnswer> InstallHere(const AgentConfig& config,
     return absl::OkStatus();
   };
   Engine engine(std::move(o));
-  SHOAL_ASSIGN_OR_RETURN(
-      OfflineResult result,
-      BeginOfflineInstall(config, request, fs, clock, *state, slots, engine));
+  SHOAL_ASSIGN_OR_RETURN(OfflineResult result,
+                         BeginOfflineInstall(config, request, fs, clock, *state,
+                                             slots, components, engine));
   InstallAnswer answer{absl::OkStatus(), result};
   if (result.up_to_date) return answer;
   const auto next = engine.Run();
   const StateData after = state->Get();
   const auto& done = after.update ? after.update : after.last_update;
-  if (done && done->result == UpdateResult::kFailed)
+  if (done && (done->result == UpdateResult::kFailed ||
+               done->result == UpdateResult::kRolledBack))
     return MakeError(absl::StatusCode::kDataLoss, done->reason, done->message);
+  // Components alone need no restart; a paired device's daemon reports it.
+  if (done && done->result == UpdateResult::kSuccess) return answer;
   SHOAL_RETURN_IF_ERROR(next);
   *restart = *next == Engine::Next::kReboot;
   return answer;

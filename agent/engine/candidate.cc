@@ -12,6 +12,23 @@
 namespace shoal::agent {
 namespace {
 
+rules::ReleaseArtifact ArtifactOf(const signing::ImageInfo& info) {
+  rules::ReleaseArtifact artifact{
+      info.artifact, info.counter, {info.hardware, {}}};
+  for (const signing::ImageNeed& need : info.needs)
+    artifact.needs.needs.push_back({need.artifact, need.min_counter});
+  return artifact;
+}
+
+ArtifactSource SourceOf(const SignedImage& image) {
+  return {.sha256 = image.target.sha256,
+          .length = image.target.length,
+          .file_root = image.info.file_root,
+          .piece_length = image.info.piece_length,
+          .local_path = {},
+          .max_bytes_per_second = 0};
+}
+
 absl::Status WrongType(std::string_view what, std::string_view is,
                        std::string_view mine) {
   return FailedPrecondition(
@@ -76,12 +93,34 @@ absl::Status CheckImage(const SignedImage& image, std::string_view device_type,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<SignedImage>> FindComponents(
+    const std::vector<signing::TargetFile>& targets, const SignedImage& image,
+    const rules::DeviceParts& parts) {
+  std::vector<SignedImage> found;
+  for (const std::string& name : parts.installs) {
+    const std::string path =
+        signing::ImagePath(image.info.device_type, image.info.version, name);
+    const auto target =
+        std::find_if(targets.begin(), targets.end(),
+                     [&](const auto& one) { return one.path == path; });
+    if (target == targets.end() || signing::IsAttachment(*target)) continue;
+    SHOAL_ASSIGN_OR_RETURN(signing::ImageInfo info,
+                           signing::ParseImageInfo(*target));
+    if (rules::Brings(parts, ArtifactOf(info)))
+      found.push_back({*target, std::move(info)});
+  }
+  return found;
+}
+
 absl::Status CheckFit(const SignedImage& image,
+                      const std::vector<SignedImage>& components,
                       const rules::DeviceParts& parts) {
-  rules::ArtifactNeeds needs{image.info.hardware, {}};
-  for (const signing::ImageNeed& need : image.info.needs)
-    needs.needs.push_back({need.artifact, need.min_counter});
-  for (const rules::Condition& one : rules::FitConditions(needs, parts)) {
+  std::vector<rules::ReleaseArtifact> release = {ArtifactOf(image.info)};
+  // Whatever its target's name is: it is what the device will run.
+  release.front().name = "image";
+  for (const SignedImage& component : components)
+    release.push_back(ArtifactOf(component.info));
+  for (const rules::Condition& one : rules::ReleaseConditions(parts, release)) {
     if (one.state == rules::Condition::State::kUnmet)
       return FailedPrecondition(one.reason, one.text);
   }
@@ -120,12 +159,7 @@ UpdateRecord MakeUpdate(const SignedImage& image,
                   .length = image.target.length,
                   .counter = image.info.counter,
                   .min_counter = image.info.min_counter};
-  update.full = {.sha256 = image.target.sha256,
-                 .length = image.target.length,
-                 .file_root = image.info.file_root,
-                 .piece_length = image.info.piece_length,
-                 .local_path = {},
-                 .max_bytes_per_second = 0};
+  update.full = SourceOf(image);
   if (index == nullptr || running.sha256.empty()) return update;
   for (const release::v1::Delta& delta : index->deltas()) {
     if (delta.from_sha256() != running.sha256 ||
@@ -148,6 +182,15 @@ UpdateRecord MakeUpdate(const SignedImage& image,
     break;
   }
   return update;
+}
+
+void AddComponents(const std::vector<SignedImage>& components,
+                   UpdateRecord& update) {
+  for (const SignedImage& component : components)
+    update.components.push_back({.name = component.info.artifact,
+                                 .counter = component.info.counter,
+                                 .version = component.info.version,
+                                 .source = SourceOf(component)});
 }
 
 absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,

@@ -44,7 +44,15 @@ absl::Status CheckImage(const SignedImage& image, std::string_view device_type,
 // "wrong_hardware", "dependency_unmet". All or none: nothing of the release is
 // taken by a device that lacks a part of it.
 absl::Status CheckFit(const SignedImage& image,
+                      const std::vector<SignedImage>& components,
                       const rules::DeviceParts& parts);
+
+// What of the image's release the device brings up with it
+// (rules::Brings): the artifacts that were signed beside it. Errors as
+// FindImage's.
+absl::StatusOr<std::vector<SignedImage>> FindComponents(
+    const std::vector<signing::TargetFile>& targets, const SignedImage& image,
+    const rules::DeviceParts& parts);
 // The rollout names the image that was signed: "wrong_fleet",
 // "wrong_device_type" (T21), "wrong_image".
 absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
@@ -58,6 +66,9 @@ absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
 UpdateRecord MakeUpdate(const SignedImage& image,
                         const release::v1::DeltaIndex* index,
                         const ImageInfo& running, uint64_t max_delta_memory);
+// What FindComponents found comes with it.
+void AddComponents(const std::vector<SignedImage>& components,
+                   UpdateRecord& update);
 
 // Takes in one verified rollout document: highest version counts, of two with
 // equal version the first (T22, T28). "old_rollout" (rolled back),

@@ -8,17 +8,11 @@
 #include "common/status.h"
 
 namespace shoal::agent {
-namespace {
 
-constexpr size_t kMaxOutcomeText = 512;
-
-// Errors of this device's disk, not of the bytes: they call for another try.
-bool DiskTrouble(const absl::Status& status) {
+bool Engine::DiskTrouble(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
   return reason == "disk_full" || reason.rfind("io_", 0) == 0;
 }
-
-}  // namespace
 
 int64_t Engine::NowMs() const {
   return absl::ToUnixMillis(o_.clock->WallNow());
@@ -78,7 +72,13 @@ absl::Status Engine::Begin(UpdateRecord record) {
   if (o_.state->Get().update)
     return FailedPrecondition("busy", "another update is in hand");
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
-  SHOAL_ASSIGN_OR_RETURN(record.target_slot, o_.slots->InactiveSlot());
+  if (!record.components.empty() && !o_.component)
+    return FailedPrecondition("unknown_component",
+                              "this program installs no components");
+  record.target_slot = running.slot;
+  if (!record.image_runs) {
+    SHOAL_ASSIGN_OR_RETURN(record.target_slot, o_.slots->InactiveSlot());
+  }
   record.state = *NextState(UpdateState::kIdle, Event::kBegin);
   record.from = running.info;
   record.started_ms = NowMs();
@@ -86,7 +86,8 @@ absl::Status Engine::Begin(UpdateRecord record) {
                             {"from", running.info.version},
                             {"to", record.image.version},
                             {"attempt", record.attempt},
-                            {"delta", record.delta.has_value()}});
+                            {"delta", record.delta.has_value()},
+                            {"components", record.components.size()}});
   return o_.state->Change([&](StateData& d) {
     RolloutMemory& memory = d.rollouts[record.rollout_id];
     memory.attempts = record.attempt;
@@ -196,6 +197,8 @@ absl::StatusOr<Engine::Answer> Engine::Act(const UpdateRecord& update) {
       return Ready(update);
     case UpdateState::kRebooting:
       return Reboot(update);
+    case UpdateState::kComponents:
+      return InstallComponents(update);
     case UpdateState::kChecking:
       return Check(update);
     case UpdateState::kCommitting:
@@ -279,6 +282,7 @@ absl::StatusOr<Engine::Answer> Engine::Commit(const UpdateRecord& update) {
     return FellBack(update, "boot_failed",
                     "the new image was reset before it was committed");
   SHOAL_RETURN_IF_ERROR(o_.slots->Commit());
+  CommitComponents(update);
   Answer answer;
   answer.event = Event::kDone;
   answer.note = [](StateData& d, UpdateRecord& u) {
@@ -291,6 +295,14 @@ absl::StatusOr<Engine::Answer> Engine::Commit(const UpdateRecord& update) {
 }
 
 absl::StatusOr<Engine::Answer> Engine::RollBack(const UpdateRecord& update) {
+  SHOAL_ASSIGN_OR_RETURN(const std::string left, UndoComponents(update));
+  if (!left.empty())
+    SHOAL_RETURN_IF_ERROR(o_.state->Change([&](StateData& d) {
+      UpdateRecord& u = *d.update;
+      u.message = fmt::format("{}; not brought back: {}", u.message, left)
+                      .substr(0, kMaxOutcomeText);
+    }));
+  if (update.image_runs) return FellBack(update, "health_failed", "");
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, o_.slots->Running());
   SHOAL_RETURN_IF_ERROR(o_.slots->Rollback());
   if (running.slot == update.target_slot)
@@ -301,7 +313,8 @@ absl::StatusOr<Engine::Answer> Engine::RollBack(const UpdateRecord& update) {
 absl::StatusOr<Engine::Answer> Engine::Fail(const UpdateRecord& update) {
   // No half-written image may ever look like one. Its bytes are overwritten by
   // the next try.
-  SHOAL_RETURN_IF_ERROR(o_.slots->Invalidate(update.target_slot));
+  if (!update.image_runs)
+    SHOAL_RETURN_IF_ERROR(o_.slots->Invalidate(update.target_slot));
   return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
 }
 

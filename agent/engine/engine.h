@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/engine/transitions.h"
+#include "agent/install/components.h"
 #include "agent/install/slots.h"
 #include "agent/patch/patch_runner.h"
 #include "agent/state/device_state.h"
@@ -54,6 +55,10 @@ struct EngineOptions {
       fetch;
   // RunPatch, or a test's.
   std::function<absl::Status(const PatchJob&, const PatchProgress&)> patch;
+  // Components::Run. Empty: an update with components is refused.
+  std::function<absl::Status(const ComponentUpdate&, ComponentAction,
+                             const std::string& file)>
+      component;
   // The device's own health check of the running image.
   std::function<HealthResult(const RunningImage&)> health;
   // Signs the outcome and keeps it durably; called again after power loss
@@ -111,12 +116,24 @@ class Engine {
   absl::StatusOr<Answer> Verify(const UpdateRecord& update);
   absl::StatusOr<Answer> Ready(const UpdateRecord& update);
   absl::StatusOr<Answer> Reboot(const UpdateRecord& update);
+  absl::StatusOr<Answer> InstallComponents(const UpdateRecord& update);
   absl::StatusOr<Answer> Check(const UpdateRecord& update);
   absl::StatusOr<Answer> Commit(const UpdateRecord& update);
   absl::StatusOr<Answer> RollBack(const UpdateRecord& update);
   absl::StatusOr<Answer> Fail(const UpdateRecord& update);
   absl::StatusOr<Answer> Report(const UpdateRecord& update);
 
+  // What is at hand, or the network brings, and is what was signed.
+  absl::StatusOr<FetchStats> Bring(const ArtifactSource& source,
+                                   Substitute substitute);
+  // Says to the components that were begun that they hold, or to go back; which
+  // failed, and how, or "".
+  absl::StatusOr<std::string> UndoComponents(const UpdateRecord& update);
+  void CommitComponents(const UpdateRecord& update);
+
+  static constexpr size_t kMaxOutcomeText = 512;
+  // Errors of this device's disk, not of the bytes: they call for another try.
+  static bool DiskTrouble(const absl::Status& status);
   std::optional<Answer> Withdrawn(const UpdateRecord& update);
   Answer Failure(const absl::Status& status) const;
   Answer DeltaUnusable(const absl::Status& status) const;

@@ -18,26 +18,28 @@ bool Cancelled(const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
-  const ArtifactSource& source = SourceOf(update);
-  const std::string path = PathOf(source);
+  SHOAL_RETURN_IF_ERROR(o_.fs->MakeDirectories(o_.download_directory));
   FetchStats stats;
-  absl::Status status = o_.fs->Exists(path)
-                            ? VerifyFile(path, source.length, source.sha256)
-                            : NotFound("no_source", path + " is missing");
-  if (!status.ok() && source.local_path.empty()) {
-    SHOAL_RETURN_IF_ERROR(o_.fs->MakeDirectories(o_.download_directory));
-    const auto fetched = o_.fetch(
-        source, path,
-        update.delta ? Substitute::kWholeImage : Substitute::kNone, cancel_);
-    status = fetched.status();
-    if (fetched.ok()) {
-      stats = *fetched;
-      status = VerifyFile(path, source.length, source.sha256);
-    }
+  const auto add = [&](const FetchStats& more) {
+    stats.bytes_from_peers += more.bytes_from_peers;
+    stats.bytes_from_origin += more.bytes_from_origin;
+  };
+  // Components first: without one of them the image is of no use.
+  for (const ComponentUpdate& component : update.components) {
+    const auto brought = Bring(component.source, Substitute::kNone);
+    if (Cancelled(brought.status())) return Answer{};
+    if (!brought.ok()) return Failure(brought.status());
+    add(*brought);
   }
-  if (Cancelled(status)) return Answer{};
-  if (!status.ok() && update.delta) return DeltaUnusable(status);
-  if (!status.ok()) return Failure(status);
+  if (!update.image_runs) {
+    const auto brought =
+        Bring(SourceOf(update),
+              update.delta ? Substitute::kWholeImage : Substitute::kNone);
+    if (Cancelled(brought.status())) return Answer{};
+    if (!brought.ok() && update.delta) return DeltaUnusable(brought.status());
+    if (!brought.ok()) return Failure(brought.status());
+    add(*brought);
+  }
   Answer answer;
   answer.event = Event::kDone;
   answer.note = [stats](StateData&, UpdateRecord& u) {
@@ -47,7 +49,23 @@ absl::StatusOr<Engine::Answer> Engine::Fetch(const UpdateRecord& update) {
   return answer;
 }
 
+absl::StatusOr<FetchStats> Engine::Bring(const ArtifactSource& source,
+                                         Substitute substitute) {
+  const std::string path = PathOf(source);
+  const absl::Status at_hand =
+      o_.fs->Exists(path) ? VerifyFile(path, source.length, source.sha256)
+                          : NotFound("no_source", path + " is missing");
+  if (at_hand.ok()) return FetchStats{};
+  if (!source.local_path.empty()) return at_hand;
+  SHOAL_ASSIGN_OR_RETURN(const FetchStats stats,
+                         o_.fetch(source, path, substitute, cancel_));
+  SHOAL_RETURN_IF_ERROR(VerifyFile(path, source.length, source.sha256));
+  return stats;
+}
+
 absl::StatusOr<Engine::Answer> Engine::Install(const UpdateRecord& update) {
+  if (update.image_runs)
+    return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
   SHOAL_RETURN_IF_ERROR(o_.slots->Invalidate(update.target_slot));
   if (update.delta) return InstallDelta(update);
   SHOAL_ASSIGN_OR_RETURN(const std::string slot,
@@ -112,6 +130,8 @@ absl::StatusOr<Engine::Answer> Engine::InstallDelta(
 }
 
 absl::StatusOr<Engine::Answer> Engine::Verify(const UpdateRecord& update) {
+  if (update.image_runs)
+    return Answer{.event = Event::kDone, .next = Next::kWait, .note = {}};
   SHOAL_ASSIGN_OR_RETURN(const std::string slot,
                          o_.slots->PathOf(update.target_slot));
   const absl::Status status =

@@ -36,14 +36,54 @@ std::optional<release::v1::DeltaIndex> DeltaIndexOf(
   return index;
 }
 
-absl::StatusOr<SignedImage> Choose(signing::Updater& updater,
-                                   signing::Fetcher& source,
-                                   const AgentConfig& config,
-                                   const std::string& version) {
-  SHOAL_ASSIGN_OR_RETURN(
-      const std::vector<signing::TargetFile> targets,
-      updater.TargetsOf(&source, "fw-" + config.device_type));
-  return PickImage(targets, config.device_type, version);
+// Where the repository keeps the target's bytes; "no_source".
+absl::StatusOr<std::string> BytesOf(FileSystem& fs,
+                                    const std::string& directory,
+                                    const signing::TargetFile& target) {
+  SHOAL_ASSIGN_OR_RETURN(const std::string path,
+                         signing::TargetFilePath(target));
+  for (const std::string& one :
+       {JoinPath(directory, path), BlobPath(directory, target.sha256)})
+    if (fs.Exists(one)) return one;
+  return NotFound("no_source",
+                  fmt::format("{} does not have {}", directory, target.path));
+}
+
+// Says where all that the update needs lies. Bytes that are not what was
+// signed are refused before anything begins; a delta only costs bytes.
+absl::Status FindBytes(FileSystem& fs, const std::string& directory,
+                       const SignedImage& image,
+                       const std::vector<SignedImage>& components,
+                       UpdateRecord& update) {
+  const auto verify = [](const ArtifactSource& source) {
+    return VerifyFile(source.local_path, source.length, source.sha256);
+  };
+  for (size_t i = 0; i < components.size(); ++i) {
+    ArtifactSource& source = update.components[i].source;
+    SHOAL_ASSIGN_OR_RETURN(source.local_path,
+                           BytesOf(fs, directory, components[i].target));
+    SHOAL_RETURN_IF_ERROR(verify(source));
+  }
+  if (update.image_runs) return absl::OkStatus();
+  if (update.delta) {
+    ArtifactSource& delta = update.delta->artifact;
+    delta.local_path = BlobPath(directory, delta.sha256);
+    if (!fs.Exists(delta.local_path)) update.delta.reset();
+  }
+  const auto full = BytesOf(fs, directory, image.target);
+  if (full.ok()) update.full.local_path = *full;
+  if (update.delta) {
+    // Fetching falls back to it, should the delta not do.
+    if (!full.ok())
+      update.full.local_path = BlobPath(directory, update.full.sha256);
+    return absl::OkStatus();
+  }
+  if (!full.ok())
+    return NotFound("no_source",
+                    fmt::format("{} has neither the image {} nor a delta to it "
+                                "from what runs",
+                                directory, image.target.path));
+  return verify(update.full);
 }
 
 }  // namespace
@@ -63,7 +103,8 @@ void NoteRefusal(DeviceState& state, Clock& clock, std::string_view what,
 
 absl::StatusOr<OfflineResult> BeginOfflineInstall(
     const AgentConfig& config, const OfflineRequest& request, FileSystem& fs,
-    Clock& clock, DeviceState& state, SlotHandler& slots, Engine& engine) {
+    Clock& clock, DeviceState& state, SlotHandler& slots,
+    Components& components, Engine& engine) {
   const auto refuse = [&](std::string_view what, const absl::Status& status) {
     NoteRefusal(state, clock, what, status);
     return status;
@@ -85,7 +126,11 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
   signing::DirectoryFetcher source(fs, request.directory);
   if (const absl::Status status = updater->Refresh(source); !status.ok())
     return refuse("metadata", status);
-  const auto image = Choose(*updater, source, config, request.version);
+  const std::string role = "fw-" + config.device_type;
+  const auto targets = updater->TargetsOf(&source, role);
+  const auto image =
+      targets.ok() ? PickImage(*targets, config.device_type, request.version)
+                   : targets.status();
   if (!image.ok()) {
     // The metadata's own faults, or none for this device in it.
     const bool for_me = ReasonOf(image.status()) == "unknown_target";
@@ -96,7 +141,11 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
       !status.ok())
     return refuse("update", status);
 
-  if (const absl::Status status = CheckFit(*image, config.parts); !status.ok())
+  const rules::DeviceParts parts = components.Parts();
+  const auto with_it = FindComponents(*targets, *image, parts);
+  if (!with_it.ok()) return refuse("metadata", with_it.status());
+  if (const absl::Status status = CheckFit(*image, *with_it, parts);
+      !status.ok())
     return refuse("update", status);
 
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
@@ -105,33 +154,16 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
   UpdateRecord update = MakeUpdate(*image, index ? &*index : nullptr,
                                    running.info, config.max_delta_memory);
   result.image = update.image;
-  if (running.info.sha256 == update.image.sha256) {
+  AddComponents(*with_it, update);
+  update.image_runs = running.info.sha256 == update.image.sha256;
+  if (update.image_runs && update.components.empty()) {
     result.up_to_date = true;
     return result;
   }
   update.rollout_id = kOfflineRollout;
-  SHOAL_ASSIGN_OR_RETURN(const std::string path,
-                         signing::TargetFilePath(image->target));
-  update.full.local_path = JoinPath(request.directory, path);
-  if (!fs.Exists(update.full.local_path))
-    update.full.local_path = BlobPath(request.directory, update.full.sha256);
-  if (update.delta) {
-    ArtifactSource& delta = update.delta->artifact;
-    delta.local_path = BlobPath(request.directory, delta.sha256);
-    if (!fs.Exists(delta.local_path)) update.delta.reset();
-  }
-  if (!update.delta && !fs.Exists(update.full.local_path))
-    return refuse("update",
-                  NotFound("no_source",
-                           fmt::format("{} has neither the image {} nor a "
-                                       "delta to it from what runs",
-                                       request.directory, image->target.path)));
-  // Bytes that are not what was signed are refused before anything begins.
-  const ArtifactSource& first =
-      update.delta ? update.delta->artifact : update.full;
   if (const absl::Status status =
-          VerifyFile(first.local_path, first.length, first.sha256);
-      !status.ok() && !update.delta)
+          FindBytes(fs, request.directory, *image, *with_it, update);
+      !status.ok())
     return refuse("update", status);
   result.with_delta = update.delta.has_value();
   SHOAL_RETURN_IF_ERROR(engine.Begin(update));

@@ -22,7 +22,8 @@ struct OfflineRequest {
 };
 
 struct OfflineResult {
-  bool up_to_date = false;  // the image runs already: nothing was begun
+  // The image runs already, and what comes with it: nothing was begun.
+  bool up_to_date = false;
   ImageInfo image;
   bool with_delta = false;
 };
@@ -33,7 +34,8 @@ struct OfflineResult {
 // CheckImage's, "no_fleet_id", "no_source", "busy".
 absl::StatusOr<OfflineResult> BeginOfflineInstall(
     const AgentConfig& config, const OfflineRequest& request, FileSystem& fs,
-    Clock& clock, DeviceState& state, SlotHandler& slots, Engine& engine);
+    Clock& clock, DeviceState& state, SlotHandler& slots,
+    Components& components, Engine& engine);
 
 // Persists and logs a refusal: event=WHAT_refused reason=… message=….
 void NoteRefusal(DeviceState& state, Clock& clock, std::string_view what,

@@ -19,7 +19,8 @@ enum class Event {
   kDeltaUnusable,  // wrong base, no source, patch refused: take the full image
   kFailed,         // given up before the switch
   kWithdrawn,      // its rollout ended, or another took its place
-  kSick,           // the new image runs, but its health check failed
+  kSick,           // the new image runs, but a component could not be
+                   // installed or the health check failed
   kFellBack,       // the old image runs again: the loader or a reset did that
 };
 std::string_view EventName(Event event);
@@ -52,16 +53,20 @@ inline constexpr Transition kTransitions[] = {
   {UpdateState::kReady,       Event::kDone,          UpdateState::kRebooting},
   {UpdateState::kReady,       Event::kWithdrawn,     UpdateState::kFailed},
 
-  {UpdateState::kRebooting,   Event::kDone,          UpdateState::kChecking},
+  {UpdateState::kRebooting,   Event::kDone,          UpdateState::kComponents},
   {UpdateState::kRebooting,   Event::kFellBack,      UpdateState::kReporting},
   {UpdateState::kRebooting,   Event::kFailed,        UpdateState::kFailed},
 
+  {UpdateState::kComponents,  Event::kDone,          UpdateState::kChecking},
+  {UpdateState::kComponents,  Event::kSick,          UpdateState::kRollingBack},
+  {UpdateState::kComponents,  Event::kFellBack,      UpdateState::kRollingBack},
+
   {UpdateState::kChecking,    Event::kDone,          UpdateState::kCommitting},
   {UpdateState::kChecking,    Event::kSick,          UpdateState::kRollingBack},
-  {UpdateState::kChecking,    Event::kFellBack,      UpdateState::kReporting},
+  {UpdateState::kChecking,    Event::kFellBack,      UpdateState::kRollingBack},
 
   {UpdateState::kCommitting,  Event::kDone,          UpdateState::kReporting},
-  {UpdateState::kCommitting,  Event::kFellBack,      UpdateState::kReporting},
+  {UpdateState::kCommitting,  Event::kFellBack,      UpdateState::kRollingBack},
 
   {UpdateState::kRollingBack, Event::kFellBack,      UpdateState::kReporting},
 

@@ -62,6 +62,7 @@ absl::Status Agent::Prepare() {
   SHOAL_ASSIGN_OR_RETURN(
       keys_, DeviceKeys::LoadOrCreate(fs_, config_.StateDirectory()));
   slots_ = std::make_unique<FileSlots>(fs_, config_.data_directory);
+  components_ = std::make_unique<Components>(config_, clock_);
   SHOAL_ASSIGN_OR_RETURN(running_, slots_->Running());
   // What is reported as running is what the bytes say (T27).
   if (!running_.info.sha256.empty()) {

@@ -108,6 +108,7 @@ class Agent {
   FileDescriptor lock_;
   std::unique_ptr<DeviceState> state_;
   std::unique_ptr<FileSlots> slots_;
+  std::unique_ptr<Components> components_;
   std::optional<DeviceKeys> keys_;
   RunningImage running_;  // with the digest of its real bytes
   std::unique_ptr<LazyFetch> own_fetch_;

@@ -19,8 +19,9 @@ void Agent::ServeInstallRequest() {
   if (!pending) return;
   if (link_ != nullptr)
     pending->request.fleet_id = link_->out().membership().fleet_id;
-  const auto result = BeginOfflineInstall(config_, pending->request, fs_,
-                                          clock_, *state_, *slots_, *engine_);
+  const auto result =
+      BeginOfflineInstall(config_, pending->request, fs_, clock_, *state_,
+                          *slots_, *components_, *engine_);
   InstallAnswer answer;
   if (result.ok())
     answer.result = *result;
@@ -63,16 +64,20 @@ void Agent::SendReport() {
   *report.mutable_log() = log;
   report.mutable_log()->clear_size();
   report.mutable_log()->clear_root();
+  // So is memory that became free. A component that was changed is one.
+  std::map<std::string, std::string> inventory;
+  rules::TellParts(components_->Parts(), inventory);
   std::string key = report.SerializeAsString();
+  for (const auto& [name, value] : inventory)
+    key += fmt::format("{}={}\n", name, value);
   *report.mutable_log() = log;
   const bool changed = key != last_report_key_;
   const absl::Duration age = clock_.MonotonicNow() - last_report_;
   if (!changed && age < absl::Hours(12)) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  std::map<std::string, std::string> inventory = Inventory(
-      config_.data_directory, running_.slot, config_.max_delta_memory);
-  rules::TellParts(config_.parts, inventory);
+  inventory.merge(Inventory(config_.data_directory, running_.slot,
+                            config_.max_delta_memory));
   for (const auto& [name, value] : inventory)
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =
@@ -114,6 +119,8 @@ void Agent::Seed() {
             config_.seed_time;
     std::vector<ArtifactSource> sources = {(*update)->full};
     if ((*update)->delta) sources.push_back((*update)->delta->artifact);
+    for (const ComponentUpdate& component : (*update)->components)
+      sources.push_back(component.source);
     for (const ArtifactSource& source : sources) {
       const std::string name = HexEncode(source.sha256);
       const std::string path = JoinPath(config_.DownloadDirectory(), name);

@@ -34,6 +34,10 @@ EngineOptions Agent::MakeEngineOptions() {
   o.patch = [](const PatchJob& job, const PatchProgress& progress) {
     return RunPatch(job, progress);
   };
+  o.component = [this](const ComponentUpdate& update, ComponentAction action,
+                       const std::string& file) {
+    return components_->Run(update, action, file);
+  };
   o.health = [this](const RunningImage& running) {
     return RunHealthCheck(config_.health_command, config_.health_timeout,
                           running);

@@ -57,8 +57,9 @@ absl::Status Agent::GoOnline(Membership membership) {
   commands_ = std::make_unique<CommandRunner>(&config_, &*keys_, state_.get(),
                                               &link->holder(), &link->places(),
                                               &link->out());
-  decider_ = std::make_unique<Decider>(&config_, &fs_, state_.get(),
-                                       engine_.get(), link.get());
+  decider_ =
+      std::make_unique<Decider>(&config_, &fs_, state_.get(), engine_.get(),
+                                link.get(), components_.get());
   link_ = link.get();
   {
     std::lock_guard lock(link_mutex_);

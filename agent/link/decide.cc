@@ -311,11 +311,14 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   *led.mutable_release() = rules::ReleaseFor(
       document, before == state.rollouts.end() ? "" : before->second.ran_before,
       state.floor);
-  SHOAL_ASSIGN_OR_RETURN(const SignedImage image, link_->ImageOf(led));
+  const rules::DeviceParts parts = components_->Parts();
+  SHOAL_ASSIGN_OR_RETURN(const FleetLink::SignedRelease release,
+                         link_->ReleaseOf(led, parts));
+  const SignedImage& image = release.image;
   SHOAL_RETURN_IF_ERROR(CheckRollout(
       led, image, link_->out().membership().fleet_id, config_->device_type));
   SHOAL_RETURN_IF_ERROR(CheckImage(image, config_->device_type, state.floor));
-  SHOAL_RETURN_IF_ERROR(CheckFit(image, config_->parts));
+  SHOAL_RETURN_IF_ERROR(CheckFit(image, release.components, parts));
   SHOAL_RETURN_IF_ERROR(CheckPolicy(document, turn.phase));
   const auto finish = [&](UpdateRecord& update) {
     update.rollout_id = document.id();
@@ -329,10 +332,14 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     const uint64_t limit = document.bandwidth().max_bytes_per_second();
     update.full.max_bytes_per_second = limit;
     if (update.delta) update.delta->artifact.max_bytes_per_second = limit;
+    AddComponents(release.components, update);
+    for (ComponentUpdate& component : update.components)
+      component.source.max_bytes_per_second = limit;
     may_activate_ =
         rules::MayActivate(document, InputFor(document, state)).start;
   };
-  if (running.info.sha256 == image.target.sha256) {
+  const bool image_runs = running.info.sha256 == image.target.sha256;
+  if (image_runs && release.components.empty()) {
     UpdateRecord update = MakeUpdate(image, nullptr, running.info, 0);
     finish(update);
     *began = true;
@@ -345,9 +352,10 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   if (const absl::Status own = CheckPace(state, pace, link_->Now()); !own.ok())
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =
-      link_->DeltaIndexOf(led);
+      image_runs ? nullptr : link_->DeltaIndexOf(led);
   UpdateRecord update =
       MakeUpdate(image, index.get(), running.info, config_->max_delta_memory);
+  update.image_runs = image_runs;
   finish(update);
   *began = true;
   last_refusal_.clear();

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "agent/engine/engine.h"
+#include "agent/install/components.h"
 #include "agent/link/fleet_link.h"
 
 namespace shoal::agent {
@@ -17,8 +18,13 @@ class Decider {
  public:
   // None is owned; all outlive it. Control thread.
   Decider(const AgentConfig* config, FileSystem* fs, DeviceState* state,
-          Engine* engine, FleetLink* link)
-      : config_(config), fs_(fs), state_(state), engine_(engine), link_(link) {}
+          Engine* engine, FleetLink* link, Components* components)
+      : config_(config),
+        fs_(fs),
+        state_(state),
+        engine_(engine),
+        link_(link),
+        components_(components) {}
 
   // Returns true when an update began. `running` was hashed by the caller.
   // waiting_reason() says why not, "" when there is nothing to do.
@@ -58,6 +64,7 @@ class Decider {
   DeviceState* state_;
   Engine* engine_;
   FleetLink* link_;
+  Components* components_;
   const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
   std::set<std::string> foreign_;  // digests of documents

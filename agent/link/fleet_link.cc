@@ -223,13 +223,19 @@ absl::Status FleetLink::CheckFresh() const {
       "fresh metadata arrives");
 }
 
-absl::StatusOr<SignedImage> FleetLink::ImageOf(
-    const rollout::v1::RolloutDocument& document) {
+absl::StatusOr<FleetLink::SignedRelease> FleetLink::ReleaseOf(
+    const rollout::v1::RolloutDocument& document,
+    const rules::DeviceParts& parts) {
   SHOAL_ASSIGN_OR_RETURN(
       const std::vector<signing::TargetFile> targets,
       updater_->TargetsOf(fetcher_, "fw-" + o_.config->device_type));
-  return FindImage(targets, document.release().image_target(),
-                   o_.config->device_type);
+  SignedRelease release;
+  SHOAL_ASSIGN_OR_RETURN(release.image,
+                         FindImage(targets, document.release().image_target(),
+                                   o_.config->device_type));
+  SHOAL_ASSIGN_OR_RETURN(release.components,
+                         FindComponents(targets, release.image, parts));
+  return release;
 }
 
 std::unique_ptr<release::v1::DeltaIndex> FleetLink::DeltaIndexOf(

@@ -93,8 +93,13 @@ class FleetLink {
 
   // Rollouts of this device type, the newest (highest order) first.
   const std::vector<RolloutEntry>& rollouts() const { return rollouts_; }
-  absl::StatusOr<SignedImage> ImageOf(
-      const rollout::v1::RolloutDocument& document);
+  struct SignedRelease {
+    SignedImage image;
+    std::vector<SignedImage> components;  // that the device brings with it
+  };
+  absl::StatusOr<SignedRelease> ReleaseOf(
+      const rollout::v1::RolloutDocument& document,
+      const rules::DeviceParts& parts);
   // null: none, or not to be had now; the full image serves.
   std::unique_ptr<release::v1::DeltaIndex> DeltaIndexOf(
       const rollout::v1::RolloutDocument& document);

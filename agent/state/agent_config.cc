@@ -81,6 +81,33 @@ absl::Status LoadCommands(Config& config, AgentConfig& result) {
   return absl::OkStatus();
 }
 
+constexpr size_t kMaxComponents = 8;
+
+absl::Status LoadComponents(Config& config, AgentConfig& result) {
+  for (const std::string& name : config.Tables("components")) {
+    const std::string base = "components." + name;
+    if (!IsIdentifier(name) || name == "image")
+      return InvalidArgument("bad_config",
+                             fmt::format("{}: not a valid name", base));
+    ComponentProgram component;
+    component.program = config.RequiredString(base + ".program");
+    if (!component.program.empty() && component.program[0] != '/')
+      return InvalidArgument("bad_config",
+                             fmt::format("{}.program: must be absolute", base));
+    component.time_limit =
+        config.Duration(base + ".time_limit", absl::Minutes(5));
+    if (component.time_limit <= absl::ZeroDuration() ||
+        component.time_limit > absl::Hours(1))
+      return InvalidArgument("bad_config",
+                             fmt::format("{}.time_limit: 1ms to 1h", base));
+    result.components.emplace(name, std::move(component));
+  }
+  if (result.components.size() > kMaxComponents)
+    return InvalidArgument(
+        "bad_config", fmt::format("components: at most {}", kMaxComponents));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ArgumentType::Check(std::string_view text) const {
@@ -231,8 +258,10 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
       config.Duration("telemetry.interval", absl::Minutes(1));
   c.program_directory = config.Path("programs.directory");
   const absl::Status commands = LoadCommands(config, c);
+  const absl::Status programs = LoadComponents(config, c);
   SHOAL_RETURN_IF_ERROR(config.Finish());
   SHOAL_RETURN_IF_ERROR(commands);
+  SHOAL_RETURN_IF_ERROR(programs);
 
   if (!IsIdentifier(c.device_type))
     return InvalidArgument("bad_config", "device.type: must be an identifier");
@@ -244,12 +273,13 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
     const std::string name = text.substr(0, equals);
     uint64_t counter = 0;
     if (equals == text.npos || !IsIdentifier(name) || name == "image" ||
+        c.components.contains(name) ||
         !absl::SimpleAtoi(text.substr(equals + 1), &counter) ||
         !c.parts.components.emplace(name, counter).second)
       return InvalidArgument(
           "bad_config",
           fmt::format("device.components: '{}' is not NAME=COUNTER of another "
-                      "component than the image",
+                      "component than the image and those of [components]",
                       text));
   }
   if (c.parts.components.size() > 16)

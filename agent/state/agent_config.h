@@ -36,14 +36,22 @@ struct CommandDefinition {
   absl::Duration time_limit;
 };
 
+// One [components.NAME]: the program that installs a component beside the
+// image (install/components.h).
+struct ComponentProgram {
+  std::string program;  // absolute path
+  absl::Duration time_limit;
+};
+
 struct AgentConfig {
   std::string path;            // of the file itself, absolute
   std::string data_directory;  // everything the agent writes is below it
   std::string device_type;
-  // Hardware, and components beside the image with the counters they run: the
-  // owner's word. This agent installs the image alone; an image that needs
-  // another component waits until its installer has brought it up.
+  // Hardware, and components with the counters they run that somebody else
+  // installs: the owner's word. An image that needs such a component waits
+  // until it has been brought up.
   rules::DeviceParts parts;
+  std::map<std::string, ComponentProgram> components;  // the agent's to install
   std::string fleet_id;  // 32 bytes, or empty: known from pairing only
   // The way into a fleet: a ticket, else a bootstrap file, with or without a
   // factory credential. None: the device stays alone.

@@ -56,6 +56,23 @@ ArtifactSource SourceFrom(const json& j) {
   return a;
 }
 
+json ToJson(const ComponentUpdate& c) {
+  return {{"name", c.name},
+          {"counter", c.counter},
+          {"version", c.version},
+          {"source", ToJson(c.source)},
+          {"begun", c.begun}};
+}
+ComponentUpdate ComponentFrom(const json& j) {
+  ComponentUpdate c;
+  c.name = j.value("name", "");
+  c.counter = j.value("counter", uint64_t{0});
+  c.version = j.value("version", "");
+  c.source = SourceFrom(j.at("source"));
+  c.begun = j.value("begun", false);
+  return c;
+}
+
 json ToJson(const UpdateRecord& u) {
   json j = {{"state", std::string(UpdateStateName(u.state))},
             {"rollout_id", u.rollout_id},
@@ -67,6 +84,7 @@ json ToJson(const UpdateRecord& u) {
             {"from", ToJson(u.from)},
             {"target_slot", u.target_slot},
             {"full", ToJson(u.full)},
+            {"image_runs", u.image_runs},
             {"used_delta", u.used_delta},
             {"delta_failure", u.delta_failure},
             {"resume_state", HexEncode(u.resume_state)},
@@ -80,6 +98,8 @@ json ToJson(const UpdateRecord& u) {
             {"started_ms", u.started_ms},
             {"finished_ms", u.finished_ms},
             {"outcome_counter", u.outcome_counter}};
+  for (const ComponentUpdate& c : u.components)
+    j["components"].push_back(ToJson(c));
   if (u.delta)
     j["delta"] = {{"artifact", ToJson(u.delta->artifact)},
                   {"from_sha256", HexEncode(u.delta->from_sha256)},
@@ -109,6 +129,9 @@ UpdateRecord UpdateFrom(const json& j) {
     delta.memory = j["delta"].value("memory", uint64_t{0});
     u.delta = std::move(delta);
   }
+  const json components = j.value("components", json::array());
+  for (const json& c : components) u.components.push_back(ComponentFrom(c));
+  u.image_runs = j.value("image_runs", false);
   u.used_delta = j.value("used_delta", false);
   u.delta_failure = j.value("delta_failure", "");
   u.resume_state = Bytes(j, "resume_state");

@@ -5,13 +5,14 @@
 
 namespace shoal::agent {
 namespace {
-constexpr std::array<std::pair<UpdateState, std::string_view>, 11> kNames = {{
+constexpr std::array<std::pair<UpdateState, std::string_view>, 12> kNames = {{
     {UpdateState::kIdle, "idle"},
     {UpdateState::kFetching, "fetching"},
     {UpdateState::kInstalling, "installing"},
     {UpdateState::kVerifying, "verifying"},
     {UpdateState::kReady, "ready"},
     {UpdateState::kRebooting, "rebooting"},
+    {UpdateState::kComponents, "components"},
     {UpdateState::kChecking, "checking"},
     {UpdateState::kCommitting, "committing"},
     {UpdateState::kRollingBack, "rolling_back"},

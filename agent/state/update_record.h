@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "agent/state/image_info.h"
@@ -20,7 +21,8 @@ enum class UpdateState {
   kVerifying,    // the slot is read back and compared with the signed digest
   kReady,        // whole and verified; waits until it may restart
   kRebooting,    // the slot is marked bootable, the device restarts
-  kChecking,     // the new image runs, its health check too
+  kComponents,   // the new image runs; what comes with it is installed
+  kChecking,     // the health check of all that is new
   kCommitting,   // healthy: it becomes the image to boot
   kRollingBack,  // sick: the old image is to boot again
   kFailed,       // given up before the switch
@@ -48,6 +50,17 @@ struct DeltaSource {
   uint64_t memory = 0;
 };
 
+// A component beside the image that the release brings: all or none.
+struct ComponentUpdate {
+  std::string name;
+  uint64_t counter = 0;
+  std::string version;  // of the release
+  ArtifactSource source;
+  // Its program may have been started to install it: it must be told whether
+  // the update held or not. Durable before the start.
+  bool begun = false;
+};
+
 // kRefused: what never began, or was withdrawn before the new image ran.
 enum class UpdateResult { kNone, kSuccess, kRolledBack, kFailed, kRefused };
 
@@ -63,6 +76,10 @@ struct UpdateRecord {
   std::string target_slot;  // "a" or "b", fixed when it began
   ArtifactSource full;
   std::optional<DeltaSource> delta;  // dropped when it can't be used
+  std::vector<ComponentUpdate> components;
+  // The image of the release runs already, so that only components change: no
+  // slot is written, nothing restarts.
+  bool image_runs = false;
   bool used_delta = false;
   // Why the delta was given up, for the report; empty: it was not.
   std::string delta_failure;

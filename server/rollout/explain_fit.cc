@@ -37,16 +37,18 @@ absl::Status ExplainFit(const Store& store, const store::DeviceRow& device,
   const auto& inventory = device.device().inventory();
   const rules::DeviceParts parts =
       rules::ReadParts({inventory.begin(), inventory.end()});
+  std::vector<rules::ReleaseArtifact> artifacts;
   for (const auto& artifact : release.release().artifacts()) {
-    if (artifact.target() != release.release().image_target()) continue;
-    rules::ArtifactNeeds needs;
-    needs.hardware = {artifact.hardware().begin(), artifact.hardware().end()};
+    rules::ReleaseArtifact one{artifact.name(), artifact.counter(), {}};
+    one.needs.hardware = {artifact.hardware().begin(),
+                          artifact.hardware().end()};
     for (const auto& need : artifact.needs())
-      needs.needs.push_back({need.artifact(), need.min_counter()});
-    for (const rules::Condition& one : rules::FitConditions(needs, parts))
-      Add(out, one.name, one.state == rules::Condition::State::kMet, one.reason,
-          one.text);
+      one.needs.needs.push_back({need.artifact(), need.min_counter()});
+    artifacts.push_back(std::move(one));
   }
+  for (const rules::Condition& one : rules::ReleaseConditions(parts, artifacts))
+    Add(out, one.name, one.state == rules::Condition::State::kMet, one.reason,
+        one.text);
   const std::string& version = device.device().running_version();
   const auto running = ReleaseOf(store, type, version);
   if (absl::IsNotFound(running.status())) return absl::OkStatus();

@@ -8,17 +8,22 @@ namespace {
 using shoal::testing::FailsBecause;
 
 signing::TargetFile Target(const std::string& type, const std::string& version,
-                           uint64_t counter, uint64_t min_counter = 0) {
+                           uint64_t counter, uint64_t min_counter = 0,
+                           const std::string& artifact = "image",
+                           std::vector<std::string> hardware = {},
+                           std::vector<signing::ImageNeed> needs = {}) {
   signing::ImageInfo info;
   info.device_type = type;
   info.version = version;
-  info.artifact = "image";
+  info.artifact = artifact;
+  info.hardware = std::move(hardware);
+  info.needs = std::move(needs);
   info.counter = counter;
   info.min_counter = min_counter;
   info.file_root = std::string(32, 'r');
   info.piece_length = 16384;
   signing::TargetFile target;
-  target.path = signing::ImagePath(type, version, "image");
+  target.path = signing::ImagePath(type, version, artifact);
   target.length = 1000;
   target.sha256 = std::string(32, static_cast<char>('a' + counter));
   target.custom = signing::FormatImageInfo(info);
@@ -72,13 +77,59 @@ TEST(Candidate, AnImageWhoseNeedsAreNotMetIsNotTaken) {
   SignedImage image;
   image.info.hardware = {"rev-b"};
   image.info.needs = {{"modem", 3}};
-  EXPECT_OK(CheckFit(image, {"rev-b", {{"modem", 3}}}));
-  EXPECT_THAT(CheckFit(image, {"rev-b", {{"modem", 2}}}),
+  EXPECT_OK(CheckFit(image, {}, {"rev-b", {{"modem", 3}}}));
+  EXPECT_THAT(CheckFit(image, {}, {"rev-b", {{"modem", 2}}}),
               FailsBecause("dependency_unmet"));
-  EXPECT_THAT(CheckFit(image, {"rev-b", {}}), FailsBecause("dependency_unmet"));
-  EXPECT_THAT(CheckFit(image, {"rev-a", {{"modem", 3}}}),
+  EXPECT_THAT(CheckFit(image, {}, {"rev-b", {}}),
+              FailsBecause("dependency_unmet"));
+  EXPECT_THAT(CheckFit(image, {}, {"rev-a", {{"modem", 3}}}),
               FailsBecause("wrong_hardware"));
-  EXPECT_OK(CheckFit(SignedImage(), {}));
+  EXPECT_OK(CheckFit(SignedImage(), {}, {}));
+}
+
+TEST(Candidate, T25_WhatTheDeviceInstallsItselfComesWithTheImage) {
+  const std::vector<signing::TargetFile> targets = {
+      Target("gateway", "1", 5, 0, "image", {}, {{"modem", 3}, {"fpga", 2}}),
+      Target("gateway", "1", 3, 0, "modem", {}, {{"image", 5}}),
+      Target("gateway", "1", 2, 0, "fpga", {"rev-b"}),
+      Target("gateway", "0", 9, 0, "modem")};
+  ASSERT_OK_AND_ASSIGN(const SignedImage image,
+                       FindImage(targets, "fw/gateway/1/image", "gateway"));
+  const auto comes = [&](const rules::DeviceParts& parts) {
+    const auto found = FindComponents(targets, image, parts);
+    EXPECT_OK(found);
+    std::string names;
+    for (const SignedImage& one : *found) names += one.info.artifact + " ";
+    const absl::Status fit = CheckFit(image, *found, parts);
+    return names + (fit.ok() ? "fits" : ReasonOf(fit));
+  };
+  EXPECT_EQ(comes({"rev-b", {{"modem", 2}, {"fpga", 1}}, {"modem", "fpga"}}),
+            "fpga modem fits");
+  EXPECT_EQ(comes({"rev-b", {{"modem", 4}, {"fpga", 2}}, {"modem", "fpga"}}),
+            "fits")
+      << "a component goes forward only";
+  EXPECT_EQ(comes({"rev-b", {{"modem", 2}, {"fpga", 1}}, {"modem"}}),
+            "modem dependency_unmet")
+      << "somebody else's fpga is too old: all or none";
+  EXPECT_EQ(comes({"rev-a", {{"modem", 2}, {"fpga", 1}}, {"modem", "fpga"}}),
+            "modem dependency_unmet")
+      << "the fpga's firmware is for other hardware";
+  EXPECT_EQ(comes({"rev-b", {}, {"modem", "fpga"}}), "fpga modem fits");
+  EXPECT_EQ(comes({"rev-b", {}, {}}), "dependency_unmet");
+}
+
+TEST(Candidate, T25_AModemMayNeedItsImage) {
+  const std::vector<signing::TargetFile> targets = {
+      Target("gateway", "1", 4),
+      Target("gateway", "1", 3, 0, "modem", {}, {{"image", 5}})};
+  ASSERT_OK_AND_ASSIGN(const SignedImage image,
+                       FindImage(targets, "fw/gateway/1/image", "gateway"));
+  const rules::DeviceParts parts{"", {{"modem", 1}}, {"modem"}};
+  ASSERT_OK_AND_ASSIGN(const auto components,
+                       FindComponents(targets, image, parts));
+  EXPECT_EQ(components.size(), 1u);
+  EXPECT_THAT(CheckFit(image, components, parts),
+              FailsBecause("dependency_unmet"));
 }
 
 TEST(Candidate, OfflineItPicksImagesOnly) {

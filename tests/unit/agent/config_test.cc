@@ -24,6 +24,34 @@ TEST(AgentConfig, ARelativePathGivesAbsoluteDirectories) {
   EXPECT_EQ(config->StateDirectory()[0], '/');
 }
 
+TEST(AgentConfig, ComponentsHaveProgramsOrTheOwnersWord) {
+  TempDir dir;
+  const auto load = [&](const std::string& more) {
+    WriteFile(dir.File("agent.toml"), "[device]\ntype = \"gateway\"\n" + more);
+    return AgentConfig::Load(dir.File("agent.toml"));
+  };
+  ASSERT_OK_AND_ASSIGN(
+      const AgentConfig config,
+      load("components = [\"fpga=2\"]\n[components.modem]\n"
+           "program = \"/usr/lib/modem\"\ntime_limit = \"2m\"\n"));
+  EXPECT_EQ(config.parts.components.at("fpga"), 2u);
+  EXPECT_EQ(config.components.at("modem").program, "/usr/lib/modem");
+  EXPECT_EQ(config.components.at("modem").time_limit, absl::Minutes(2));
+  for (const char* bad :
+       {"[components.modem]\n", "[components.modem]\nprogram = \"modem\"\n",
+        "[components.modem]\nprogram = \"/m\"\ntime_limit = \"2h\"\n",
+        "[components.modem]\nprogram = \"/m\"\nextra = 1\n",
+        "[components.image]\nprogram = \"/m\"\n",
+        "[components.\"../x\"]\nprogram = \"/m\"\n",
+        "components = [\"modem=2\"]\n[components.modem]\nprogram = "
+        "\"/m\"\n"})
+    EXPECT_THAT(load(bad), FailsBecause("bad_config")) << bad;
+  std::string nine;
+  for (int i = 0; i < 9; ++i)
+    nine += "[components.c" + std::to_string(i) + "]\nprogram = \"/m\"\n";
+  EXPECT_THAT(load(nine), FailsBecause("bad_config"));
+}
+
 TEST(AgentConfig, ReadsEveryPart) {
   TempDir dir;
   WriteFile(dir.File("agent.toml"), R"(

@@ -79,7 +79,13 @@ class Rig {
       WriteFile(job.new_path, new_image_);
       return absl::OkStatus();
     };
+    o.component = [this](const ComponentUpdate& update, ComponentAction action,
+                         const std::string& file) {
+      ++component_calls_;
+      return modem_.Do(update, action, file);
+    };
     o.health = [this](const RunningImage&) {
+      ++health_checks_;
       return HealthResult{healthy_, healthy_ ? "fine" : "no uplink"};
     };
     o.report = [this](const UpdateRecord& u, const RunningImage& running) {
@@ -113,6 +119,21 @@ class Rig {
     return u;
   }
 
+  // With a modem's firmware that comes with the image.
+  UpdateRecord NewUpdateWithModem() {
+    UpdateRecord u = NewUpdate();
+    const std::string sha256 = crypto::Sha256Digest(new_modem_);
+    served_[sha256] = new_modem_;
+    u.components.push_back({.name = "modem",
+                            .counter = 2,
+                            .version = "2.0.0",
+                            .source = {.sha256 = sha256,
+                                       .length = new_modem_.size(),
+                                       .file_root = {},
+                                       .local_path = {}}});
+    return u;
+  }
+
   // Runs, restarting as the engine asks, until nothing is in hand or it waits.
   Engine::Next Live() {
     for (int i = 0; i < 10; ++i) {
@@ -137,6 +158,31 @@ class Rig {
     RunningImage running;
   };
 
+  // What a component's program does to a component that keeps what it had.
+  struct Modem {
+    std::string runs = "old modem";
+    std::optional<std::string> before;
+    int refuses = 0;  // so many calls of `refused` fail
+    ComponentAction refused = ComponentAction::kInstall;
+
+    absl::Status Do(const ComponentUpdate&, ComponentAction action,
+                    const std::string& file) {
+      if (refuses > 0 && action == refused) {
+        --refuses;
+        return FailedPrecondition("component_failed", "no answer from it");
+      }
+      if (action == ComponentAction::kInstall) {
+        if (!before) before = runs;
+        runs = ReadFile(file);
+        return absl::OkStatus();
+      }
+      if (action == ComponentAction::kRollback && before) runs = *before;
+      before.reset();
+      return absl::OkStatus();
+    }
+  };
+
+  const std::string new_modem_ = std::string(5'000, 'm') + "odem";
   const std::string old_image_ = std::string(30'000, 'o') + "ld";
   const std::string new_image_ = std::string(40'000, 'n') + "ew";
   const std::string delta_ = "a delta";
@@ -149,6 +195,9 @@ class Rig {
   absl::Status patch_status_;
   int fetches_ = 0;
   int patches_ = 0;
+  int health_checks_ = 0;
+  int component_calls_ = 0;
+  Modem modem_;
   std::vector<Report> reports_;
   std::unique_ptr<FileSlots> slots_;
   std::unique_ptr<DeviceState> state_;

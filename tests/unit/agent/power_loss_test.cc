@@ -18,7 +18,13 @@ using testing::WriteFile;
 struct Scenario {
   bool healthy = true;
   bool delta = false;
+  bool modem = false;
 };
+
+UpdateRecord UpdateOf(Rig& rig, const Scenario& scenario) {
+  return scenario.modem ? rig.NewUpdateWithModem()
+                        : rig.NewUpdate(scenario.delta);
+}
 
 // Runs the update; power goes at write number `fail_at`. Returns the number of
 // writes, or nullopt when the fault was hit.
@@ -32,7 +38,7 @@ std::optional<int> RunWithPowerLoss(const Scenario& scenario, int fail_at,
   bool lost = false;
   try {
     rig.PowerOn();
-    EXPECT_OK(rig.engine_->Begin(rig.NewUpdate(scenario.delta)));
+    EXPECT_OK(rig.engine_->Begin(UpdateOf(rig, scenario)));
     EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
   } catch (const PowerLoss&) {
     lost = true;
@@ -59,6 +65,10 @@ std::optional<int> RunWithPowerLoss(const Scenario& scenario, int fail_at,
   EXPECT_FALSE(rig.state_->Get().update.has_value());
   if (!scenario.healthy) {
     EXPECT_TRUE(running == rig.old_image_);
+  }
+  if (scenario.modem) {
+    EXPECT_EQ(rig.modem_.runs == rig.new_modem_, running == rig.new_image_);
+    EXPECT_FALSE(rig.modem_.before) << "it was never told how it ended";
   }
   for (const Rig::Report& report : rig.reports_) {
     EXPECT_EQ(report.update.outcome_counter, 1u);
@@ -107,9 +117,9 @@ TEST_P(PowerLossTest, T61_DiskFullAtAnyWriteIsAnErrorAndTheNextTryGoesOn) {
     int errors = 0;
     bool rebooting = false;
     bool try_lost = false;  // the loader counted a try and then failed
-    if (!rig.engine_->Begin(rig.NewUpdate(GetParam().delta)).ok()) {
+    if (!rig.engine_->Begin(UpdateOf(rig, GetParam())).ok()) {
       ++errors;
-      ASSERT_OK(rig.engine_->Begin(rig.NewUpdate(GetParam().delta)));
+      ASSERT_OK(rig.engine_->Begin(UpdateOf(rig, GetParam())));
     }
     for (int turn = 0; turn < 40; ++turn) {
       if (rebooting) {
@@ -137,21 +147,26 @@ TEST_P(PowerLossTest, T61_DiskFullAtAnyWriteIsAnErrorAndTheNextTryGoesOn) {
     const std::string running = rig.RunningBytes();
     const bool is_new = running == rig.new_image_;
     EXPECT_TRUE(is_new || running == rig.old_image_);
+    if (GetParam().modem) {
+      EXPECT_EQ(rig.modem_.runs == rig.new_modem_, is_new);
+    }
     if (!try_lost) {
       EXPECT_EQ(is_new, GetParam().healthy);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Scenarios, PowerLossTest,
-                         ::testing::Values(Scenario{true, false},
-                                           Scenario{true, true},
-                                           Scenario{false, false}),
-                         [](const auto& scenario) {
-                           return std::string(scenario.param.healthy ? "healthy"
-                                                                     : "sick") +
-                                  (scenario.param.delta ? "_delta" : "_full");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Scenarios, PowerLossTest,
+    ::testing::Values(Scenario{true, false}, Scenario{true, true},
+                      Scenario{false, false}, Scenario{true, false, true},
+                      Scenario{false, false, true}),
+    [](const auto& scenario) {
+      return std::string(scenario.param.healthy ? "healthy" : "sick") +
+             (scenario.param.delta   ? "_delta"
+              : scenario.param.modem ? "_modem"
+                                     : "_full");
+    });
 
 }  // namespace
 }  // namespace shoal::agent

@@ -34,6 +34,9 @@ TEST(DeviceState, SurvivesARestartWhole) {
   update.state = UpdateState::kInstalling;
   update.message = "two\nlines, \"quoted\", \xc3\xa9";
   update.resume_state = std::string("\0\1\2", 3);
+  update.components = testing::Rig().NewUpdateWithModem().components;
+  update.components[0].begun = true;
+  update.image_runs = true;
   {
     ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
     ASSERT_OK(state->Change([&](StateData& d) {
@@ -53,6 +56,13 @@ TEST(DeviceState, SurvivesARestartWhole) {
   EXPECT_EQ(data.update->message, update.message);
   EXPECT_EQ(data.update->resume_state, update.resume_state);
   EXPECT_EQ(data.update->delta->from_sha256, update.delta->from_sha256);
+  ASSERT_EQ(data.update->components.size(), 1u);
+  EXPECT_EQ(data.update->components[0].name, "modem");
+  EXPECT_EQ(data.update->components[0].counter, 2u);
+  EXPECT_EQ(data.update->components[0].source.sha256,
+            update.components[0].source.sha256);
+  EXPECT_TRUE(data.update->components[0].begun);
+  EXPECT_TRUE(data.update->image_runs);
   EXPECT_EQ(data.halts.at("ab").reason, "smoke");
   EXPECT_EQ(data.last_refusal->reason, "below_floor");
   EXPECT_EQ(data.rollouts.at("r1").digest, std::string(32, '\xee'));

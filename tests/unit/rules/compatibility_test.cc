@@ -32,13 +32,37 @@ TEST(CompatibilityTest, AllNeedsAreMetOrTheImageIsNotTaken) {
       << "a component that the device does not have";
 }
 
+TEST(CompatibilityTest, T25_WhatComesWithTheImageCounts) {
+  const std::vector<ReleaseArtifact> release = {
+      {"image", 9, {{}, {{"modem", 3}}}},
+      {"modem", 3, {{"rev-b"}, {{"image", 9}}}},
+      {"fpga", 2, {{}, {{"modem", 99}}}}};
+  const auto unmet = [&](const DeviceParts& parts) {
+    int count = 0;
+    for (const Condition& one : ReleaseConditions(parts, release))
+      count += one.state == Condition::State::kUnmet ? 1 : 0;
+    return count;
+  };
+  EXPECT_EQ(unmet({"rev-b", {{"modem", 2}}, {"modem"}}), 0);
+  EXPECT_EQ(unmet({"rev-b", {{"modem", 2}}, {}}), 1) << "another's to install";
+  EXPECT_EQ(unmet({"rev-a", {{"modem", 2}}, {"modem"}}), 1)
+      << "firmware for other hardware does not come";
+  EXPECT_EQ(unmet({"rev-b", {{"modem", 2}}, {"modem", "fpga"}}), 1)
+      << "what comes has needs as well";
+  EXPECT_EQ(PartsAfter({"rev-b", {{"modem", 7}}, {"modem"}}, release)
+                .components.at("modem"),
+            7u)
+      << "a component goes forward only";
+}
+
 TEST(CompatibilityTest, WhatADeviceSaysOfItsPartsIsReadAsItWasTold) {
-  const DeviceParts parts{"rev-b", {{"modem", 7}, {"fpga", 0}}};
+  const DeviceParts parts{"rev-b", {{"modem", 7}, {"fpga", 0}}, {"modem"}};
   std::map<std::string, std::string> inventory = {{"os", "debian 12"}};
   TellParts(parts, inventory);
   const DeviceParts read = ReadParts(inventory);
   EXPECT_EQ(read.hardware, parts.hardware);
   EXPECT_EQ(read.components, parts.components);
+  EXPECT_EQ(read.installs, parts.installs);
   EXPECT_TRUE(ReadParts({{"component.modem", "seven"}, {"component.x", "-1"}})
                   .components.empty());
 }
