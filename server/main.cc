@@ -10,6 +10,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "dht/node_client/grpc_threads.h"
 #include "server/identity/plane_keys.h"
 #include "server/plane.h"
 #include "server/plane_config.h"
@@ -31,6 +32,7 @@ int RunPlane(const shoal::server::PlaneConfig& config) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  const shoal::dht::GrpcThreads grpc;
   auto plane = shoal::server::Plane::Start(config, shoal::RealFileSystem(),
                                            shoal::SystemClock());
   if (!plane.ok()) return Fail(plane.status());

@@ -14,6 +14,7 @@
 #include "common/status.h"
 #include "dht/node/node.h"
 #include "dht/node/node_config.h"
+#include "dht/node_client/grpc_threads.h"
 
 namespace {
 
@@ -77,6 +78,7 @@ int Serve(const std::string& config_path, bool check_only) {
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
   signal(SIGPIPE, SIG_IGN);
 
+  const shoal::dht::GrpcThreads grpc;
   auto node = StorageNode::Start(*std::move(config), shoal::RealFileSystem(),
                                  shoal::SystemClock());
   if (!node.ok()) {

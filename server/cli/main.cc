@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "dht/node_client/grpc_threads.h"
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
 
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
   // gRPC's own lines would stand beside the tool's error; it says the same.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   try {
+    const shoal::dht::GrpcThreads grpc;
     shoal::cli::Program program(
         shoal::RealFileSystem(), shoal::SystemClock(),
         {std::cout, std::cerr, isatty(STDOUT_FILENO) == 1,

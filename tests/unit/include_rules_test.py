@@ -68,7 +68,7 @@ ENGINES = {
     r"microhttpd\.h": ["dht/swarm"],
     r"sodium[./]": ["common/crypto"],
     r"openssl/": ["common/crypto"],
-    r"grpcpp/|.*\.grpc\.pb\.h": ["server", "dht/node", "dht/node_client"],
+    r"grpcpp/|grpc/|.*\.grpc\.pb\.h": ["server", "dht/node", "dht/node_client"],
     r"divsufsort": ["delta/make"],
     r"bzlib\.h": ["delta/apply", "delta/make"],
     r"lzma\.h|lz4(hc)?\.h|zlib\.h": ["delta/image"],
