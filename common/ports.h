@@ -2,6 +2,12 @@
 #ifndef SHOAL_COMMON_PORTS_H_
 #define SHOAL_COMMON_PORTS_H_
 
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/files.h"
+
 namespace shoal {
 
 struct PortRange {
@@ -15,6 +21,21 @@ struct PortRange {
 // machine that starts meanwhile must not have one.
 inline constexpr PortRange kPlanePorts = {10240, 2048};
 inline constexpr PortRange kNodePorts = {12288, 32768 - 12288};
+
+// A port that nobody else gets as long as this lives: it is bound, and neither
+// listens nor receives.
+struct HeldPort {
+  uint16_t number = 0;
+  FileDescriptor socket;
+};
+
+// A free port of `range` at `host` (numeric, also in brackets),
+// for `socket_type` SOCK_STREAM or SOCK_DGRAM: the first one from a random
+// place on, so that programs that choose at one moment choose differently.
+// Once the whole range is taken: any port that the system gives.
+// kInvalidArgument "bad_address"; ErrnoError's when nothing can be bound there.
+absl::StatusOr<HeldPort> HoldFreePort(const PortRange& range,
+                                      const std::string& host, int socket_type);
 
 }  // namespace shoal
 

@@ -1,10 +1,10 @@
 #include "server/plane.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <random>
 #include <string>
 #include <utility>
 
@@ -27,7 +27,6 @@ namespace {
 constexpr absl::Duration kNetworkCheckPause = absl::Milliseconds(200);
 constexpr absl::Duration kNetworkCheckWait = absl::Seconds(3);
 constexpr absl::Duration kSupersededPause = absl::Minutes(10);
-constexpr int kPortTries = 8;
 
 std::string Advertised(const std::string& address, const std::string& host) {
   if (host.empty()) return address;
@@ -230,11 +229,14 @@ absl::Status Plane::Impl::StartApi(FileSystem& fs, const ApiParts& parts) {
         LogWarn("port_taken", {{"address", last}});
       }
     }
-    std::random_device random;
-    std::uniform_int_distribution<int> port(
-        kPlanePorts.first, kPlanePorts.first + kPlanePorts.count - 1);
-    for (int i = 0; i < kPortTries; ++i)
-      if (started(host + std::to_string(port(random)))) return absl::OkStatus();
+    // Of a host by name, or when somebody else takes the port meanwhile: the
+    // system's choice.
+    auto free =
+        HoldFreePort(kPlanePorts, host.substr(0, host.size() - 1), SOCK_STREAM);
+    if (free.ok()) {
+      free->socket.Reset(-1);
+      if (started(host + std::to_string(free->number))) return absl::OkStatus();
+    }
   }
   SHOAL_ASSIGN_OR_RETURN(api,
                          ApiServer::Start(config.api_listen, *keys, parts));

@@ -115,8 +115,7 @@ void Agent::TakeRecord(const dht::VerifiedRecord& record) {
   switch (record.body.kind()) {
     case records::v1::RECORD_KIND_HEAD:
       LogDebug("head", {{"version", record.body.version()}});
-      link_->TakeHead(record);
-      refresh_now_ = true;
+      if (link_->TakeHead(record)) refresh_now_ = true;
       break;
     case records::v1::RECORD_KIND_ASSIGNMENT:
       status = link_->TakeAssignment(record);
@@ -148,6 +147,7 @@ void Agent::Refresh() {
   for (const absl::Status& passed_over : link_->TakePassedOver())
     NoteRefusal(*state_, clock_, "metadata", passed_over);
   refresh_again_ = !status.ok();
+  retry_refresh_ = clock_.MonotonicNow() + pace_->Spread(kRetryRefresh);
   if (status.ok()) {
     last_metadata_trouble_.clear();
     LogDebug("metadata_fresh", {});
@@ -187,13 +187,12 @@ void Agent::Turn() {
   for (const dht::VerifiedRecord& record : records) TakeRecord(record);
   bool look = !records.empty();
   if (link_->StepTime()) refresh_now_ = true;
-  const absl::Duration since = clock_.MonotonicNow() - last_refresh_;
-  if (refresh_now_ || since >= config_.poll_interval ||
-      (refresh_again_ && since >= kRetryRefresh)) {
-    // Without listening this is when halts, commands and the rest are seen.
-    if (!config_.listen)
-      for (const dht::VerifiedRecord& record : link_->LookUp())
-        TakeRecord(record);
+  // Not put off by what is pushed: pushes of halts may be lost while those of
+  // HEADs arrive.
+  const absl::Duration now = clock_.MonotonicNow();
+  const bool poll = pace_->Due(now);
+  if (refresh_now_ || poll || (refresh_again_ && now >= retry_refresh_)) {
+    if (poll || !config_.listen) link_->LookUp();
     Refresh();
     look = true;
   }

@@ -19,6 +19,7 @@
 #include "agent/link/fleet_link.h"
 #include "agent/link/lazy_fetch.h"
 #include "agent/link/pairing.h"
+#include "agent/link/poll_pace.h"
 #include "agent/link/record_queue.h"
 #include "agent/link/telemetry.h"
 #include "agent/state/device_clock.h"
@@ -120,6 +121,7 @@ class Agent {
   std::unique_ptr<CommandRunner> commands_;
   std::unique_ptr<TelemetrySender> telemetry_;
   std::unique_ptr<Decider> decider_;
+  std::optional<PollPace> pace_;  // set with link_
   std::unique_ptr<Pairing> pairing_;
   bool pairing_over_ = false;
   std::string pairing_state_ = "not_paired";  // for `status`
@@ -141,6 +143,7 @@ class Agent {
 
   absl::Duration last_decision_;
   absl::Duration last_refresh_;
+  absl::Duration retry_refresh_;  // not before, when the last one failed
   absl::Duration last_telemetry_;
   absl::Duration last_report_;
   absl::Duration last_announce_;

@@ -1,4 +1,5 @@
 // How the agent comes into its fleet: pairing, then the link.
+#include <random>
 #include <utility>
 
 #include "agent/link/agent.h"
@@ -29,13 +30,15 @@ absl::Status Agent::GoOnline(Membership membership) {
   options.membership = std::move(membership);
   options.on_record = [this](const dht::VerifiedRecord& record) {
     std::lock_guard lock(mutex_);
-    if (!records_.Push(record) && !overflow_) {
+    const bool kept = records_.Push(record);
+    if (!kept && !overflow_) {
       overflow_ = true;
       LogWarn("records_dropped",
               {{"kind", records::v1::RecordKind_Name(record.body.kind())}});
     }
     wake_.notify_all();
     if (parts_.on_work) parts_.on_work();
+    return kept;
   };
   options.on_grant = [this](const std::string& record) {
     std::lock_guard lock(mutex_);
@@ -66,7 +69,12 @@ absl::Status Agent::GoOnline(Membership membership) {
           {{"device", HexEncode(link_->out().membership().device_id())},
            {"dht", link_->network().bound_address()},
            {"swarm", config_.swarm_listen}});
-  refresh_now_ = true;
+  pace_.emplace(link_->out().membership().device_id(), config_.poll_interval,
+                PollPace::Random(std::random_device()()));
+  pace_->Start(clock_.MonotonicNow(), config_.start_spread);
+  // With good metadata in its store a device can wait its turn: thousands may
+  // have come up in this second, after a power cut.
+  refresh_now_ = !link_->HasFreshMetadata();
   WakeEngine();
   return absl::OkStatus();
 }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <future>
 
 #include "agent/engine/halts.h"
 #include "common/bytes.h"
@@ -19,7 +18,6 @@
 namespace shoal::agent {
 namespace {
 
-constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
 constexpr uint32_t kSampleWanted = 20;
@@ -61,29 +59,6 @@ rules::OutcomeCount CountOutcomes(
   return tally.ByPhase()[0];
 }
 
-std::vector<dht::VerifiedRecord> FleetLink::LookUp() {
-  using Found = std::vector<dht::VerifiedRecord>;
-  std::vector<std::future<Found>> answers;
-  for (const std::string& place : Places()) {
-    auto answer = std::make_shared<std::promise<Found>>();
-    answers.push_back(answer->get_future());
-    network_->Get(place, kLookUp, [answer](Found found) {
-      answer->set_value(std::move(found));
-    });
-  }
-  std::set<std::string> digests;
-  Found fresh;
-  for (std::future<Found>& answer : answers)
-    for (dht::VerifiedRecord& record : answer.get()) {
-      digests.insert(record.digest);
-      if (!looked_up_.contains(record.digest))
-        fresh.push_back(std::move(record));
-    }
-  looked_up_ = std::move(digests);
-  LogDebug("looked_up", {{"fresh", fresh.size()}});
-  return fresh;
-}
-
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
                          signing::BuildFleetTrust(*updater_, source));
@@ -116,6 +91,10 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
     LogInfo("trust_changed", {{"policy_version", version}});
     // What listeners got and the old trust refused is looked at again.
     if (own_network_) own_network_->SetResolver(MakeResolver(holder_));
+    {
+      std::lock_guard lock(listener_->mutex);
+      listener_->given.clear();
+    }
     // What this device signed by a key that it has given up since, and that no
     // node took in time, none will take.
     ResignSpool();
@@ -218,6 +197,20 @@ records::v1::LogReport FleetLink::LogStatus() const {
   return report;
 }
 
+bool FleetLink::HasFreshMetadata() const {
+  return updater_->fresh() && updater_->Now() < updater_->FreshUntil();
+}
+
+bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
+  records::v1::Head head;
+  const auto known = updater_->StoredBytes("timestamp");
+  if (HasFreshMetadata() && known.ok() &&
+      head.ParseFromString(record.body.payload()) && head.timestamp() == *known)
+    return false;
+  source_->OfferHead(record);
+  return true;
+}
+
 absl::Status FleetLink::CheckFresh() const {
   SHOAL_RETURN_IF_ERROR(time_->Check(TimeKeys()));
   if (updater_->log().has_fork())
@@ -225,8 +218,7 @@ absl::Status FleetLink::CheckFresh() const {
                               "the release log was forked: nothing new is "
                               "installed until root replaces the timestamp's "
                               "key");
-  if (updater_->fresh() && updater_->Now() < updater_->FreshUntil())
-    return absl::OkStatus();
+  if (HasFreshMetadata()) return absl::OkStatus();
   return FailedPrecondition(
       "expired_metadata",
       "the fleet's metadata has run out: nothing new is installed until "

@@ -52,9 +52,10 @@ struct FleetLinkOptions {
   SharedLink shared;
   Membership membership;
   // HEAD, ASSIGNMENT, PAIR_GRANT, HALT, NODE_DIRECTORY and COMMAND records as
-  // they come,
-  // verified; called on the network's thread, must not block.
-  std::function<void(const dht::VerifiedRecord&)> on_record;
+  // they come, pushed or looked up, verified; called on the network's thread,
+  // must not block. False: this one, or another, was dropped for want of room
+  // and is wanted again.
+  std::function<bool(const dht::VerifiedRecord&)> on_record;
   // The grant that a storage node sent because this device's network keys were
   // retired: for TakeRetiredGrant. As on_record, but not verified.
   std::function<void(const std::string& record)> on_grant;
@@ -106,15 +107,15 @@ class FleetLink {
   std::vector<rules::OutcomeCount> ReadSamples(
       const rollout::v1::RolloutDocument& document, int last_phase);
 
-  // What lies now at the places that are listened at otherwise, HEAD apart,
-  // which Refresh() looks up; what the last call gave is left out. For
-  // configurations without listening. Blocks some seconds at most.
-  std::vector<dht::VerifiedRecord> LookUp();
+  // Asks for what lies now at the places that are listened at otherwise, HEAD
+  // apart, which Refresh() looks up: pushes may be lost, and not every device
+  // listens. on_record gets what it was not given before. Never blocks.
+  void LookUp();
 
   // A record of on_record. OK, or why it is ignored.
-  void TakeHead(const dht::VerifiedRecord& record) {
-    source_->OfferHead(record);
-  }
+  // False: it names the metadata in force, as the one that a listener finds
+  // after a start mostly does.
+  bool TakeHead(const dht::VerifiedRecord& record);
   // Why metadata records were passed over since the last call.
   std::vector<absl::Status> TakePassedOver() {
     return source_->TakePassedOver();
@@ -144,6 +145,8 @@ class FleetLink {
   std::shared_ptr<const TrustView> trust() const { return holder_->Get(); }
   const TrustHolder& holder() const { return *holder_; }
   absl::Time Now() const { return updater_->Now(); }
+  // Whether the metadata in force has not run out; see CheckFresh.
+  bool HasFreshMetadata() const;
   // Of the timestamp that is acted upon; 0: none.
   uint64_t metadata_version() const {
     return updater_->fresh() ? updater_->timestamp().version : 0;
@@ -168,9 +171,15 @@ class FleetLink {
         spool_(o_.shared.spool) {
     listener_->on_record = o_.on_record;
   }
+  // Outlives this object as long as the network may call.
   struct Listener {
     std::mutex mutex;
-    std::function<void(const dht::VerifiedRecord&)> on_record;
+    std::function<bool(const dht::VerifiedRecord&)> on_record;
+    // What on_record has been given, by place and digest.
+    std::map<std::string, std::set<std::string>> given;
+    void Give(const dht::VerifiedRecord& record);
+    void GiveNew(const std::string& place,
+                 const std::vector<dht::VerifiedRecord>& found);
   };
   absl::Status Start();
   absl::Status OpenNetwork();
@@ -214,8 +223,7 @@ class FleetLink {
   int unproven_refreshes_ = 0;  // in a row
   bool was_connected_ = false;
   std::vector<RolloutEntry> rollouts_;
-  std::set<std::string> looked_up_;  // digests
-  std::string trust_key_;            // of what the resolver was last told
+  std::string trust_key_;  // of what the resolver was last told
 };
 
 // How often each device of `phase` succeeded or failed, by its latest outcome.

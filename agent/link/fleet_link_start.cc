@@ -101,22 +101,4 @@ absl::Status FleetLink::OpenNetwork() {
   return absl::OkStatus();
 }
 
-std::vector<std::string> FleetLink::Places() const {
-  return {places_.Assignment(o_.membership.device_id()),
-          places_.Command(o_.membership.device_id()),
-          places_.Halt(o_.config->device_type), places_.NodeDirectory()};
-}
-
-void FleetLink::ListenForAll() {
-  // A shared network may still call after this object's end.
-  const auto take = [listener = listener_](const dht::VerifiedRecord& record) {
-    std::lock_guard lock(listener->mutex);
-    if (listener->on_record) listener->on_record(record);
-  };
-  tokens_.push_back(
-      network_->Listen(places_.Head(o_.config->device_type), take));
-  for (const std::string& place : Places())
-    tokens_.push_back(network_->Listen(place, take));
-}
-
 }  // namespace shoal::agent

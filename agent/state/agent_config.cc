@@ -229,6 +229,7 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   c.bind_address = config.String("network.bind", "127.0.0.1:0");
   c.listen = config.Boolean("network.listen", true);
   c.poll_interval = config.Duration("network.poll_interval", absl::Minutes(15));
+  c.start_spread = config.Duration("network.start_spread", absl::Seconds(30));
   c.log_interval = config.Duration("network.log_interval",
                                    c.listen ? absl::Hours(1) : absl::Hours(12));
   c.metered = config.Boolean("network.metered", false);
@@ -311,6 +312,8 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
   if (c.poll_interval < absl::Milliseconds(100))
     return InvalidArgument("bad_config",
                            "network.poll_interval: at least 100ms");
+  if (c.start_spread < absl::ZeroDuration() || c.start_spread > absl::Hours(1))
+    return InvalidArgument("bad_config", "network.start_spread: 0s to 1h");
   if (!c.factory_credential.empty() && c.bootstrap_file.empty())
     return InvalidArgument("bad_config",
                            "pairing.factory_credential: needs "

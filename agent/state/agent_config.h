@@ -61,11 +61,12 @@ struct AgentConfig {
   std::string log_level;
 
   // Network.
-  std::string bind_address;  // of the sealed UDP socket, "host:port"
-  bool listen = true;        // false: look up every poll_interval only
-  absl::Duration poll_interval;
-  absl::Duration log_interval;  // between looks at other devices' log heads
-  bool metered = false;         // the owner's word: bytes over this link cost
+  std::string bind_address;      // of the sealed UDP socket, "host:port"
+  bool listen = true;            // false: look up every poll_interval only
+  absl::Duration poll_interval;  // on average; each poll within 20 % of it
+  absl::Duration start_spread;   // the first poll after a start, at most
+  absl::Duration log_interval;   // between looks at other devices' log heads
+  bool metered = false;          // the owner's word: bytes over this link cost
   std::string swarm_listen;
   int64_t upload_limit = 0;    // bytes per second; 0: no limit
   int64_t download_limit = 0;  // bytes per second; 0: no limit

@@ -1,13 +1,9 @@
 // `shoal-node init`: keys, ports, settings, and the request for enrolment.
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "common/bytes.h"
@@ -22,54 +18,6 @@ namespace {
 
 constexpr char kEnrollDomain[] = "shoal.node.enroll.v1";
 constexpr absl::Duration kTlsLifetime = absl::Hours(24 * 365 * 10);
-
-// Each process begins elsewhere, so that nodes made one after the other do not
-// choose the same before the first of them runs.
-constexpr int kPortsOfANode = 4;
-constexpr int kPortTries = 64;
-
-// A port that is free now. It stays bound until `holder` ends, so that two
-// calls never get the same.
-absl::StatusOr<uint16_t> FreePort(const std::string& ip, bool v6, int type,
-                                  FileDescriptor* holder) {
-  holder->Reset(::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0));
-  if (!holder->valid()) return ErrnoError(errno, "socket");
-  sockaddr_storage address{};
-  socklen_t length = 0;
-  if (v6) {
-    auto* in6 = reinterpret_cast<sockaddr_in6*>(&address);
-    in6->sin6_family = AF_INET6;
-    length = sizeof(*in6);
-    if (inet_pton(AF_INET6, ip.c_str(), &in6->sin6_addr) != 1) {
-      return InvalidArgument("bad_address", ip);
-    }
-  } else {
-    auto* in4 = reinterpret_cast<sockaddr_in*>(&address);
-    in4->sin_family = AF_INET;
-    length = sizeof(*in4);
-    if (inet_pton(AF_INET, ip.c_str(), &in4->sin_addr) != 1) {
-      return InvalidArgument("bad_address", ip);
-    }
-  }
-  in_port_t& port = v6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                       : reinterpret_cast<sockaddr_in*>(&address)->sin_port;
-  const auto bound = [&] {
-    return ::bind(holder->get(), reinterpret_cast<sockaddr*>(&address),
-                  length) == 0;
-  };
-  for (int i = 0; i < kPortTries; ++i) {
-    port = htons(static_cast<uint16_t>(
-        kNodePorts.first + (getpid() * kPortsOfANode + i) % kNodePorts.count));
-    if (bound()) return ntohs(port);
-  }
-  port = 0;
-  if (!bound() ||
-      ::getsockname(holder->get(), reinterpret_cast<sockaddr*>(&address),
-                    &length) != 0) {
-    return ErrnoError(errno, "bind " + ip);
-  }
-  return ntohs(port);
-}
 
 absl::StatusOr<crypto::TlsKeyPair> MakeTls(const std::string& id,
                                            const std::string& address) {
@@ -137,13 +85,12 @@ absl::Status InitNode(const InitOptions& options, FileSystem& fs) {
   SHOAL_ASSIGN_OR_RETURN(const std::string spki,
                          crypto::SpkiSha256(tls.cert_pem));
   std::vector<uint16_t> ports;
-  std::vector<FileDescriptor> holders(4);
-  for (size_t i = 0; i < holders.size(); ++i) {
-    SHOAL_ASSIGN_OR_RETURN(
-        const uint16_t port,
-        FreePort(listen, listen.find(':') != std::string::npos,
-                 i == 0 ? SOCK_DGRAM : SOCK_STREAM, &holders[i]));
-    ports.push_back(port);
+  std::vector<HeldPort> held;  // to the end, so that no two are the same
+  for (const int type : {SOCK_DGRAM, SOCK_STREAM, SOCK_STREAM, SOCK_STREAM}) {
+    SHOAL_ASSIGN_OR_RETURN(HeldPort port,
+                           HoldFreePort(kNodePorts, listen, type));
+    ports.push_back(port.number);
+    held.push_back(std::move(port));
   }
 
   fleet::v1::EnrollNodeRequest request;

@@ -1,5 +1,10 @@
 // shoal completion: made from the commands themselves, so it is never stale.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <set>
+#include <string>
+#include <vector>
 
 #include "common/status.h"
 #include "server/cli/command_line.h"
@@ -15,6 +20,34 @@ std::string OptionWords(const CLI::App& app) {
     }
   }
   return words;
+}
+
+// What the scripts must know of the command line as a whole.
+struct Grammar {
+  std::vector<std::string> paths;    // "rollout", "rollout halt", …
+  std::set<std::string> with_value;  // options whose next word is theirs
+};
+
+void Collect(const CLI::App& app, const std::string& path, Grammar& grammar) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_expected_max() == 0) continue;
+    for (const auto& name : option->get_lnames())
+      grammar.with_value.insert("--" + name);
+    for (const auto& name : option->get_snames())
+      grammar.with_value.insert("-" + name);
+  }
+  for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    const std::string deeper =
+        path.empty() ? command->get_name() : path + " " + command->get_name();
+    grammar.paths.push_back(deeper);
+    Collect(*command, deeper, grammar);
+  }
+}
+
+Grammar GrammarOf(const CLI::App& app) {
+  Grammar grammar;
+  Collect(app, "", grammar);
+  return grammar;
 }
 
 // One case line a command path: its sub-commands and options.
@@ -71,29 +104,55 @@ void AppendFish(const CLI::App& app, const std::string& path,
 }
 
 absl::Status PrintZsh(Program& program, const ShellOptions& options) {
-  // zsh runs bash's completions itself.
+  // zsh runs bash's completions itself. As a file of fpath this is the body of
+  // _shoal, which runs for the first time when something is to be completed.
   program.PrintText(
       "#compdef shoal\nautoload -U +X bashcompinit && "
       "bashcompinit\n" +
-      BashCompletion(*options.app));
+      BashCompletion(*options.app) +
+      "if [[ ${funcstack[1]-} == _shoal ]]; then\n"
+      "  _bash_complete -o default -F _shoal\nfi\n");
   return absl::OkStatus();
 }
 
 absl::Status PrintFish(Program& program, const ShellOptions& options) {
   std::string lines;
   AppendFish(*options.app, "", lines);
+  const Grammar grammar = GrammarOf(*options.app);
   program.PrintText(
-      R"(# fish completion for shoal:  shoal completion fish | source
-function __shoal_words
-  commandline -opc | string match -v -- '-*' | tail -n +2 | string join ' '
+      fmt::format(
+          R"(# fish completion for shoal:  shoal completion fish | source
+set -g __shoal_paths '{}'
+set -g __shoal_with_value {}
+# The command that the words before the cursor name.
+function __shoal_path
+  set -l path
+  set -l skip 0
+  for word in (commandline -opc)[2..-1]
+    if test $skip = 1
+      set skip 0
+    else if string match -q -- '-*' $word
+      contains -- $word $__shoal_with_value; and set skip 1
+    else
+      set -l next (string join -- ' ' $path $word)
+      contains -- "$next" $__shoal_paths; or break
+      set path $path $word
+    end
+  end
+  echo "$path"
 end
 function __shoal_at
-  test (__shoal_words) = "$argv"
+  set -l path (__shoal_path)
+  test "$path" = "$argv[1]"
 end
+# The options of a command, and those that all have.
 function __shoal_in
-  string match -q -- "$argv*" (__shoal_words)
+  set -l path (__shoal_path)
+  test -z "$argv[1]"; or test "$path" = "$argv[1]"
 end
-)" + lines);
+)",
+          fmt::join(grammar.paths, "' '"), fmt::join(grammar.with_value, " ")) +
+      lines);
   return absl::OkStatus();
 }
 
@@ -107,15 +166,26 @@ absl::Status Print(Program& program, const ShellOptions& options) {
 std::string BashCompletion(const CLI::App& app) {
   std::string cases;
   AppendCases(app, "", cases);
+  const Grammar grammar = GrammarOf(app);
+  // Bash takes "=" for a word of its own.
   return fmt::format(
       R"(# bash completion for shoal:  source <(shoal completion bash)
 _shoal() {{
-  local path='' word words='' index
-  for ((index = 1; index < COMP_CWORD && index < 3; index++)); do
+  local path='' word next words='' index skip=''
+  for ((index = 1; index < COMP_CWORD; index++)); do
     word=${{COMP_WORDS[index]}}
-    [[ $word == -* ]] && break
-    path="${{path:+$path }}$word"
+    if [[ -n $skip ]]; then
+      [[ $word == '=' ]] || skip=''
+    elif [[ $word == -* ]]; then
+      [[ ' {} ' == *" $word "* ]] && skip=1
+    else
+      next="${{path:+$path }}$word"
+      [[ '|{}|' == *"|$next|"* ]] || break
+      path=$next
+    fi
   done
+  COMPREPLY=()
+  [[ -n $skip ]] && return
   case "$path" in
 {}    *) return ;;
   esac
@@ -123,7 +193,8 @@ _shoal() {{
 }}
 complete -o default -F _shoal shoal
 )",
-      cases, OptionWords(app));
+      fmt::join(grammar.with_value, " "), fmt::join(grammar.paths, "|"), cases,
+      OptionWords(app));
 }
 
 void AddCompletionCommands(CLI::App& app, Program& program) {

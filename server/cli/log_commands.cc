@@ -1,7 +1,12 @@
 // shoal log: the release log, checked and read without shoald.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <condition_variable>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
 
 #include "absl/time/clock.h"
@@ -118,19 +123,62 @@ std::set<std::string> OtherTimestamps(RecordsSession& session,
   return timestamps;
 }
 
-// A head may be known a moment before the nodes hold its last entries: they get
-// ten seconds. Fewer entries than that are CheckEntries' matter.
+// The bundle `n` with more than `more_than` entries, as soon as a node has it.
+std::optional<std::string> WaitForBundle(RecordsSession& session, uint64_t n,
+                                         size_t more_than,
+                                         absl::Duration timeout) {
+  struct Arrival {
+    std::mutex mutex;
+    std::condition_variable arrived;
+    std::optional<std::string> bundle;
+  };
+  const auto arrival = std::make_shared<Arrival>();
+  const dht::ListenToken token = session.network().Listen(
+      session.places().LogEntries(n),
+      [arrival, more_than](const dht::VerifiedRecord& record) {
+        if (record.body.kind() != records::v1::RECORD_KIND_LOG_ENTRIES) return;
+        const auto entries = signing::ParseLogEntries(record.body.payload());
+        if (!entries.ok() || entries->size() <= more_than) return;
+        std::lock_guard lock(arrival->mutex);
+        arrival->bundle = record.body.payload();
+        arrival->arrived.notify_all();
+      });
+  std::optional<std::string> bundle;
+  {
+    std::unique_lock lock(arrival->mutex);
+    arrival->arrived.wait_for(lock, absl::ToChronoMilliseconds(timeout),
+                              [&] { return arrival->bundle.has_value(); });
+    bundle = arrival->bundle;
+  }
+  session.network().Cancel(token);
+  return bundle;
+}
+
+// shoald answers with a head as soon as it is signed, a moment before the nodes
+// hold its last entries: they get ten seconds. Fewer entries than that are
+// CheckEntries' matter.
 absl::StatusOr<LogEntries> EntriesUpTo(Program& program,
                                        const LogSource& source,
                                        const log::v1::LogPoint& head) {
   const absl::Time end = absl::Now() + kTimeout;
+  std::map<uint64_t, std::string> pushed;
+  const auto bundles = [&](uint64_t n) {
+    std::vector<std::string> found = source.bundle(n);
+    if (const auto it = pushed.find(n); it != pushed.end())
+      found.push_back(it->second);
+    return found;
+  };
   for (bool said = false;; said = true) {
-    SHOAL_ASSIGN_OR_RETURN(LogEntries entries, ReadLogEntries(source.bundle));
-    if (entries.bytes.size() >= head.size() || !source.session ||
-        absl::Now() >= end)
-      return entries;
+    SHOAL_ASSIGN_OR_RETURN(LogEntries entries, ReadLogEntries(bundles));
+    const size_t size = entries.bytes.size();
+    if (size >= head.size() || !source.session) return entries;
     if (!said) program.Remark("waiting for the newest entries");
-    absl::SleepFor(absl::Milliseconds(500));
+    const uint64_t n = size / signing::kLogBundle;
+    auto bundle =
+        WaitForBundle(*source.session, n, size % signing::kLogBundle,
+                      std::max(end - absl::Now(), absl::ZeroDuration()));
+    if (!bundle) return entries;
+    pushed[n] = *std::move(bundle);
   }
 }
 

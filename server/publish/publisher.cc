@@ -44,6 +44,12 @@ void Publisher::Stop() {
 absl::Status Publisher::AddPublication(Transaction& tx,
                                        const TrustRepository::Changed& changed,
                                        const TrustView& view) const {
+  // First: what names a head is of use only with the entries under it.
+  for (const auto& [n, bytes] : changed.log_bundles) {
+    SHOAL_RETURN_IF_ERROR(
+        writer_.Publish(tx, records::v1::RECORD_KIND_LOG_ENTRIES,
+                        std::to_string(n), bytes, kDocumentLifetime, true));
+  }
   for (const auto& [file, bytes] : changed.metadata) {
     std::string name;
     std::string older;
@@ -74,11 +80,6 @@ absl::Status Publisher::AddPublication(Transaction& tx,
         writer_.Publish(tx, records::v1::RECORD_KIND_DOCUMENT,
                         HexEncode(crypto::Sha256Digest(bytes)), bytes,
                         kDocumentLifetime, true));
-  }
-  for (const auto& [n, bytes] : changed.log_bundles) {
-    SHOAL_RETURN_IF_ERROR(
-        writer_.Publish(tx, records::v1::RECORD_KIND_LOG_ENTRIES,
-                        std::to_string(n), bytes, kDocumentLifetime, true));
   }
   if (!changed.log_proof.empty()) {
     SHOAL_RETURN_IF_ERROR(writer_.Publish(

@@ -135,7 +135,11 @@ absl::Status RolloutOwner::Do(cli::PlaneClient& plane, Known& one,
   SHOAL_RETURN_IF_ERROR(answer);
   open_.reset();
   one.made = true;
-  one.wanted = After(one.wanted, order);
+  // A halt of a rollout that came to its end meanwhile is taken, for the
+  // devices that read it, and changes nothing here.
+  const bool too_late = order == Order::kHalt && one.offered == kDevices &&
+                        answer->state() == ROLLOUT_STATE_FINISHED;
+  if (!too_late) one.wanted = After(one.wanted, order);
   one.approved |= order == Order::kApprove;
   Acknowledged();
   CheckOne(one, *answer);

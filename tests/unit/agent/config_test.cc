@@ -92,6 +92,7 @@ TEST(AgentConfig, MistakesAreNamed) {
   for (const char* text :
        {"", "[device]\ntype = \"../x\"\n",
         "[device]\ntype = \"g\"\n[update]\nwindows = [\"25:00-01:00\"]\n",
+        "[device]\ntype = \"g\"\n[network]\nstart_spread = \"2h\"\n",
         "[device]\ntype = \"g\"\nspelling = 1\n",
         "[device]\ntype = \"g\"\n[commands.x]\nprogram = \"relative\"\n",
         "[device]\ntype = \"g\"\n[commands.x]\nprogram = \"/x\"\n"
