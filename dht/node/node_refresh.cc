@@ -15,6 +15,9 @@ constexpr absl::Duration kRefreshRetry = absl::Seconds(5);
 // Of one announced timestamp.
 constexpr int kMaxTries = 12;
 constexpr size_t kTriesInATurn = 4;
+// Records wait meanwhile; whoever did not come to its turn is first in the
+// next.
+constexpr absl::Duration kLongestTurn = absl::Seconds(5);
 
 }  // namespace
 
@@ -82,13 +85,15 @@ absl::Status StorageNode::Impl::RefreshWith(const std::string& timestamp) {
   return absl::OkStatus();
 }
 
-// The newest first; one that fails takes no other's turn.
+// The newest of those that were tried least first; one that fails takes no
+// other's turn.
 void StorageNode::Impl::RefreshTrust() {
   const auto plausible = [this](std::string_view one) {
     return SeemsSigned(one);
   };
   std::set<std::string> tried;
-  for (size_t turn = 0; turn < kTriesInATurn; ++turn) {
+  const absl::Duration end = clock_.MonotonicNow() + kLongestTurn;
+  while (tried.size() < kTriesInATurn && clock_.MonotonicNow() < end) {
     // In a new order each time: a root that came with the last try tells more.
     const auto order = candidates_.InOrder(plausible);
     const auto next = std::find_if(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace shoal::dht::node {
@@ -57,11 +58,11 @@ std::vector<std::string> TimestampCandidates::InOrder(
   std::vector<std::pair<bool, const Candidate*>> order;
   for (const Candidate& one : waiting_)
     order.emplace_back(plausible(one.bytes), &one);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) {
-                     return std::pair(a.first, a.second->version) >
-                            std::pair(b.first, b.second->version);
-                   });
+  std::stable_sort(
+      order.begin(), order.end(), [](const auto& a, const auto& b) {
+        return std::tuple(a.first, -a.second->tries, a.second->version) >
+               std::tuple(b.first, -b.second->tries, b.second->version);
+      });
   std::vector<std::string> timestamps;
   for (const auto& [seems_signed, one] : order)
     timestamps.push_back(one->bytes);

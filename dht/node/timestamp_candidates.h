@@ -33,7 +33,7 @@ class TimestampCandidates {
   // The ones of this version, to be compared.
   std::vector<std::string> OfVersion(uint64_t version) const;
   // In the order in which they are to be tried: the plausible ones, then the
-  // others, the newest first of either.
+  // others; of either those that were tried least, the newest first.
   std::vector<std::string> InOrder(const Plausible& plausible) const;
   // Counts a try that failed; answers how many there were.
   int Failed(std::string_view timestamp);

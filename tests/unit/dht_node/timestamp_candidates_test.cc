@@ -23,6 +23,9 @@ TEST(TimestampCandidates, TheNewestThatSeemsSignedComesFirst) {
   EXPECT_EQ(waiting.Failed("junk"), 1);
   EXPECT_EQ(waiting.Failed("junk"), 2);
   EXPECT_EQ(waiting.Failed("nobody's"), 0);
+  // Whoever failed lets the others try.
+  EXPECT_EQ(waiting.Failed("ok 4"), 1);
+  EXPECT_THAT(waiting.InOrder(Signed), ElementsAre("ok 3", "ok 4", "junk"));
   waiting.DropUpTo(3);
   EXPECT_THAT(waiting.InOrder(Signed), ElementsAre("ok 4", "junk"));
   waiting.Drop("junk");
