@@ -89,7 +89,8 @@ TEST(MessageToJson, LeavesOutWhatIsNotSet) {
             R"({"time":0,"name":"","data":"78"}]})");
   fleet::v1::GetNetworkResponse network;
   EXPECT_EQ(MessageToJson(network, false),
-            R"({"fleet_id":"","roots":[],"metadata":{},"policy":""})");
+            R"({"fleet_id":"","roots":[],"metadata":{},"policy":"",)"
+            R"("revocations":{}})");
 }
 
 TEST(MessageToJson, TextThatIsNoUtf8DoesNotBreakTheJson) {
