@@ -28,22 +28,7 @@ uint64_t GramHash(const uint8_t* p) {
   return gram * 0x9e3779b97f4a7c15u;
 }
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
-
 }  // namespace
-
-int64_t EqualBytes(const uint8_t* a, const uint8_t* b, int64_t limit) {
-  int64_t n = 0;
-  while (n + 8 <= limit) {
-    uint64_t x, y;
-    memcpy(&x, a + n, 8);
-    memcpy(&y, b + n, 8);
-    if (x != y) return n + __builtin_ctzll(x ^ y) / 8;  // little endian
-    n += 8;
-  }
-  while (n < limit && a[n] == b[n]) ++n;
-  return n;
-}
 
 SuffixIndex::SuffixIndex(std::string_view bytes) : bytes_(bytes) {
   if (bytes_.size() < 2) return;

@@ -4,6 +4,7 @@
 #define SHOAL_DELTA_MAKE_SUFFIX_INDEX_H_
 
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -13,7 +14,19 @@ namespace shoal::delta {
 inline constexpr int64_t kGram = 8;
 
 // The first bytes that are equal, `limit` at most.
-int64_t EqualBytes(const uint8_t* a, const uint8_t* b, int64_t limit);
+inline int64_t EqualBytes(const uint8_t* a, const uint8_t* b, int64_t limit) {
+  int64_t n = 0;
+  while (n + 8 <= limit) {
+    uint64_t x, y;
+    memcpy(&x, a + n, 8);
+    memcpy(&y, b + n, 8);
+    if (x != y) return n + __builtin_ctzll(x ^ y) / 8;  // little endian
+    n += 8;
+  }
+  while (n < limit && a[n] == b[n]) ++n;
+  return n;
+}
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 
 // Five to six bytes of memory for each that it indexes. Const calls from
 // several threads are safe.
