@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/crypto/ed25519.h"
-#include "tests/integration/agent/device.h"
+#include "tests/support/device.h"
 #include "tests/support/process_harness.h"
 #include "tests/support/temp_dir.h"
 

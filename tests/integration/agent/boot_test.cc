@@ -2,7 +2,7 @@
 #include <filesystem>
 
 #include "agent/boot/boot_env.h"
-#include "tests/integration/agent/device.h"
+#include "tests/support/device.h"
 
 namespace shoal::testing {
 namespace {

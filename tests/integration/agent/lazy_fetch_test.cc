@@ -6,7 +6,7 @@
 #include "common/crypto/hash.h"
 #include "common/files.h"
 #include "dht/swarm/origin_server.h"
-#include "tests/integration/agent/device.h"
+#include "tests/support/device.h"
 #include "tests/support/fake_clock.h"
 
 namespace shoal::testing {

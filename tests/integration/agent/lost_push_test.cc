@@ -4,8 +4,8 @@
 #include "agent/link/agent.h"
 #include "common/bytes.h"
 #include "common/clock.h"
-#include "tests/integration/agent/device.h"
 #include "tests/integration/agent/test_plane.h"
+#include "tests/support/device.h"
 
 namespace shoal::testing {
 namespace {

@@ -4,7 +4,7 @@
 #include "common/crypto/hash.h"
 #include "delta/make/make.h"
 #include "signing/verify/fetcher.h"
-#include "tests/integration/agent/device.h"
+#include "tests/support/device.h"
 #include "tests/support/test_fleet.h"
 
 namespace shoal::testing {

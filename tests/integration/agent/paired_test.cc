@@ -1,115 +1,13 @@
-// A device in its fleet: pairing, rollouts, policy, commands, halts and
-// telemetry over a real network, with the real programs.
-#include <limits>
+// A device in its fleet: rollouts, policy, commands, halts and telemetry over a
+// real network, with the real programs.
 #include <set>
 
-#include "common/bytes.h"
-#include "common/crypto/box.h"
 #include "common/crypto/hash.h"
 #include "rules/position.h"
-#include "tests/integration/agent/device.h"
-#include "tests/integration/agent/test_plane.h"
+#include "tests/integration/agent/paired_fixture.h"
 
 namespace shoal::testing {
 namespace {
-
-class PairedTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(plane_, TestPlane::Start(dir_));
-    ASSERT_OK(plane_->AllowInstall());
-    ASSERT_OK(plane_->Publish());
-    WriteText(dir_.File("factory"), std::string(50'000, 'f'));
-    device_ = std::make_unique<Device>(dir_, "device");
-  }
-  void Pair() {
-    ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
-    WriteText(dir_.File("ticket"), ticket);
-    ASSERT_OK(device_->Init({"--image", dir_.File("factory"), "--ticket-file",
-                             dir_.File("ticket")}));
-    device_->Replace("interval = \"60s\"", "interval = \"200ms\"");
-    device_->Configure(
-        "\n[commands.greet]\nprogram = \"/bin/echo\"\n"
-        "arguments = [\"hello\", \"{0}\"]\ntypes = [\"identifier\"]\n"
-        "\n[commands.secret]\nprogram = \"/bin/echo\"\narguments = [\"no\"]\n");
-    device_->PowerOn();
-    ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
-    ASSERT_OK(device_->process().WaitForLog("event=paired"));
-  }
-  std::vector<records::v1::Outcome> Outcomes() {
-    std::vector<records::v1::Outcome> outcomes;
-    for (const auto& record :
-         plane_->Received(records::v1::RECORD_KIND_OUTCOME))
-      outcomes.emplace_back().ParseFromString(record.body.payload());
-    return outcomes;
-  }
-  // Sends a command as `op` and waits for its result.
-  absl::StatusOr<records::v1::CommandResult> Command(
-      const TestOperator& op, const std::string& name,
-      const std::vector<std::string>& arguments) {
-    std::string box_key;
-    SHOAL_RETURN_IF_ERROR(WaitFor("the device's report", [&] {
-      for (const auto& record :
-           plane_->Received(records::v1::RECORD_KIND_DEVICE_REPORT)) {
-        records::v1::DeviceReport report;
-        report.ParseFromString(record.body.payload());
-        box_key = report.box_key();
-      }
-      return !box_key.empty();
-    }));
-    const crypto::BoxKey reply = crypto::BoxKey::Generate();
-    records::v1::Command command;
-    command.set_id(crypto::RandomBytes(16));
-    command.set_device_id(plane_->device_id());
-    command.set_operator_key(op.key.public_key());
-    command.set_name(name);
-    for (const std::string& argument : arguments)
-      command.add_arguments(argument);
-    command.set_issued(absl::ToUnixMillis(absl::Now()));
-    command.set_expires(absl::ToUnixMillis(absl::Now() + absl::Minutes(5)));
-    command.set_reply_key(reply.public_key());
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string sealed,
-        crypto::SealTo(box_key, command.SerializeAsString()));
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string record,
-        plane_->fleet().OperatorRecord(op, records::v1::RECORD_KIND_COMMAND,
-                                       HexEncode(plane_->device_id()),
-                                       ++command_version_, sealed));
-    SHOAL_RETURN_IF_ERROR(plane_->Store(record));
-    const std::string place = plane_->places().CommandResult(command.id());
-    std::string payload;
-    SHOAL_RETURN_IF_ERROR(WaitFor("the result", [&] {
-      for (const auto& one :
-           plane_->Received(records::v1::RECORD_KIND_COMMAND_RESULT))
-        if (one.body.place() == place) payload = one.body.payload();
-      return !payload.empty();
-    }));
-    SHOAL_ASSIGN_OR_RETURN(const std::string plain, reply.Open(payload));
-    records::v1::CommandResult result;
-    result.ParseFromString(plain);
-    return result;
-  }
-
-  // By a key that nobody knows.
-  absl::Status Plant(records::v1::RecordKind kind, const std::string& name,
-                     const std::string& payload) {
-    dht::RecordFields fields;
-    fields.kind = kind;
-    fields.place = plane_->places().Place(kind, name);
-    fields.version = std::numeric_limits<uint64_t>::max();
-    fields.issued = absl::Now();
-    fields.expires = absl::Now() + absl::Hours(24);
-    fields.payload = payload;
-    return plane_->Store(dht::SignRecord(fields, crypto::SigningKey::Generate(),
-                                         plane_->fleet().fleet_id()));
-  }
-
-  TempDir dir_;
-  std::unique_ptr<TestPlane> plane_;
-  std::unique_ptr<Device> device_;
-  uint64_t command_version_ = 0;
-};
 
 TEST_F(PairedTest, PairsUpdatesAndReports) {
   Pair();
@@ -149,53 +47,6 @@ TEST_F(PairedTest, PairsUpdatesAndReports) {
     return sequences.size() >= 5 && *sequences.begin() == 1 &&
            *sequences.rbegin() == sequences.size();
   }));
-}
-
-TEST_F(PairedTest, T51_GrantByAStrangerIsRefused) {
-  ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
-  WriteText(dir_.File("ticket"), ticket);
-  ASSERT_OK(device_->Init({"--ticket-file", dir_.File("ticket")}));
-  device_->PowerOn();
-  // Whoever saw the ticket can make a grant, but is no director.
-  const auto stranger = crypto::SigningKey::Generate();
-  // The node itself refuses it: it knows the directors.
-  EXPECT_FALSE(plane_->Grant(stranger).ok());
-  ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
-  ASSERT_OK(device_->process().WaitForLog("event=paired"));
-}
-
-// One node that has gone over is not enough to keep devices out.
-TEST_F(PairedTest, T41_T51_JunkWhereMetadataIsLookedForStopsNoPairing) {
-  for (const char* name : {"root/1", "root/2"})
-    ASSERT_OK(Plant(records::v1::RECORD_KIND_METADATA, name, "junk"));
-  records::v1::Head head;
-  head.set_timestamp("junk");
-  ASSERT_OK(Plant(records::v1::RECORD_KIND_HEAD, "gateway",
-                  head.SerializeAsString()));
-  Pair();
-}
-
-TEST_F(PairedTest, T50_ExpiredTicketIsRefused) {
-  ASSERT_OK_AND_ASSIGN(const std::string ticket,
-                       plane_->Ticket(-absl::Seconds(5)));
-  WriteText(dir_.File("ticket"), ticket);
-  ASSERT_OK(device_->Init({"--ticket-file", dir_.File("ticket")}));
-  device_->PowerOn();
-  ASSERT_OK(device_->process().WaitForLog("reason=ticket_expired"));
-  EXPECT_EQ(device_->Status()["last_refusal"]["reason"], "ticket_expired");
-}
-
-TEST_F(PairedTest, PairingGoesOnAfterARestart) {
-  ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
-  WriteText(dir_.File("ticket"), ticket);
-  ASSERT_OK(device_->Init({"--ticket-file", dir_.File("ticket")}));
-  device_->PowerOn();
-  ASSERT_OK(device_->process().WaitForLog("event=pairing_answered"));
-  device_->PowerOff();
-  device_->PowerOn();
-  ASSERT_OK(plane_->Grant(plane_->fleet().director_key()));
-  ASSERT_OK(device_->process().WaitForLog("event=paired"));
-  EXPECT_EQ(plane_->Received(records::v1::RECORD_KIND_PAIR_ANSWER).size(), 1u);
 }
 
 TEST_F(PairedTest,
@@ -384,87 +235,6 @@ TEST_F(PairedTest, T29_WithoutAPlaneAGateOpensOnlyOnAGoodSample) {
       "the update",
       [&] { return device_->RunningVersion() == "2.0.0" && device_->Idle(); },
       absl::Seconds(30)));
-}
-
-TEST_F(PairedTest, T01_TamperedMetadataIsRefusedAndTheDeviceGoesOn) {
-  Pair();
-  ASSERT_OK(device_->process().WaitForLog("event=online"));
-  std::string bytes =
-      ReadText(plane_->fleet().repository() + "/metadata/timestamp.json");
-  // A higher version than any, with signatures that no longer fit.
-  const size_t at = bytes.find("\"version\":");
-  ASSERT_NE(at, std::string::npos);
-  const size_t last = bytes.rfind("\"version\":");
-  bytes.insert(last + 10, "9");
-  records::v1::Head head;
-  head.set_timestamp(bytes);
-  ASSERT_OK_AND_ASSIGN(
-      const std::string record,
-      plane_->fleet().DirectorRecord(records::v1::RECORD_KIND_HEAD, "gateway",
-                                     1'000'000, head.SerializeAsString()));
-  ASSERT_OK(plane_->Store(record));
-  ASSERT_OK(device_->process().WaitForLog(
-      "event=metadata_refused reason=bad_signature"));
-  EXPECT_EQ(device_->Status()["last_refusal"]["case"], "metadata");
-  EXPECT_TRUE(device_->process().Running());
-}
-
-// A storage node that has gone over puts words that were once true where new
-// ones will be looked for, under higher numbers than anybody's. Others still
-// have the new ones, and those are what counts.
-class HostileNodeTest : public PairedTest {
- protected:
-  void SetUp() override {
-    PairedTest::SetUp();
-    Pair();
-    ASSERT_OK(device_->process().WaitForLog("event=online"));
-    ASSERT_OK(NewPolicyArrives());
-  }
-  std::string File(const std::string& name) {
-    return ReadText(plane_->fleet().repository() + "/metadata/" + name);
-  }
-  std::string Newest(const std::string& role) {
-    return File(std::to_string(plane_->fleet().versions().at(role)) + "." +
-                role + ".json");
-  }
-  std::string NextOf(const std::string& role) {
-    return role + "/" + std::to_string(plane_->fleet().versions().at(role) + 1);
-  }
-  absl::Status NewPolicyArrives() {
-    SHOAL_RETURN_IF_ERROR(plane_->AllowInstall());
-    SHOAL_RETURN_IF_ERROR(plane_->Publish());
-    const uint64_t version = plane_->fleet().policy().version();
-    return WaitFor("the new policy", [&] {
-      for (const auto& record :
-           plane_->Received(records::v1::RECORD_KIND_DEVICE_REPORT)) {
-        records::v1::DeviceReport report;
-        if (report.ParseFromString(record.body.payload()) &&
-            report.policy_version() == version)
-          return true;
-      }
-      return false;
-    });
-  }
-};
-
-TEST_F(HostileNodeTest, T08_T41_AnOldRootInTheNextOnesPlace) {
-  ASSERT_OK(
-      Plant(records::v1::RECORD_KIND_METADATA, "root/2", File("1.root.json")));
-  EXPECT_OK(NewPolicyArrives());
-}
-
-TEST_F(HostileNodeTest, T06_T41_AnOldSnapshotInTheNextOnesPlace) {
-  ASSERT_OK(Plant(records::v1::RECORD_KIND_METADATA, NextOf("snapshot"),
-                  Newest("snapshot")));
-  EXPECT_OK(NewPolicyArrives());
-}
-
-TEST_F(HostileNodeTest, T05_T41_AnOldTimestampUnderTheHighestNumber) {
-  records::v1::Head head;
-  head.set_timestamp(File("timestamp.json"));
-  ASSERT_OK(Plant(records::v1::RECORD_KIND_HEAD, "gateway",
-                  head.SerializeAsString()));
-  EXPECT_OK(NewPolicyArrives());
 }
 
 // Off for months: what the device holds, and what the nodes hold, has run out

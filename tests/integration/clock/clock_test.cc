@@ -1,7 +1,7 @@
 // Time without a clock, and without a management plane: the real programs, a
 // device whose clock starts in 1970, and storage nodes that tell it the time.
 #include "common/files.h"
-#include "tests/integration/agent/device.h"
+#include "tests/support/device.h"
 #include "tests/support/real_fleet.h"
 
 namespace shoal::testing {

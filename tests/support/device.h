@@ -1,6 +1,6 @@
 // A device's data directory and its programs, as its owner would run them.
-#ifndef SHOAL_TESTS_INTEGRATION_AGENT_DEVICE_H_
-#define SHOAL_TESTS_INTEGRATION_AGENT_DEVICE_H_
+#ifndef SHOAL_TESTS_SUPPORT_DEVICE_H_
+#define SHOAL_TESTS_SUPPORT_DEVICE_H_
 
 #include <fstream>
 #include <memory>
@@ -119,4 +119,4 @@ class Device {
 
 }  // namespace shoal::testing
 
-#endif  // SHOAL_TESTS_INTEGRATION_AGENT_DEVICE_H_
+#endif  // SHOAL_TESTS_SUPPORT_DEVICE_H_
