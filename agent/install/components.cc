@@ -73,14 +73,16 @@ std::string_view ComponentActionName(ComponentAction action) {
   return "unknown";
 }
 
-const Components::Answer& Components::Ask(const std::string& name,
+const Components::Answer* Components::Ask(const std::string& name,
                                           const ComponentProgram& program) {
   const auto known = answers_.find(name);
   const absl::Duration now = clock_.MonotonicNow();
   const bool first = known == answers_.end();
-  if (!first &&
+  if (!first && !known->second.over &&
       (known->second.counter || now - known->second.asked < kAskAgain))
-    return known->second;
+    return &known->second;
+  const std::unique_lock at_work(at_work_, std::try_to_lock);
+  if (!at_work) return first ? nullptr : &known->second;
   const auto counter = AskCounter(name, program);
   if (first && !counter.ok())
     LogWarn("component_unknown",
@@ -88,16 +90,16 @@ const Components::Answer& Components::Ask(const std::string& name,
   Answer& answer = answers_[name];
   answer = {std::nullopt, now};
   if (counter.ok()) answer.counter = *counter;
-  return answer;
+  return &answer;
 }
 
 rules::DeviceParts Components::Parts() {
   rules::DeviceParts parts = config_.parts;
   std::lock_guard lock(mutex_);
   for (const auto& [name, program] : config_.components) {
-    const Answer& answer = Ask(name, program);
-    if (!answer.counter) continue;
-    parts.components[name] = *answer.counter;
+    const Answer* answer = Ask(name, program);
+    if (answer == nullptr || !answer->counter) continue;
+    parts.components[name] = *answer->counter;
     parts.installs.insert(name);
   }
   return parts;
@@ -113,6 +115,7 @@ absl::Status Components::Run(const ComponentUpdate& update,
   std::vector<std::string> arguments = {
       program->second.program, std::string(ComponentActionName(action))};
   if (action == ComponentAction::kInstall) arguments.push_back(file);
+  std::unique_lock at_work(at_work_);
   const auto output =
       RunProgram(update.name, std::move(arguments),
                  {fmt::format("SHOAL_COUNTER={}", update.counter),
@@ -122,8 +125,10 @@ absl::Status Components::Run(const ComponentUpdate& update,
                         {"action", ComponentActionName(action)},
                         {"counter", update.counter},
                         {"ok", output.ok()}});
+  at_work.unlock();
   std::lock_guard lock(mutex_);
-  answers_.erase(update.name);
+  if (const auto known = answers_.find(update.name); known != answers_.end())
+    known->second.over = true;
   return output.status();
 }
 

@@ -8,9 +8,10 @@
 //   PROGRAM commit          what `install` brought holds; drop what was before
 //   PROGRAM rollback        back to what ran before `install`
 //
-// Exit code 0 is success. Power may fail at any moment: each may be called
-// again, and `rollback` without anything to undo does nothing. The environment
-// has SHOAL_COMPONENT, SHOAL_COUNTER and SHOAL_VERSION of what is brought.
+// One call of all programs at a time. Exit code 0 is success. Power may fail at
+// any moment: each may be called again, and `rollback` without anything to undo
+// does nothing. The environment has SHOAL_COMPONENT, SHOAL_COUNTER and
+// SHOAL_VERSION of what is brought.
 #ifndef SHOAL_AGENT_INSTALL_COMPONENTS_H_
 #define SHOAL_AGENT_INSTALL_COMPONENTS_H_
 
@@ -32,7 +33,7 @@ namespace shoal::agent {
 enum class ComponentAction { kInstall, kCommit, kRollback };
 std::string_view ComponentActionName(ComponentAction action);
 
-// Thread-safe; a call blocks as long as the program runs.
+// Thread-safe.
 class Components {
  public:
   // Both outlive it.
@@ -42,11 +43,13 @@ class Components {
   // What the device consists of now: the owner's word, and what the programs
   // say. Each is asked once and again after it did something. One that fails
   // is logged, asked again after a minute, and counts as a component that is
-  // not there and that the agent can't install.
+  // not there and that the agent can't install. Blocks while it asks, never for
+  // Run: as long as that is at work, what was known before counts.
   rules::DeviceParts Parts();
 
-  // `file` is for kInstall. "component_failed" with what the program said last;
-  // "unknown_component" without a program for it.
+  // Blocks as long as the program runs. `file` is for kInstall.
+  // "component_failed" with what the program said last; "unknown_component"
+  // without a program for it.
   absl::Status Run(const ComponentUpdate& update, ComponentAction action,
                    const std::string& file);
 
@@ -54,11 +57,14 @@ class Components {
   struct Answer {
     std::optional<uint64_t> counter;  // none: it failed
     absl::Duration asked;             // monotonic
+    bool over = false;                // the program did something since
   };
-  const Answer& Ask(const std::string& name, const ComponentProgram& program);
+  // nullptr: never heard of.
+  const Answer* Ask(const std::string& name, const ComponentProgram& program);
 
   const AgentConfig& config_;
   Clock& clock_;
+  std::mutex at_work_;  // a program runs
   std::mutex mutex_;
   std::map<std::string, Answer> answers_;
 };

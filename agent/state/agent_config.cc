@@ -49,6 +49,21 @@ absl::StatusOr<uint32_t> ParseWeekday(std::string_view text) {
                          fmt::format("'{}' is no weekday (mon … sun)", text));
 }
 
+// A program that the owner names in the table `base`, and how long it may take.
+absl::Status LoadProgram(Config& config, const std::string& base,
+                         absl::Duration default_limit, std::string& program,
+                         absl::Duration& time_limit) {
+  program = config.RequiredString(base + ".program");
+  if (!program.empty() && program[0] != '/')
+    return InvalidArgument("bad_config",
+                           fmt::format("{}.program: must be absolute", base));
+  time_limit = config.Duration(base + ".time_limit", default_limit);
+  if (time_limit <= absl::ZeroDuration() || time_limit > absl::Hours(1))
+    return InvalidArgument("bad_config",
+                           fmt::format("{}.time_limit: 1ms to 1h", base));
+  return absl::OkStatus();
+}
+
 absl::Status LoadCommands(Config& config, AgentConfig& result) {
   for (const std::string& name : config.Tables("commands")) {
     const std::string base = "commands." + name;
@@ -56,10 +71,8 @@ absl::Status LoadCommands(Config& config, AgentConfig& result) {
       return InvalidArgument("bad_config",
                              fmt::format("{}: not a valid name", base));
     CommandDefinition command;
-    command.program = config.RequiredString(base + ".program");
-    if (!command.program.empty() && command.program[0] != '/')
-      return InvalidArgument("bad_config",
-                             fmt::format("{}.program: must be absolute", base));
+    SHOAL_RETURN_IF_ERROR(LoadProgram(config, base, absl::Seconds(30),
+                                      command.program, command.time_limit));
     command.arguments = config.Strings(base + ".arguments");
     for (const std::string& type : config.Strings(base + ".types")) {
       auto parsed = ParseArgumentType(type);
@@ -70,12 +83,6 @@ absl::Status LoadCommands(Config& config, AgentConfig& result) {
       command.types.push_back(*std::move(parsed));
     }
     command.user = config.String(base + ".user");
-    command.time_limit =
-        config.Duration(base + ".time_limit", absl::Seconds(30));
-    if (command.time_limit <= absl::ZeroDuration() ||
-        command.time_limit > absl::Hours(1))
-      return InvalidArgument("bad_config",
-                             fmt::format("{}.time_limit: 1ms to 1h", base));
     result.commands.emplace(name, std::move(command));
   }
   return absl::OkStatus();
@@ -90,16 +97,8 @@ absl::Status LoadComponents(Config& config, AgentConfig& result) {
       return InvalidArgument("bad_config",
                              fmt::format("{}: not a valid name", base));
     ComponentProgram component;
-    component.program = config.RequiredString(base + ".program");
-    if (!component.program.empty() && component.program[0] != '/')
-      return InvalidArgument("bad_config",
-                             fmt::format("{}.program: must be absolute", base));
-    component.time_limit =
-        config.Duration(base + ".time_limit", absl::Minutes(5));
-    if (component.time_limit <= absl::ZeroDuration() ||
-        component.time_limit > absl::Hours(1))
-      return InvalidArgument("bad_config",
-                             fmt::format("{}.time_limit: 1ms to 1h", base));
+    SHOAL_RETURN_IF_ERROR(LoadProgram(config, base, absl::Minutes(5),
+                                      component.program, component.time_limit));
     result.components.emplace(name, std::move(component));
   }
   if (result.components.size() > kMaxComponents)

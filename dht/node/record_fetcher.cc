@@ -27,13 +27,10 @@ std::vector<std::string> RecordFetcher::Own(const std::string& place,
   std::vector<std::string> payloads;
   const auto stored =
       options_.store->AtPlace(place, kind, max, [&](const std::string& bytes) {
-        records::v1::Record record;
-        records::v1::RecordBody body;
         if (options_.verify && !options_.verify(bytes).ok()) return false;
-        if (!record.ParseFromString(bytes) ||
-            !body.ParseFromString(record.body()) || !accept(body.payload()))
-          return false;
-        payloads.push_back(std::move(*body.mutable_payload()));
+        auto body = BodyOf(bytes);
+        if (!body || !accept(body->payload())) return false;
+        payloads.push_back(std::move(*body->mutable_payload()));
         return true;
       });
   if (!stored.ok()) LogError("read_records", {{"error", stored.status()}});

@@ -102,14 +102,9 @@ class Service final : public shoal::node::v1::Records::Service {
   // A reader that starts here may never have seen the full credential.
   void AddCredential(const std::string& bytes,
                      shoal::node::v1::PullResponse* response) const {
-    records::v1::Record record;
-    records::v1::RecordBody body;
-    if (!record.ParseFromString(bytes) ||
-        !body.ParseFromString(record.body()) ||
-        body.credential_digest().empty()) {
-      return;
-    }
-    auto credential = store_.GetCredential(body.credential_digest());
+    const auto body = BodyOf(bytes);
+    if (!body || body->credential_digest().empty()) return;
+    auto credential = store_.GetCredential(body->credential_digest());
     if (credential.ok() && credential->has_value()) {
       *response->mutable_credential() = std::move(**credential);
     }

@@ -185,15 +185,14 @@ std::optional<absl::Duration> Network::Core::Accept(const std::string& place,
                                                     const Address& from) {
   const auto record = Verify(value);
   if (!record.ok()) return std::nullopt;
-  if (record->body.place() != place ||
-      KeepUntil(record->body, options_.clock->WallNow()) <=
-          options_.clock->WallNow() ||
+  const absl::Time now = options_.clock->WallNow();
+  const absl::Time until = KeepUntil(record->body, now);
+  if (record->body.place() != place || until <= now ||
       !options_.hooks.on_store(*record, from.ToString())) {
     ++counters_.refused;
     return std::nullopt;
   }
-  const absl::Time now = options_.clock->WallNow();
-  return KeepUntil(record->body, now) - now;
+  return until - now;
 }
 
 absl::Status Network::Core::StoreLocal(const std::string& record) {

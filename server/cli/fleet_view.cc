@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/bytes.h"
+#include "common/log.h"
 #include "common/status.h"
 #include "server/cli/known_revocations.h"
 #include "server/cli/network_source.h"
@@ -40,7 +41,7 @@ absl::Status CheckFleet(const Context& context,
 }
 
 // All that `updater`'s metadata says, with every list of revocations; what is
-// new of these the context keeps. `unread` as in StoredTrust.
+// new of these the context keeps. `unread` as in StoredTrust; null: the log.
 absl::StatusOr<signing::FleetTrust> ReadTrust(
     const Context& context, signing::Updater& updater, signing::Fetcher& source,
     FileSystem& fs, std::vector<std::string>* unread) {
@@ -53,7 +54,11 @@ absl::StatusOr<signing::FleetTrust> ReadTrust(
     const std::string type = role.substr(kPrefix.size());
     const absl::Status added =
         signing::AddRevocations(updater, &source, type, trust);
-    if (!added.ok() && unread != nullptr) unread->push_back(type);
+    if (added.ok()) continue;
+    if (unread != nullptr)
+      unread->push_back(type);
+    else
+      LogWarn("revocations_unread", {{"type", type}, {"error", added}});
   }
   SHOAL_RETURN_IF_ERROR(KeepRevocations(context, fs, trust));
   return trust;

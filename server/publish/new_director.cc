@@ -17,13 +17,10 @@ constexpr size_t kRowsPerChange = 512;
 
 // A record that the plane signed itself, with another key than `current`.
 bool IsOfOldDirector(const store::OutboxRow& row, const std::string& current) {
-  records::v1::Record record;
-  dht::RecordBody body;
-  return record.ParseFromString(row.record()) &&
-         body.ParseFromString(record.body()) && body.has_writer_key() &&
-         body.writer_key() != current &&
-         dht::MayWrite(records::v1::WRITER_CLASS_DIRECTOR, body.kind()) &&
-         !dht::MayWrite(records::v1::WRITER_CLASS_OPERATOR, body.kind());
+  const auto body = dht::BodyOf(row.record());
+  return body && body->has_writer_key() && body->writer_key() != current &&
+         dht::MayWrite(records::v1::WRITER_CLASS_DIRECTOR, body->kind()) &&
+         !dht::MayWrite(records::v1::WRITER_CLASS_OPERATOR, body->kind());
 }
 
 template <typename Each>

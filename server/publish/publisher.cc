@@ -245,11 +245,9 @@ absl::Status Publisher::StartPuts() {
           // A newer version of the same place makes this one pointless.
           auto publication = store_.Get<store::PublicationRow>(
               kPublications, row.publication());
-          records::v1::Record record;
-          records::v1::RecordBody body;
-          if (publication.ok() && record.ParseFromString(row.record()) &&
-              body.ParseFromString(record.body()) &&
-              body.version() < publication->version()) {
+          const auto body = dht::BodyOf(row.record());
+          if (publication.ok() && body &&
+              body->version() < publication->version()) {
             gone.push_back(sequence);
             return true;
           }

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <thread>
+
 #include "tests/unit/agent/engine_rig.h"
 
 namespace shoal::agent {
@@ -91,6 +93,31 @@ TEST_F(ComponentsTest, WhatFailedIsAskedAgainAfterAWhile) {
   WriteFile(dir_.File("counter"), "4");
   clock_.Advance(absl::Minutes(2));
   EXPECT_EQ(components.Parts().components.at("modem"), 4u);
+}
+
+TEST_F(ComponentsTest, WhileAProgramInstallsNobodyAsksItAnything) {
+  ASSERT_EQ(mkfifo(dir_.File("begun").c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo(dir_.File("go").c_str(), 0600), 0);
+  Program("cd " + dir_.path() +
+          "\necho \"$1\" >> calls\n[ \"$1\" != counter ] || exec echo 3\n"
+          "echo > begun\ncat go");
+  Components components(config_, clock_);
+  EXPECT_EQ(components.Parts().components.at("modem"), 3u);
+  // As after an earlier call: the answer is to be asked for anew.
+  const auto run = [&] {
+    EXPECT_OK(components.Run(Update(), ComponentAction::kInstall, "/x"));
+  };
+  for (int i = 0; i < 2; ++i) {
+    std::thread engine(run);
+    ReadFile(dir_.File("begun"));
+    EXPECT_EQ(components.Parts().components.at("modem"), 3u);
+    WriteFile(dir_.File("go"), "");
+    engine.join();
+  }
+  EXPECT_EQ(ReadFile(dir_.File("calls")), "counter\ninstall\ninstall\n");
+  EXPECT_EQ(components.Parts().components.at("modem"), 3u);
+  EXPECT_EQ(ReadFile(dir_.File("calls")),
+            "counter\ninstall\ninstall\ncounter\n");
 }
 
 TEST_F(ComponentsTest, AProgramThatHangsIsKilled) {
