@@ -207,7 +207,7 @@ bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
   if (HasFreshMetadata() && known.ok() &&
       head.ParseFromString(record.body.payload()) && head.timestamp() == *known)
     return false;
-  source_->OfferHead(record);
+  head_->Offer(record);
   return true;
 }
 

@@ -117,9 +117,7 @@ class FleetLink {
   // after a start mostly does.
   bool TakeHead(const dht::VerifiedRecord& record);
   // Why metadata records were passed over since the last call.
-  std::vector<absl::Status> TakePassedOver() {
-    return source_->TakePassedOver();
-  }
+  std::vector<absl::Status> TakePassedOver() { return passed_over_.Take(); }
   absl::Status TakeAssignment(const dht::VerifiedRecord& record);
   absl::Status TakeDirectory(const dht::VerifiedRecord& record);
   // A credential anew for the device's own key (docs/pairing.md): kept when
@@ -216,7 +214,9 @@ class FleetLink {
   std::unique_ptr<RecordOut> out_;
   std::unique_ptr<ArtifactFetcher> artifacts_;
   std::unique_ptr<signing::Updater> updater_;
-  std::unique_ptr<DhtFetcher> source_;
+  std::unique_ptr<NewestHead> head_;
+  PassedOver passed_over_;
+  std::unique_ptr<dht::MetadataSource> source_;
   std::unique_ptr<signing::Fetcher> wrapped_;
   signing::Fetcher* fetcher_ = nullptr;  // it, or source_
   std::unique_ptr<LogGossip> gossip_;

@@ -53,13 +53,19 @@ absl::Status FleetLink::Start() {
   artifacts_ = std::make_unique<ArtifactFetcher>(
       network_, &places_, o_.fetch, &nodes_,
       o_.config->seed_time > absl::ZeroDuration());
-  source_ = std::make_unique<DhtFetcher>(network_, &places_, o_.fetch, &nodes_,
-                                         o_.config->device_type);
-  source_->SetPlausible([this](std::string_view role,
-                               std::optional<uint64_t> version,
-                               const std::string& bytes) {
-    return updater_->MayBe(role, version, bytes);
-  });
+  head_ =
+      std::make_unique<NewestHead>(network_, &places_, o_.config->device_type);
+  auto source = DeviceSource(*network_, places_, o_.fetch, nodes_, *o_.clock);
+  source.plausible = [this](std::string_view role,
+                            std::optional<uint64_t> version,
+                            std::string_view bytes) {
+    absl::Status status = updater_->MayBe(role, version, bytes);
+    return status.ok() ? status : passed_over_.Note(std::move(status), bytes);
+  };
+  source.timestamp = [this, plausible = source.plausible] {
+    return head_->Timestamp(plausible);
+  };
+  source_ = std::make_unique<dht::MetadataSource>(std::move(source));
   if (o_.shared.wrap_source) wrapped_ = o_.shared.wrap_source(*source_);
   fetcher_ = wrapped_ ? wrapped_.get() : source_.get();
   gossip_ =

@@ -162,18 +162,24 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
   const dht::PlaceNamer places(grant.network().place_key());
   NodeAddresses nodes;
   nodes.Set(grant.directory());
-  DhtFetcher source(network_.get(), &places, fetch_, &nodes,
-                    d_.config->device_type);
+  NewestHead head(network_.get(), &places, d_.config->device_type);
   // While nothing is trusted yet, anybody with the network's key may put
   // anything where metadata is looked for.
+  const signing::Updater* trusted = nullptr;
+  auto options = DeviceSource(*network_, places, fetch_, nodes, *d_.clock);
+  options.plausible = [&trusted](std::string_view role,
+                                 std::optional<uint64_t> version,
+                                 std::string_view bytes) {
+    return trusted == nullptr ? absl::OkStatus()
+                              : trusted->MayBe(role, version, bytes);
+  };
+  options.timestamp = [&head, plausible = options.plausible] {
+    return head.Timestamp(plausible);
+  };
+  dht::MetadataSource source(std::move(options));
   return VerifyGrant(
-      d_, *way_, record, grant, source, [&](const signing::Updater& updater) {
-        source.SetPlausible([&updater](std::string_view role,
-                                       std::optional<uint64_t> version,
-                                       const std::string& bytes) {
-          return updater.MayBe(role, version, bytes);
-        });
-      });
+      d_, *way_, record, grant, source,
+      [&trusted](const signing::Updater& updater) { trusted = &updater; });
 }
 
 }  // namespace shoal::agent

@@ -1,16 +1,16 @@
 #include "agent/link/sources.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <charconv>
 #include <chrono>
+#include <functional>
 #include <future>
+#include <memory>
 #include <utility>
 
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "dht/metadata/announced.h"
 #include "dht/swarm/endpoint.h"
 
 namespace shoal::agent {
@@ -46,145 +46,50 @@ std::vector<std::string> NodeAddresses::Peers() const {
   return peers_;
 }
 
-std::vector<dht::VerifiedRecord> DhtFetcher::Look(const std::string& place) {
-  auto records = network_->GetBlocking(place, kLookUp);
-  if (!records.ok()) return {};
-  return *std::move(records);
+absl::StatusOr<std::string> NewestHead::Timestamp(
+    const dht::Plausible& plausible) {
+  std::vector<dht::VerifiedRecord> heads;
+  auto found = network_->GetBlocking(places_->Head(type_), kLookUp);
+  if (found.ok()) heads = *std::move(found);
+  if (pushed_) heads.push_back(*std::exchange(pushed_, std::nullopt));
+  auto newest_first = dht::TimestampsOf(heads, plausible);
+  if (newest_first.empty())
+    return NotFound("no_source", "no timestamp is announced");
+  return std::move(newest_first.front());
 }
 
-bool DhtFetcher::MayBe(std::string_view role, std::optional<uint64_t> version,
-                       const dht::VerifiedRecord& record,
-                       const std::string& bytes) {
-  if (!plausible_) return true;
-  absl::Status status = plausible_(role, version, bytes);
-  if (status.ok()) return true;
-  if (known_bad_.size() >= kMaxKnownBad) known_bad_.clear();
-  if (known_bad_.insert(record.digest).second)
-    passed_over_.push_back(std::move(status));
-  return false;
+absl::Status PassedOver::Note(absl::Status why, std::string_view bytes) {
+  if (seen_.size() >= kMaxKnownBad) seen_.clear();
+  if (reasons_.size() < kMaxKnownBad &&
+      seen_.insert(std::hash<std::string_view>()(bytes)).second)
+    reasons_.push_back(why);
+  return why;
 }
 
-absl::StatusOr<std::string> DhtFetcher::FromOrigins(
-    const std::string& path, uint64_t max_bytes,
-    std::optional<std::string> sha256) {
-  std::vector<std::string> urls;
-  if (fetch_ != nullptr) urls = nodes_->OriginUrls();
-  if (urls.empty())
-    return Unavailable("no_source", fmt::format("no origin for {}", path));
-  for (std::string& url : urls) url += path;
-  return FromUrls(std::move(urls), max_bytes, std::move(sha256));
-}
-
-absl::StatusOr<std::string> DhtFetcher::FetchLog(const std::string& name,
-                                                 size_t source,
-                                                 uint64_t max_bytes) {
-  constexpr std::string_view kProof = "proof/";
-  const auto no_more = [&] {
-    return NotFound("no_more_sources", "nobody else has log/" + name);
+dht::MetadataSourceOptions DeviceSource(dht::Network& network,
+                                        const dht::PlaceNamer& places,
+                                        LazyFetch* fetch,
+                                        const NodeAddresses& nodes,
+                                        Clock& clock) {
+  dht::MetadataSourceOptions options;
+  options.places = &places;
+  options.clock = &clock;
+  options.look_ups = {dht::InNetwork(network, kLookUp)};
+  options.answered = [&network] { return network.Stats().connected_nodes > 0; };
+  if (fetch == nullptr) return options;
+  options.origins = [&nodes] { return nodes.OriginUrls(); };
+  options.get = [fetch](std::vector<std::string> urls, uint64_t max_bytes,
+                        std::optional<std::string> sha256,
+                        absl::Duration timeout) {
+    auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
+    auto future = answer->get_future();
+    fetch->FetchDocument(std::move(urls), max_bytes, std::move(sha256), timeout,
+                         [answer](absl::StatusOr<std::string> bytes) {
+                           answer->set_value(std::move(bytes));
+                         });
+    return future.get();
   };
-  constexpr std::string_view kTimestamp = "timestamp/";
-  const bool timestamp = name.starts_with(kTimestamp);
-  if (timestamp && source == 0) {
-    uint64_t version = 0;
-    std::from_chars(name.data() + kTimestamp.size(), name.data() + name.size(),
-                    version);
-    proof_name_ = name;
-    proofs_.clear();
-    for (const dht::VerifiedRecord& record :
-         Look(places_->Metadata("timestamp", version)))
-      if (record.body.kind() == records::v1::RECORD_KIND_METADATA &&
-          MayBe("timestamp", std::nullopt, record, record.body.payload()))
-        proofs_.push_back(record.body.payload());
-  }
-  if (timestamp || name.starts_with(kProof)) {
-    if (source == 0 && !timestamp) {
-      SHOAL_ASSIGN_OR_RETURN(
-          const std::string root,
-          HexDecode(std::string_view(name).substr(kProof.size())));
-      proof_name_ = name;
-      proofs_.clear();
-      for (const dht::VerifiedRecord& record : Look(places_->LogProof(root)))
-        if (record.body.kind() == records::v1::RECORD_KIND_LOG_PROOF)
-          proofs_.push_back(record.body.payload());
-    }
-    if (name != proof_name_ || source >= proofs_.size()) return no_more();
-    return proofs_[source];
-  }
-  std::vector<std::string> urls;
-  if (fetch_ != nullptr) urls = nodes_->OriginUrls();
-  if (source >= urls.size()) return no_more();
-  return FromUrls({urls[source] + "log/" + name}, max_bytes, std::nullopt);
-}
-
-absl::StatusOr<std::string> DhtFetcher::FromUrls(
-    std::vector<std::string> urls, uint64_t max_bytes,
-    std::optional<std::string> sha256) {
-  auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
-  auto future = answer->get_future();
-  fetch_->FetchDocument(std::move(urls), max_bytes, std::move(sha256),
-                        absl::Seconds(20),
-                        [answer](absl::StatusOr<std::string> bytes) {
-                          answer->set_value(std::move(bytes));
-                        });
-  return future.get();
-}
-
-// A record's number is whatever its writer likes; a timestamp's is signed.
-std::optional<std::string> DhtFetcher::NewestTimestamp() {
-  std::vector<dht::VerifiedRecord> found = Look(places_->Head(device_type_));
-  if (pushed_) found.push_back(*std::exchange(pushed_, std::nullopt));
-  std::optional<std::string> newest;
-  uint64_t version = 0;
-  for (const dht::VerifiedRecord& record : found) {
-    records::v1::Head head;
-    if (record.body.kind() != records::v1::RECORD_KIND_HEAD ||
-        !head.ParseFromString(record.body.payload()) ||
-        head.timestamp().empty() ||
-        !MayBe("timestamp", std::nullopt, record, head.timestamp()))
-      continue;
-    const auto parsed = signing::ParseTimestamp(head.timestamp());
-    if (!parsed.ok() || parsed->value.version <= version) continue;
-    version = parsed->value.version;
-    newest = std::move(*head.mutable_timestamp());
-  }
-  return newest;
-}
-
-absl::StatusOr<std::string> DhtFetcher::FetchMetadata(
-    std::string_view role, std::optional<uint64_t> version,
-    uint64_t max_bytes) {
-  if (role == "timestamp") {
-    if (auto newest = NewestTimestamp()) return *std::move(newest);
-    return FromOrigins("metadata/timestamp.json", max_bytes, std::nullopt);
-  }
-  if (!version)
-    return NotFound("metadata_missing",
-                    fmt::format("{} is fetched by version only", role));
-  for (const dht::VerifiedRecord& record :
-       Look(places_->Metadata(role, *version)))
-    if (record.body.kind() == records::v1::RECORD_KIND_METADATA &&
-        MayBe(role, version, record, record.body.payload()))
-      return record.body.payload();
-  auto bytes = FromOrigins(fmt::format("metadata/{}.{}.json", *version, role),
-                           max_bytes, std::nullopt);
-  if (bytes.ok() || absl::IsNotFound(bytes.status())) return bytes;
-  // Storage nodes are reachable and have no such record: that is an answer,
-  // whether or not an origin is up. Withholding a root is a freeze, which the
-  // timestamp's expiry bounds.
-  if (role == "root" && network_->Stats().connected_nodes > 0)
-    return NotFound("metadata_missing",
-                    fmt::format("no node has version {} of root", *version));
-  return bytes;
-}
-
-absl::StatusOr<std::string> DhtFetcher::FetchTarget(
-    const signing::TargetFile& target) {
-  for (const dht::VerifiedRecord& record :
-       Look(places_->Document(target.sha256)))
-    if (record.body.kind() == records::v1::RECORD_KIND_DOCUMENT)
-      return record.body.payload();
-  return FromOrigins("blobs/" + HexEncode(target.sha256), target.length,
-                     target.sha256);
+  return options;
 }
 
 dht::Artifact ArtifactOf(const ArtifactSource& source) {

@@ -6,7 +6,6 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "dht/node/node_impl.h"
-#include "dht/node/record_fetcher.h"
 #include "shoal/node/v1/node_service.pb.h"
 
 namespace shoal::dht::node {
@@ -55,7 +54,7 @@ void StorageNode::Impl::Idle() {
   if (!candidates_.empty() && retry_at_ <= now) RefreshTrust();
   if (log_at_ <= now) {
     log_at_ = now + kLogRetry;
-    RecordFetcher source(FetcherOptions(), "");
+    MetadataSource source(SourceOptions());
     SyncLog(source);
     Witness();
   }
@@ -68,11 +67,11 @@ void StorageNode::Impl::Idle() {
 }
 
 // Nothing to do when the copy has the head in force already.
-void StorageNode::Impl::SyncLog(RecordFetcher& source) {
+void StorageNode::Impl::SyncLog(MetadataSource& source) {
   const auto head = trust_->log_head();
   if (!head || synced_root_ == head->root) return;
   const absl::Status synced = log_->Sync(
-      *head, [&source](uint64_t n) { return source.FetchBundle(n); });
+      *head, [&source](uint64_t n) { return source.FetchLogBundle(n); });
   if (synced.ok()) {
     synced_root_ = head->root;
     LogInfo("log_synced", {{"entries", head->size}});
@@ -102,7 +101,7 @@ void StorageNode::Impl::CompareLog(const std::string& timestamp) {
   if (trust_->log_fork() || timestamp == trust_->log_timestamp()) return;
   if (judged_.size() >= kMaxJudged) judged_.clear();
   if (!judged_.insert(timestamp).second) return;
-  RecordFetcher source(FetcherOptions(), "");
+  MetadataSource source(SourceOptions());
   log_->Forget();
   const absl::Status compared = trust_->CompareLog(source, timestamp);
   // A fork has been said by whoever keeps it.

@@ -15,11 +15,11 @@
 
 #include "common/metrics/endpoint.h"
 #include "common/metrics/metrics.h"
+#include "dht/metadata/metadata_source.h"
 #include "dht/node/intake.h"
 #include "dht/node/log_mirror.h"
 #include "dht/node/node.h"
 #include "dht/node/pairing_guard.h"
-#include "dht/node/record_fetcher.h"
 #include "dht/node/timestamp_candidates.h"
 #include "dht/node/trust_keeper.h"
 #include "dht/records/network.h"
@@ -82,8 +82,9 @@ class StorageNode::Impl {
   void Idle();
   void RefreshTrust();
   absl::Status RefreshWith(const std::string& timestamp);
-  RecordFetcherOptions FetcherOptions();
-  void SyncLog(RecordFetcher& source);
+  // Without a timestamp: for all but a refresh.
+  MetadataSourceOptions SourceOptions();
+  void SyncLog(MetadataSource& source);
   void TakeWitness(const VerifiedRecord& record);
   void CompareLog(const std::string& timestamp);
   void Witness();

@@ -1,12 +1,14 @@
 // How a running storage node takes newer metadata, of which anybody may
 // announce anything.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
 #include "common/log.h"
 #include "common/status.h"
 #include "dht/node/node_impl.h"
+#include "dht/node/node_sources.h"
 
 namespace shoal::dht::node {
 namespace {
@@ -18,6 +20,7 @@ constexpr size_t kTriesInATurn = 4;
 // Records wait meanwhile; whoever did not come to its turn is first in the
 // next.
 constexpr absl::Duration kLongestTurn = absl::Seconds(5);
+constexpr absl::Duration kOriginTimeout = absl::Seconds(10);
 
 }  // namespace
 
@@ -48,25 +51,40 @@ void StorageNode::Impl::OfferTimestamp(std::string_view timestamp,
     retry_at_ = absl::ZeroDuration();
 }
 
-RecordFetcherOptions StorageNode::Impl::FetcherOptions() {
-  RecordFetcherOptions options;
-  options.store = store_.get();
-  options.network = network_.get();
-  options.fetch = fetch_.get();
+MetadataSourceOptions StorageNode::Impl::SourceOptions() {
+  MetadataSourceOptions options;
   options.places = &places_;
-  options.verify = [this](const std::string& bytes) { return Verify(bytes); };
+  options.clock = &clock_;
+  options.look_ups = {
+      OwnRecords(*store_,
+                 [this](const std::string& bytes) { return Verify(bytes); }),
+      InNetwork(*network_)};
   options.plausible = [this](std::string_view role,
                              std::optional<uint64_t> version,
                              std::string_view bytes) {
     return trust_->MayBe(role, version, bytes);
   };
-  options.origins = OtherOrigins();
-  options.log = log_.get();
+  options.origins = [this] { return OtherOrigins(); };
+  options.get = GetThrough(*fetch_);
+  options.origin_timeout = kOriginTimeout;
+  // This node holds records itself, and may be the only one. A later refresh
+  // asks again.
+  options.answered = [] { return true; };
+  options.log_tile = [this](MetadataSource& source, const std::string& name) {
+    return log_->Tile(
+        name, [&source](uint64_t n) { return source.FetchLogBundle(n); });
+  };
   return options;
 }
 
 absl::Status StorageNode::Impl::RefreshWith(const std::string& timestamp) {
-  RecordFetcher source(FetcherOptions(), timestamp);
+  std::map<uint64_t, std::string> roots;  // for the tree that this node serves
+  MetadataSourceOptions options = SourceOptions();
+  options.timestamp = [&timestamp] { return timestamp; };
+  options.on_root = [&roots](uint64_t version, const std::string& bytes) {
+    roots[version] = bytes;
+  };
+  MetadataSource source(std::move(options));
   log_->Forget();
   const auto before = trust_->view();
   const absl::Status refreshed = trust_->Refresh(source);
@@ -75,7 +93,7 @@ absl::Status StorageNode::Impl::RefreshWith(const std::string& timestamp) {
     repairer_->TrustChanged();
   }
   if (!refreshed.ok()) return refreshed;
-  const absl::Status exported = trust_->ExportRoots(source.roots());
+  const absl::Status exported = trust_->ExportRoots(roots);
   if (!exported.ok()) LogError("export_roots", {{"error", exported}});
   SyncLog(source);
   LogInfo("refreshed",

@@ -7,6 +7,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "dht/metadata/announced.h"
 #include "server/cli/known_revocations.h"
 #include "server/cli/network_source.h"
 #include "shoal/log/v1/log.pb.h"
@@ -128,26 +129,26 @@ absl::StatusOr<StoredTrust> LoadNewestTrust(
   if (updater->targets().delegations)
     for (const auto& role : updater->targets().delegations->roles)
       if (role.name.starts_with("fw-")) types.push_back(role.name.substr(3));
-  std::vector<std::string> origins;
+  NetworkSource::Options sources{nodes, places, *updater, own, {}, clock};
   for (const auto& node : network.directory().nodes())
     if (!node.http_address().empty())
-      origins.push_back("http://" + node.http_address() + "/");
+      sources.origins.push_back("http://" + node.http_address() + "/");
   const uint64_t known = updater->timestamp().version;
   int tries = 0;
   for (const std::string& timestamp :
-       AnnouncedTimestamps(nodes, places, types, *updater)) {
+       dht::AnnouncedTimestamps(nodes, places, types, MayBeFor(*updater))) {
     const auto parsed = signing::ParseTimestamp(timestamp);
     if (!parsed.ok() || parsed->value.version <= known ||
         ++tries > kMaxTimestampsTried)
       break;
-    NetworkSource source(nodes, places, *updater, timestamp, &own, origins);
+    NetworkSource source(sources, timestamp);
     if (updater->Refresh(source).ok()) {
       stored.expired = false;
       break;
     }
     SHOAL_RETURN_IF_ERROR(UseStored(*updater, &stored.expired));
   }
-  NetworkSource source(nodes, places, *updater, "", &own, origins);
+  NetworkSource source(sources, "");
   SHOAL_ASSIGN_OR_RETURN(
       stored.trust, ReadTrust(context, *updater, source, fs, &stored.unread));
   return stored;

@@ -128,10 +128,17 @@ absl::Status HttpFetcher::Impl::Get(const std::string& url, uint64_t max_bytes,
 absl::StatusOr<std::string> HttpFetcher::FetchMetadata(
     std::string_view role, std::optional<uint64_t> version,
     uint64_t max_bytes) {
+  return FetchUrl(impl_->options.metadata_url + MetadataFileName(role, version),
+                  max_bytes, impl_->options.metadata_deadline);
+}
+
+absl::StatusOr<std::string> HttpFetcher::FetchUrl(const std::string& url,
+                                                  uint64_t max_bytes,
+                                                  absl::Duration deadline) {
+  if (!IsHttp(url)) return InvalidArgument("bad_url", url);
   std::string bytes;
-  SHOAL_RETURN_IF_ERROR(impl_->Get(
-      impl_->options.metadata_url + MetadataFileName(role, version), max_bytes,
-      impl_->options.metadata_deadline, [&bytes](std::string_view part) {
+  SHOAL_RETURN_IF_ERROR(
+      impl_->Get(url, max_bytes, deadline, [&bytes](std::string_view part) {
         bytes.append(part);
         return absl::OkStatus();
       }));

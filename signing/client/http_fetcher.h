@@ -46,6 +46,10 @@ class HttpFetcher final : public Fetcher {
   absl::StatusOr<std::string> FetchMetadata(std::string_view role,
                                             std::optional<uint64_t> version,
                                             uint64_t max_bytes) override;
+  // Any URL, as it is; "bad_url" for another protocol.
+  absl::StatusOr<std::string> FetchUrl(const std::string& url,
+                                       uint64_t max_bytes,
+                                       absl::Duration deadline);
   // In memory; for small ones.
   absl::StatusOr<std::string> FetchTarget(const TargetFile& target) override;
 

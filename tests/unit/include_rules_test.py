@@ -29,6 +29,9 @@ ALLOWED = {
 ALLOWED_IN = {
     "dht/node": ["common/", "shoal/", "dht/", "signing/log/", "signing/metadata/",
                  "signing/verify/"],
+    # Devices link it: no engine but the records' own.
+    "dht/metadata": ["common/", "shoal/", "dht/records/", "signing/log/",
+                     "signing/metadata/", "signing/verify/"],
     # Nodes, plane and tool link it: it may drag nothing along.
     "dht/node_client": ["common/", "shoal/"],
     # What the device may link of signing must not pull in secret-key code.
@@ -55,6 +58,7 @@ FORBIDDEN_IN = {
     "agent": ["common/kv/"],
     "sim": ["common/kv/"],
     "dht/records": ["common/kv/"],
+    "dht/metadata": ["common/kv/"],
     "dht/swarm": ["common/kv/"],
     "dht/node_client": ["common/kv/"],
 }

@@ -1,0 +1,219 @@
+#include "dht/metadata/metadata_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "common/bytes.h"
+#include "common/status.h"
+#include "signing/log/files.h"
+
+namespace shoal::dht {
+namespace {
+
+constexpr std::string_view kLogProof = "proof/";
+constexpr std::string_view kLogTimestamp = "timestamp/";
+
+bool AnyPayload(const std::string&) { return true; }
+
+}  // namespace
+
+LookUp InNetwork(Network& network, absl::Duration timeout) {
+  return [&network, timeout](const std::string& place,
+                             records::v1::RecordKind kind, const Take& take) {
+    const auto found = network.GetBlocking(place, timeout);
+    return found.ok() && std::any_of(found->begin(), found->end(),
+                                     [&](const VerifiedRecord& record) {
+                                       return record.body.kind() == kind &&
+                                              take(record.body.payload());
+                                     });
+  };
+}
+
+MetadataSource::MetadataSource(MetadataSourceOptions options)
+    : o_(std::move(options)) {}
+
+bool MetadataSource::MayBe(std::string_view role,
+                           std::optional<uint64_t> version,
+                           const std::string& bytes, uint64_t max_bytes) const {
+  return bytes.size() <= max_bytes &&
+         (!o_.plausible || o_.plausible(role, version, bytes).ok());
+}
+
+std::optional<std::string> MetadataSource::First(const std::string& place,
+                                                 records::v1::RecordKind kind,
+                                                 const Take& usable) {
+  std::optional<std::string> first;
+  for (const LookUp& look_up : o_.look_ups) {
+    const bool found = look_up(place, kind, [&](const std::string& payload) {
+      if (!usable(payload)) return false;
+      first = payload;
+      return true;
+    });
+    if (found) break;
+  }
+  return first;
+}
+
+std::vector<std::string> MetadataSource::All(const std::string& place,
+                                             records::v1::RecordKind kind,
+                                             const Take& usable) {
+  std::vector<std::string> all;
+  for (const LookUp& look_up : o_.look_ups)
+    look_up(place, kind, [&](const std::string& payload) {
+      if (usable(payload)) all.push_back(payload);
+      return false;
+    });
+  return all;
+}
+
+// One at a time and not the whole list at once: the first that answers may be
+// the one that lies.
+absl::StatusOr<std::string> MetadataSource::FromOrigins(const std::string& path,
+                                                        uint64_t max_bytes,
+                                                        const Take& usable) {
+  const std::vector<std::string> origins =
+      o_.origins ? o_.origins() : std::vector<std::string>{};
+  absl::Status last =
+      Unavailable("no_source", fmt::format("no origin for {}", path));
+  bool none_there = false;
+  const absl::Duration end = o_.clock->MonotonicNow() + o_.origin_timeout;
+  for (size_t i = 0; i < origins.size(); ++i) {
+    const absl::Duration left = end - o_.clock->MonotonicNow();
+    if (left <= absl::ZeroDuration()) break;
+    const size_t at = (good_origin_ + i) % origins.size();
+    auto bytes = o_.get({origins[at] + path}, max_bytes, std::nullopt,
+                        std::min(left, o_.one_origin));
+    if (bytes.ok() && usable(*bytes)) {
+      good_origin_ = at;
+      return bytes;
+    }
+    none_there |= absl::IsNotFound(bytes.status());
+    last = bytes.ok()
+               ? Unavailable("no_source", fmt::format("{}{} is of no use",
+                                                      origins[at], path))
+               : bytes.status();
+  }
+  if (none_there)
+    return NotFound("metadata_missing", fmt::format("no origin has {}", path));
+  return last;
+}
+
+absl::StatusOr<std::string> MetadataSource::OfVersion(std::string_view role,
+                                                      uint64_t version,
+                                                      const std::string& path,
+                                                      uint64_t max_bytes,
+                                                      const Take& usable) {
+  if (auto found = First(o_.places->Metadata(role, version),
+                         records::v1::RECORD_KIND_METADATA, usable))
+    return *std::move(found);
+  auto bytes = FromOrigins(path, max_bytes, usable);
+  if (!bytes.ok() && role == "root" && o_.answered && o_.answered())
+    return NotFound("metadata_missing",
+                    fmt::format("nobody has version {} of root", version));
+  return bytes;
+}
+
+absl::StatusOr<std::string> MetadataSource::FetchMetadata(
+    std::string_view role, std::optional<uint64_t> version,
+    uint64_t max_bytes) {
+  const Take usable = [&](const std::string& bytes) {
+    return MayBe(role, version, bytes, max_bytes);
+  };
+  const std::string path =
+      "metadata/" + signing::MetadataFileName(role, version);
+  if (role == "timestamp") {
+    if (o_.timestamp)
+      if (auto announced = o_.timestamp(); announced.ok()) return announced;
+    return FromOrigins(path, max_bytes, usable);
+  }
+  if (!version)
+    return Unavailable("no_source",
+                       fmt::format("{} is fetched by version only", role));
+  auto bytes = OfVersion(role, *version, path, max_bytes, usable);
+  if (bytes.ok() && role == "root" && o_.on_root) o_.on_root(*version, *bytes);
+  return bytes;
+}
+
+// What lies at a document's place has its digest (VerifyRecord).
+absl::StatusOr<std::string> MetadataSource::FetchTarget(
+    const signing::TargetFile& target) {
+  if (auto found = First(o_.places->Document(target.sha256),
+                         records::v1::RECORD_KIND_DOCUMENT,
+                         [&](const std::string& bytes) {
+                           return bytes.size() <= target.length;
+                         }))
+    return *std::move(found);
+  std::vector<std::string> urls;
+  if (o_.origins) urls = o_.origins();
+  if (urls.empty())
+    return Unavailable("no_source", "no origin for " + target.path);
+  for (std::string& url : urls) url += "blobs/" + HexEncode(target.sha256);
+  return o_.get(std::move(urls), target.length, target.sha256,
+                o_.origin_timeout);
+}
+
+absl::StatusOr<std::vector<std::string>> MetadataSource::LogCandidates(
+    const std::string& name) {
+  if (name.starts_with(kLogProof)) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string root,
+        HexDecode(std::string_view(name).substr(kLogProof.size())));
+    return All(o_.places->LogProof(root), records::v1::RECORD_KIND_LOG_PROOF,
+               AnyPayload);
+  }
+  uint64_t version = 0;
+  const char* const end = name.data() + name.size();
+  const auto read =
+      std::from_chars(name.data() + kLogTimestamp.size(), end, version);
+  if (read.ec != std::errc() || read.ptr != end)
+    return InvalidArgument("bad_log_name", name);
+  return All(o_.places->Metadata("timestamp", version),
+             records::v1::RECORD_KIND_METADATA, [&](const std::string& bytes) {
+               return MayBe("timestamp", std::nullopt, bytes,
+                            signing::kMaxTimestampBytes);
+             });
+}
+
+absl::StatusOr<std::string> MetadataSource::FetchLog(const std::string& name,
+                                                     size_t source,
+                                                     uint64_t max_bytes) {
+  const absl::Status no_more =
+      NotFound("no_more_sources", "nobody else has log/" + name);
+  if (name.starts_with(kLogProof) || name.starts_with(kLogTimestamp)) {
+    if (source == 0) {
+      SHOAL_ASSIGN_OR_RETURN(log_found_, LogCandidates(name));
+      log_name_ = name;
+    }
+    if (name != log_name_ || source >= log_found_.size()) return no_more;
+    return log_found_[source];
+  }
+  if (o_.log_tile) {
+    if (source == 0) return o_.log_tile(*this, name);
+    --source;
+  }
+  const std::vector<std::string> origins =
+      o_.origins ? o_.origins() : std::vector<std::string>{};
+  if (source >= origins.size()) return no_more;
+  return o_.get({origins[source] + "log/" + name}, max_bytes, std::nullopt,
+                o_.origin_timeout);
+}
+
+std::vector<std::string> MetadataSource::FetchLogBundle(uint64_t n) {
+  std::vector<std::string> found =
+      All(o_.places->LogEntries(n), records::v1::RECORD_KIND_LOG_ENTRIES,
+          AnyPayload);
+  if (!found.empty()) return found;
+  // All of them: which one is right shows only in the tree.
+  FromOrigins("log/" + signing::LogEntriesName(n), signing::kMaxLogBundleBytes,
+              [&found](const std::string& bytes) {
+                found.push_back(bytes);
+                return false;
+              })
+      .IgnoreError();
+  return found;
+}
+
+}  // namespace shoal::dht
