@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "common/bytes.h"
 #include "common/files.h"
 #include "tests/support/real_fleet.h"
 #include "tests/support/status_matchers.h"
@@ -80,6 +81,44 @@ class IdentityPrograms : public ::testing::Test {
   static bool SpoolEmpty(Device& device) {
     const auto names = RealFileSystem().List(device.data() + "/spool");
     return names.ok() && names->empty();
+  }
+
+  static size_t Count(const std::string& text, const std::string& what) {
+    size_t count = 0;
+    for (size_t at = text.find(what); at != text.npos;
+         at = text.find(what, at + 1))
+      ++count;
+    return count;
+  }
+  // What the plane has of the telemetry of the first device that it lists.
+  struct Stream {
+    uint64_t batches = 0;  // that the plane holds, opened
+    uint64_t missing = 0;  // numbers below the highest that it does not hold
+  };
+  Stream Arrived() {
+    const auto text =
+        fleet_->Shoal({"telemetry", "status", "--output", "json"});
+    const nlohmann::json j = text.ok()
+                                 ? nlohmann::json::parse(*text, nullptr, false)
+                                 : nlohmann::json::object();
+    if (!j.is_object() || !j.contains("streams") || j["streams"].empty())
+      return {};
+    const auto number = [&](const char* name) -> uint64_t {
+      const nlohmann::json value =
+          j["streams"][0].value(name, nlohmann::json(0));
+      return value.is_string() ? std::stoull(value.get<std::string>())
+                               : value.get<uint64_t>();
+    };
+    return {number("batches"), number("missing")};
+  }
+  // How many batches the device has made.
+  static uint64_t Made(Device& device) {
+    const std::string kept = ReadText(device.data() + "/state/telemetry");
+    return kept.size() < 8 ? 0 : ReadBigEndian(kept, 8);
+  }
+  static uint64_t Waiting(Device& device) {
+    const auto names = RealFileSystem().List(device.data() + "/spool");
+    return names.ok() ? names->size() : 0;
   }
 
   TempDir dir_;

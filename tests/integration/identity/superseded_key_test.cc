@@ -1,5 +1,7 @@
 // A device's disk was copied, and its key replaced: the copy is worth nothing
 // any more, to storage nodes neither, and with the plane away.
+#include <filesystem>
+
 #include "tests/integration/identity/identity_fixture.h"
 #include "tests/integration/identity/stolen_device.h"
 
@@ -14,14 +16,13 @@ class SupersededKey : public IdentityPrograms {
     EXPECT_OK(copy);
     return copy.ok() ? *std::move(copy) : nullptr;
   }
+  // How often what the device believes of the fleet changed since its start.
+  static size_t Changes(Device& device) {
+    return Count(device.process().Log(), "event=trust_changed");
+  }
   // The plane took a record that only a thief makes: it can't be opened.
   size_t Forgeries() {
-    const std::string log = fleet_->PlaneLog();
-    size_t count = 0;
-    for (size_t at = log.find("event=telemetry_dropped"); at != log.npos;
-         at = log.find("event=telemetry_dropped", at + 1))
-      ++count;
-    return count;
+    return Count(fleet_->PlaneLog(), "event=telemetry_dropped");
   }
 };
 
@@ -75,6 +76,56 @@ TEST_F(SupersededKey, T52_T56_ACopyOfTheOldKeyIsRefusedByEveryNode) {
   ASSERT_OK(WaitFor("the owner's record to arrive",
                     [&] { return Forgeries() > taken; }));
   EXPECT_EQ(Forgeries(), taken + 1);
+}
+
+// What waits in the spool when the key changes was signed by the old one, and
+// no node takes that any more.
+TEST_F(SupersededKey, T56_T63_WhatWaitedIsSignedAgainAndArrives) {
+  ASSERT_NO_FATAL_FAILURE(StartFleet());
+  auto device = Paired("device");
+  ASSERT_OK(WaitFor("telemetry", [&] { return Arrived().batches > 2; }));
+  for (const std::string& node : fleet_->nodes()) fleet_->StopNode(node);
+  ASSERT_OK(WaitFor(
+      "telemetry to wait", [&] { return Waiting(*device) >= 6; },
+      absl::Seconds(40)));
+  device->PowerOff();
+
+  // Put aside, so that the change comes before any node could take it.
+  namespace fs = std::filesystem;
+  const fs::path spool = device->data() + "/spool", aside = dir_.File("aside");
+  const uint64_t last = Made(*device);
+  fs::rename(spool, aside);
+  fs::create_directory(spool);
+  for (const std::string& node : fleet_->nodes())
+    ASSERT_OK(fleet_->RestartNode(node));
+  device->PowerOn();
+  ASSERT_OK(device->process().WaitForLog("event=trust_changed"));
+  const size_t before = Changes(*device);
+  Agent(*device, {"rotate-key", "--wait", "90s"});
+  ASSERT_OK(WaitFor(
+      "the device to hear of it", [&] { return Changes(*device) > before; },
+      absl::Seconds(60)));
+  ASSERT_OK(WaitFor(
+      "telemetry under the new key",
+      [&] {
+        const Stream stream = Arrived();
+        return stream.missing > 0 && stream.batches + stream.missing > last;
+      },
+      absl::Seconds(60)));
+
+  device->PowerOff();
+  for (const auto& file : fs::directory_iterator(aside))
+    fs::rename(file.path(), spool / file.path().filename());
+  device->PowerOn();
+  ASSERT_OK(
+      device->process().WaitForLog("event=spool_resigned", absl::Seconds(60)));
+  ASSERT_OK(WaitFor(
+      "every number to arrive",
+      [&] {
+        const Stream stream = Arrived();
+        return stream.missing == 0 && stream.batches > last;
+      },
+      absl::Seconds(60)));
 }
 
 }  // namespace
