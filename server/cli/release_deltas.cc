@@ -44,6 +44,8 @@ absl::Status Deltas(Program& program, const DeltaOptions& options) {
     Table table({"FROM", "DEVICES", "STATE", "SIZE", "MODE", "NOTE"});
     for (const auto& delta : list.deltas()) {
       std::string note = delta.failure();
+      if (delta.retry_at() > 0)
+        note += "; again at " + FormatMillis(delta.retry_at());
       if (delta.collect_at() > 0)
         note = "goes at " + FormatMillis(delta.collect_at());
       table.AddRow({delta.from_version(), std::to_string(delta.devices()),

@@ -14,6 +14,7 @@ release::v1::ReleaseDelta DeltaView(const std::string& release,
   release::v1::ReleaseDelta view;
   view.set_release(release);
   view.set_failure(row.failure());
+  if (!row.failure().empty()) view.set_retry_at(row.retry_at());
   view.set_state(!row.failure().empty() ? release::v1::DELTA_STATE_FAILED
                  : row.useless()        ? release::v1::DELTA_STATE_USELESS
                                         : release::v1::DELTA_STATE_MADE);
@@ -43,17 +44,22 @@ absl::StatusOr<release::v1::ListDeltasResponse> Deltas::List(
     const std::string key = DeltaKey(pair);
     listed.insert(key);
     response.set_wanted(response.wanted() + 1);
-    SHOAL_ASSIGN_OR_RETURN(const auto row, MadeOf(pair));
+    SHOAL_ASSIGN_OR_RETURN(const auto row, RowOf(pair));
     release::v1::ReleaseDelta& view = *response.add_deltas();
-    if (row) {
-      view = DeltaView(release, *row);
-      response.set_made(response.made() + 1);
-      response.set_bytes(response.bytes() + view.length());
+    const bool settled = IsSettled(pair, row);
+    if (settled || !row.failure().empty()) {
+      view = DeltaView(release, row);
     } else {
       view.set_release(release);
-      view.set_state(key == making ? release::v1::DELTA_STATE_MAKING
-                                   : release::v1::DELTA_STATE_WANTED);
+      view.set_state(release::v1::DELTA_STATE_WANTED);
     }
+    if (settled) {
+      response.set_made(response.made() + 1);
+      response.set_bytes(response.bytes() + view.length());
+    }
+    // The worker may be done with it already.
+    if (key == making && IsDue(pair, row, store_.clock().WallNow()))
+      view.set_state(release::v1::DELTA_STATE_MAKING);
     view.set_from_version(pair.from.release().version());
     view.set_from_sha256(pair.from.release().sha256());
     view.set_devices(static_cast<uint32_t>(pair.devices));

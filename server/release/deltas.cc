@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "common/bytes.h"
 #include "common/log.h"
 #include "delta/make/make.h"
@@ -13,6 +15,27 @@
 
 namespace shoal::server {
 namespace {
+
+// After a failure that may pass by itself: a minute, then twice as long each
+// time.
+constexpr absl::Duration kFirstPause = absl::Minutes(1);
+constexpr absl::Duration kLongestPause = absl::Hours(1);
+// After any other: somebody may have put the right bytes back, or a newer
+// shoald may know better.
+constexpr absl::Duration kLastingPause = absl::Hours(24);
+// So many failures in a row are as good as lasting for those who wait.
+constexpr uint32_t kTriesWaitedFor = 3;
+
+// Of the disk or the memory, not of the images.
+bool MayPass(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
+         ReasonOf(status).starts_with("io_");
+}
+
+bool Serves(const Deltas::Pair& pair, const store::DeltaRow& row) {
+  return row.has_delta() &&
+         pair.demand.Serves(row.delta().mode(), row.delta().memory());
+}
 
 dht::Artifact ArtifactOf(const release::v1::Delta& delta) {
   dht::Artifact artifact;
@@ -28,6 +51,21 @@ dht::Artifact ArtifactOf(const release::v1::Delta& delta) {
 std::string DeltaKey(const Deltas::Pair& pair) {
   return fmt::format("{}/{}/{}", pair.device_type, pair.to.release().sha256(),
                      pair.from.release().sha256());
+}
+
+bool IsDue(const Deltas::Pair& pair, const store::DeltaRow& row,
+           absl::Time now) {
+  if (row.useless() || Serves(pair, row)) return false;
+  if (row.failure().empty()) return true;
+  const absl::Time again = absl::FromUnixMillis(row.retry_at());
+  // A clock that went back: the pause can't be measured.
+  return now >= again || again > now + kLastingPause;
+}
+
+bool IsSettled(const Deltas::Pair& pair, const store::DeltaRow& row) {
+  if (row.useless() || Serves(pair, row)) return true;
+  return !row.failure().empty() && (row.passing_failures() == 0 ||
+                                    row.passing_failures() >= kTriesWaitedFor);
 }
 
 Deltas::Deltas(Store& store, Blobs& blobs, Releases& releases,
@@ -83,35 +121,27 @@ absl::StatusOr<Deltas::Progress> Deltas::ProgressOf(
   progress.index.set_release_version(demand.release.release().version());
   for (const Pair& pair : pairs) {
     ++progress.wanted;
-    SHOAL_ASSIGN_OR_RETURN(const auto row, MadeOf(pair));
-    if (!row) continue;
+    SHOAL_ASSIGN_OR_RETURN(const auto row, RowOf(pair));
+    if (!IsSettled(pair, row)) continue;
     ++progress.made;
-    if (!row->has_delta()) continue;
-    progress.bytes += row->delta().length();
-    *progress.index.add_deltas() = row->delta();
+    if (!row.has_delta()) continue;
+    progress.bytes += row.delta().length();
+    *progress.index.add_deltas() = row.delta();
   }
   return progress;
 }
 
-absl::StatusOr<std::optional<store::DeltaRow>> Deltas::MadeOf(
-    const Pair& pair) const {
+absl::StatusOr<store::DeltaRow> Deltas::RowOf(const Pair& pair) const {
   auto row = store_.Get<store::DeltaRow>(kDeltas, DeltaKey(pair));
-  if (absl::IsNotFound(row.status())) return std::nullopt;
-  SHOAL_RETURN_IF_ERROR(row);
-  if (row->has_delta() &&
-      !pair.demand.Serves(row->delta().mode(), row->delta().memory())) {
-    return std::nullopt;
-  }
-  return *row;
+  if (absl::IsNotFound(row.status())) return store::DeltaRow();
+  return row;
 }
 
 absl::StatusOr<std::vector<dht::Artifact>> Deltas::Artifacts() const {
   std::vector<dht::Artifact> artifacts;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::DeltaRow>(
       kDeltas, "", "", [&](std::string_view, const store::DeltaRow& row) {
-        if (!row.useless() && row.failure().empty()) {
-          artifacts.push_back(ArtifactOf(row.delta()));
-        }
+        if (row.has_delta()) artifacts.push_back(ArtifactOf(row.delta()));
         return true;
       }));
   return artifacts;
@@ -124,8 +154,8 @@ absl::StatusOr<std::optional<Deltas::Pair>> Deltas::Next(
     SHOAL_ASSIGN_OR_RETURN(auto pairs, Wanted(demand));
     for (Pair& pair : pairs) {
       if (failed.contains(DeltaKey(pair))) continue;
-      SHOAL_ASSIGN_OR_RETURN(const auto row, MadeOf(pair));
-      if (!row) return std::move(pair);
+      SHOAL_ASSIGN_OR_RETURN(const auto row, RowOf(pair));
+      if (IsDue(pair, row, store_.clock().WallNow())) return std::move(pair);
     }
   }
   return std::nullopt;
@@ -134,7 +164,8 @@ absl::StatusOr<std::optional<Deltas::Pair>> Deltas::Next(
 void Deltas::Run() {
   while (!store_.shut_down() && !cancel_) {
     const uint64_t seen = store_.revision();
-    // Not tried again before the next change or pause: the disk may be full.
+    // What could not even be noted is not tried again before the next change or
+    // pause.
     std::set<std::string> failed;
     while (!store_.shut_down() && !cancel_) {
       const auto next = Next(failed);
@@ -158,11 +189,12 @@ void Deltas::Run() {
   }
 }
 
-absl::Status Deltas::MakeOne(const Pair& pair) {
+absl::StatusOr<store::DeltaRow> Deltas::Make(
+    const Pair& pair, const std::string& temporary,
+    std::unique_lock<std::mutex>& hold) {
   SHOAL_ASSIGN_OR_RETURN(std::string from,
                          HexDecode(pair.from.release().sha256()));
   SHOAL_ASSIGN_OR_RETURN(std::string to, HexDecode(pair.to.release().sha256()));
-  const std::string temporary = blobs_.NewTemporary();
   delta::MakeOptions options;
   options.threads = options_.threads;
   options.cancel = &cancel_;
@@ -170,53 +202,94 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
   if (pair.demand.format == rules::kBsdiff40) {
     options.format = delta::Format::kBsdiff40;
   }
-  const absl::Duration start = store_.clock().MonotonicNow();
-  auto stats = delta::MakeDelta(options, blobs_.PathOf(from), blobs_.PathOf(to),
-                                temporary);
-  store::DeltaRow row;
-  std::unique_lock<std::mutex> hold;
-  if (!stats.ok()) {
-    if (ReasonOf(stats.status()) == "cancelled" || cancel_ ||
-        absl::IsResourceExhausted(stats.status())) {
-      return stats.status();  // tried again
-    }
-    // Devices take the full image; the rollout does not wait for ever.
-    row.set_failure(ReasonOf(stats.status()));
-    LogError("delta_failed", {{"error", stats.status()}});
-  } else if (stats->new_sha256 != to || stats->old_sha256 != from) {
-    return DataLoss("hash_mismatch", "an image on disk has changed");
-  } else if (stats->patch_size >= stats->new_size) {
-    row.set_useless(true);
-    SHOAL_RETURN_IF_ERROR(RealFileSystem().Remove(temporary));
-  } else {
-    SHOAL_ASSIGN_OR_RETURN(signing::FileDigests digests,
-                           signing::DigestFile(temporary));
-    hold = blobs_.Hold();
-    SHOAL_RETURN_IF_ERROR(blobs_.Keep(temporary, digests.sha256));
-    release::v1::Delta& delta = *row.mutable_delta();
-    delta.set_from_sha256(from);
-    delta.set_to_sha256(to);
-    delta.set_length(digests.length);
-    delta.set_sha256(digests.sha256);
-    delta.set_file_root(digests.file_root);
-    delta.set_piece_length(static_cast<uint32_t>(digests.piece_length));
-    delta.set_mode(std::string(pair.demand.format));
-    delta.set_memory(stats->reader_memory);
-    delta.set_from_length(pair.from.release().length());
-    delta.set_from_version(pair.from.release().version());
+  SHOAL_ASSIGN_OR_RETURN(const delta::MakeStats stats,
+                         delta::MakeDelta(options, blobs_.PathOf(from),
+                                          blobs_.PathOf(to), temporary));
+  for (const auto& [release, is, should] :
+       {std::tie(pair.from, stats.old_sha256, from),
+        std::tie(pair.to, stats.new_sha256, to)}) {
+    if (is != should)
+      return DataLoss(
+          "hash_mismatch",
+          "the image of " + release.release().name() + " on disk has changed");
   }
+  store::DeltaRow row;
+  if (stats.patch_size >= stats.new_size) {
+    row.set_useless(true);
+    return row;
+  }
+  SHOAL_ASSIGN_OR_RETURN(signing::FileDigests digests,
+                         signing::DigestFile(temporary));
+  hold = blobs_.Hold();
+  SHOAL_RETURN_IF_ERROR(blobs_.Keep(temporary, digests.sha256));
+  release::v1::Delta& delta = *row.mutable_delta();
+  delta.set_from_sha256(from);
+  delta.set_to_sha256(to);
+  delta.set_length(digests.length);
+  delta.set_sha256(digests.sha256);
+  delta.set_file_root(digests.file_root);
+  delta.set_piece_length(static_cast<uint32_t>(digests.piece_length));
+  delta.set_mode(std::string(pair.demand.format));
+  delta.set_memory(stats.reader_memory);
+  delta.set_from_length(pair.from.release().length());
+  delta.set_from_version(pair.from.release().version());
+  return row;
+}
+
+absl::Status Deltas::NoteFailure(const Pair& pair, const absl::Status& why) {
+  SHOAL_ASSIGN_OR_RETURN(store::DeltaRow row, RowOf(pair));
+  row.set_failure(ReasonOf(why));
+  absl::Duration pause = kLastingPause;
+  if (MayPass(why)) {
+    pause = kFirstPause;
+    for (uint32_t i = 0; i < row.passing_failures() && pause < kLongestPause;
+         ++i)
+      pause *= 2;
+    pause = std::min(pause, kLongestPause);
+    row.set_passing_failures(row.passing_failures() + 1);
+  } else {
+    row.set_passing_failures(0);
+  }
+  const absl::Time again = store_.clock().WallNow() + pause;
+  row.set_retry_at(absl::ToUnixMillis(again));
+  LogError("delta_failed", {{"from", pair.from.release().version()},
+                            {"to", pair.to.release().version()},
+                            {"error", why},
+                            {"retry_at", absl::FormatTime(again)}});
   Transaction tx(store_);
   tx.Put(kDeltas, DeltaKey(pair), row);
+  return tx.Commit();
+}
+
+absl::Status Deltas::MakeOne(const Pair& pair) {
+  const std::string temporary = blobs_.NewTemporary();
+  // Whatever comes, nothing is left in incoming/: what is kept has gone to its
+  // place.
+  const absl::Cleanup tidy = [&temporary] {
+    if (!RealFileSystem().Exists(temporary)) return;
+    const absl::Status removed = RealFileSystem().Remove(temporary);
+    if (!removed.ok()) LogWarn("delta_not_removed", {{"error", removed}});
+  };
+  const absl::Duration start = store_.clock().MonotonicNow();
+  std::unique_lock<std::mutex> hold;
+  const auto row = Make(pair, temporary, hold);
+  if (!row.ok()) {
+    if (hold) hold.unlock();
+    if (cancel_ || ReasonOf(row.status()) == "cancelled") return row.status();
+    return NoteFailure(pair, row.status());
+  }
+  Transaction tx(store_);
+  tx.Put(kDeltas, DeltaKey(pair), *row);
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   if (hold) hold.unlock();
-  if (row.has_delta()) {
+  if (row->has_delta()) {
     LogInfo("delta_made",
             {{"from", pair.from.release().version()},
              {"to", pair.to.release().version()},
-             {"bytes", row.delta().length()},
+             {"bytes", row->delta().length()},
              {"seconds",
               absl::ToDoubleSeconds(store_.clock().MonotonicNow() - start)}});
-    if (on_made_) on_made_(ArtifactOf(row.delta()));
+    if (on_made_) on_made_(ArtifactOf(row->delta()));
   }
   return absl::OkStatus();
 }

@@ -67,7 +67,7 @@ class Deltas {
 
   struct Progress {
     uint32_t wanted = 0;
-    uint32_t made = 0;  // or found useless
+    uint32_t made = 0;  // or settled otherwise: no rollout waits for it
     uint64_t bytes = 0;
     release::v1::DeltaIndex index;  // of those made
   };
@@ -92,12 +92,17 @@ class Deltas {
 
  private:
   void Run();
-  // The first pair in demand that is not settled.
+  // The first pair in demand for which something is to be done now.
   absl::StatusOr<std::optional<Pair>> Next(
       const std::set<std::string>& failed) const;
-  // What was made of a pair, if it still serves those devices.
-  absl::StatusOr<std::optional<store::DeltaRow>> MadeOf(const Pair& pair) const;
+  // Empty: nothing was tried yet.
+  absl::StatusOr<store::DeltaRow> RowOf(const Pair& pair) const;
+  // Makes one and notes what came of it. An error: not even that could be done.
   absl::Status MakeOne(const Pair& pair);
+  absl::StatusOr<store::DeltaRow> Make(const Pair& pair,
+                                       const std::string& temporary,
+                                       std::unique_lock<std::mutex>& hold);
+  absl::Status NoteFailure(const Pair& pair, const absl::Status& why);
   Store& store_;
   Blobs& blobs_;
   Releases& releases_;
@@ -112,6 +117,12 @@ class Deltas {
 
 // "TYPE/TO-HEX/FROM-HEX".
 std::string DeltaKey(const Deltas::Pair& pair);
+// No rollout waits for the pair any more: made, useless, or failed for good or
+// three times in a row.
+bool IsSettled(const Deltas::Pair& pair, const store::DeltaRow& row);
+// It is to be made now, again or for the first time.
+bool IsDue(const Deltas::Pair& pair, const store::DeltaRow& row,
+           absl::Time now);
 
 }  // namespace shoal::server
 

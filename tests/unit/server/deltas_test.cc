@@ -1,6 +1,8 @@
 // Which deltas the plane makes, by what devices report that they can take.
 #include "server/release/deltas.h"
 
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "common/bytes.h"
@@ -58,7 +60,38 @@ class DeltasTest : public PlaneTest {
     ADD_FAILURE() << "no delta in 100 changes or seconds";
     return {};
   }
+  // Waits for the worker to have tried so often that the pair's delta stands
+  // there with a failure and is tried again after `now` + `pause`.
+  release::v1::ReleaseDelta WaitForFailure(absl::Duration pause) {
+    for (int rounds = 0; rounds < 100; ++rounds) {
+      const uint64_t seen = store_->revision();
+      auto list = deltas_->List(to_.release().name());
+      EXPECT_OK(list);
+      if (list.ok() && list->deltas_size() == 1 &&
+          list->deltas(0).retry_at() ==
+              absl::ToUnixMillis(clock_.WallNow() + pause))
+        return list->deltas(0);
+      store_->WaitForChange(seen, absl::Seconds(1));
+    }
+    ADD_FAILURE() << "no failure in 100 changes or seconds";
+    return {};
+  }
+  std::string FromPath() {
+    return blobs_->PathOf(*HexDecode(from_.release().sha256()));
+  }
+  bool Incoming() {
+    return !std::filesystem::is_empty(dir_.File("plane/incoming"));
+  }
+  // Wakes the worker.
+  void Change(const TestDevice& device) { Report(device, ++report_, {}); }
+  void Begin(TestDevice& device) {
+    Pair(device);
+    Change(device);
+    deltas_->SetDemand([this] { return std::vector<DeltaDemand>{{to_, ""}}; });
+    deltas_->Start();
+  }
   store::ReleaseRow from_, to_;
+  uint64_t report_ = 0;
 };
 
 TEST_F(DeltasTest, FitWhatTheDevicesCanTakeAndAreMadeAgainWhenTheyNoLongerDo) {
@@ -88,6 +121,60 @@ TEST_F(DeltasTest, FitWhatTheDevicesCanTakeAndAreMadeAgainWhenTheyNoLongerDo) {
   Report(device, 4, inventory);
   ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf({to_, ""}));
   EXPECT_EQ(progress.wanted, 0u);
+}
+
+TEST_F(DeltasTest, AnImageThatChangedOnDiskIsToldAndHoldsNoRolloutUp) {
+  std::string bytes(200000, 0);
+  std::ifstream(FromPath(), std::ios::binary).read(bytes.data(), 200000);
+  const std::string good = bytes;
+  bytes[7] ^= 1;
+  std::ofstream(FromPath(), std::ios::binary) << bytes;
+  TestDevice device;
+  Begin(device);
+  const auto failed = WaitForFailure(absl::Hours(24));
+  EXPECT_EQ(failed.state(), release::v1::DELTA_STATE_FAILED);
+  EXPECT_EQ(failed.failure(), "hash_mismatch");
+  EXPECT_EQ(failed.from_version(), "1.0");
+  EXPECT_FALSE(Incoming());
+  ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf({to_, ""}));
+  EXPECT_EQ(progress.wanted, 1u);
+  EXPECT_EQ(progress.made, 1u) << "a rollout starts without it";
+  EXPECT_EQ(progress.index.deltas_size(), 0);
+  EXPECT_EQ(deltas_->Artifacts()->size(), 0u);
+  // Somebody put the right bytes back.
+  std::ofstream(FromPath(), std::ios::binary) << good;
+  clock_.Advance(absl::Hours(24));
+  Change(device);
+  EXPECT_GT(WaitForDelta().length(), 0u);
+  EXPECT_FALSE(Incoming());
+  ASSERT_OK_AND_ASSIGN(const auto list, deltas_->List(to_.release().name()));
+  EXPECT_EQ(list.deltas(0).state(), release::v1::DELTA_STATE_MADE);
+  EXPECT_EQ(list.deltas(0).failure(), "");
+}
+
+TEST_F(DeltasTest, WhatMayPassIsTriedAgainAfterAPauseThatGrows) {
+  const std::string aside = dir_.File("aside");
+  std::filesystem::rename(FromPath(), aside);
+  TestDevice device;
+  Begin(device);
+  absl::Duration pause = absl::Minutes(1);
+  for (uint32_t tries = 1; tries <= 7; ++tries) {
+    const auto failed = WaitForFailure(pause);
+    EXPECT_EQ(failed.failure(), "io_not_found");
+    EXPECT_EQ(failed.state(), release::v1::DELTA_STATE_FAILED);
+    EXPECT_FALSE(Incoming());
+    ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf({to_, ""}));
+    EXPECT_EQ(progress.made, tries < 3 ? 0u : 1u)
+        << "a rollout waits for a few tries, not for ever";
+    clock_.Advance(pause);
+    Change(device);
+    pause = std::min(2 * pause, absl::Hours(1));
+  }
+  WaitForFailure(absl::Hours(1));
+  std::filesystem::rename(aside, FromPath());
+  clock_.Advance(absl::Hours(1));
+  Change(device);
+  EXPECT_GT(WaitForDelta().length(), 0u);
 }
 
 }  // namespace
