@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "server/fleet/device_index.h"
 #include "server/rollout/outcome_counts.h"
+#include "server/rollout/rollout_state.h"
 #include "server/store/state.pb.h"
 #include "server/store/tables.h"
 
@@ -114,10 +115,7 @@ void FleetMetrics::CollectRollouts(metrics::Samples& out) const {
         const auto state = row.rollout().state();
         ++states[Short(rollout::v1::RolloutState_Name(state),
                        "ROLLOUT_STATE_")];
-        if (state == rollout::v1::ROLLOUT_STATE_FINISHED ||
-            state == rollout::v1::ROLLOUT_STATE_FAILED) {
-          return true;
-        }
+        if (HasEnded(state)) return true;
         out.Gauge("shoald_rollout_open_phase",
                   "Index of the phase that was opened last.",
                   row.rollout().document().open_phase(),

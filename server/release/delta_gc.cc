@@ -5,23 +5,17 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "fmt/format.h"
+#include "server/rollout/rollout_state.h"
 
 namespace shoal::server {
 namespace {
-
-// May devices still act on it? A halted one may be resumed.
-bool InUse(rollout::v1::RolloutState state) {
-  return state != rollout::v1::ROLLOUT_STATE_FINISHED &&
-         state != rollout::v1::ROLLOUT_STATE_FAILED &&
-         state != rollout::v1::ROLLOUT_STATE_ABORTED;
-}
 
 // Index targets that rollouts in use name.
 absl::StatusOr<std::set<std::string>> NamedIndexes(const Store& store) {
   std::set<std::string> targets;
   SHOAL_RETURN_IF_ERROR(store.Scan<store::RolloutRow>(
       kRollouts, "", "", [&](std::string_view, const store::RolloutRow& row) {
-        if (!InUse(row.rollout().state())) return true;
+        if (HasEnded(row.rollout().state())) return true;
         const auto& document = row.rollout().document();
         targets.insert(document.release().delta_index_target());
         for (const auto& previous : document.previous())
