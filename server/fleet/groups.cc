@@ -8,6 +8,7 @@
 #include "fmt/format.h"
 #include "server/fleet/device_index.h"
 #include "server/fleet/device_list.h"
+#include "server/rollout/rollout_state.h"
 #include "server/store/paging.h"
 #include "server/store/requests.h"
 
@@ -47,6 +48,34 @@ absl::StatusOr<store::GroupRow> Row(const Transaction& tx,
     return FailedPrecondition("deleting", name + " is being deleted");
   }
   return row;
+}
+
+bool Names(const rollout::v1::RolloutDocument& document,
+           const std::string& group) {
+  const auto has = [&group](const auto& groups) {
+    return std::find(groups.begin(), groups.end(), group) != groups.end();
+  };
+  return has(document.selector().groups()) ||
+         std::any_of(document.phases().begin(), document.phases().end(),
+                     [&](const auto& phase) { return has(phase.groups()); });
+}
+
+// `key`: the group's id.
+absl::Status CheckUnused(const Store& store, const std::string& key) {
+  std::string user;
+  SHOAL_RETURN_IF_ERROR(store.Scan<store::RolloutRow>(
+      kRollouts, "", "", [&](std::string_view, const store::RolloutRow& row) {
+        if (!HasEnded(row.rollout().state()) &&
+            Names(row.rollout().document(), key))
+          user = row.rollout().name();
+        return user.empty();
+      }));
+  if (user.empty()) return absl::OkStatus();
+  return FailedPrecondition(
+      "group_in_use", fmt::format("{} names groups/{}: who is in that rollout "
+                                  "would change under it. Wait for its end, or "
+                                  "abort it",
+                                  user, key));
 }
 
 }  // namespace
@@ -243,6 +272,8 @@ absl::StatusOr<fleet::v1::Group> Groups::Delete(
     Transaction tx(store_);
     SHOAL_ASSIGN_OR_RETURN(row, Row(tx, request.name()));
     SHOAL_RETURN_IF_ERROR(CheckEtag(row, request.etag()));
+    // No rollout begins meanwhile: this transaction is the only one.
+    SHOAL_RETURN_IF_ERROR(CheckUnused(store_, *GroupKey(request.name())));
     row.mutable_group()->set_deleting(true);
     row.mutable_group()->set_reconciling(true);
     row.set_revision(row.revision() + 1);

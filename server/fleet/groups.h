@@ -42,6 +42,7 @@ class Groups {
   absl::StatusOr<fleet::v1::Group> Update(
       const fleet::v1::UpdateGroupRequest& request,
       const std::string& principal);
+  // "group_in_use" while a rollout that has not ended names it.
   absl::StatusOr<fleet::v1::Group> Delete(
       const fleet::v1::DeleteGroupRequest& request,
       const std::string& principal);

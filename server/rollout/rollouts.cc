@@ -145,11 +145,13 @@ absl::Status Rollouts::CheckApprovers(
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::CheckGroups(
-    const rollout::v1::CreateRolloutRequest& request) const {
+template <typename Selection>
+absl::Status Rollouts::CheckGroups(const Selection& selection) const {
   const auto check = [this](const auto& groups) -> absl::Status {
     for (const std::string& group : groups) {
-      if (!store_.Has(kGroups, group))
+      const auto row = store_.Get<store::GroupRow>(kGroups, group);
+      if (!row.ok() && !absl::IsNotFound(row.status())) return row.status();
+      if (!row.ok() || row->group().deleting())
         return InvalidArgument(
             "unknown_group",
             fmt::format("there is no group '{:.64}': a rollout to it would "
@@ -158,9 +160,9 @@ absl::Status Rollouts::CheckGroups(
     }
     return absl::OkStatus();
   };
-  SHOAL_RETURN_IF_ERROR(rules::ValidateSelector(request.selector()));
-  SHOAL_RETURN_IF_ERROR(check(request.selector().groups()));
-  for (const auto& phase : request.phases())
+  SHOAL_RETURN_IF_ERROR(rules::ValidateSelector(selection.selector()));
+  SHOAL_RETURN_IF_ERROR(check(selection.selector().groups()));
+  for (const auto& phase : selection.phases())
     SHOAL_RETURN_IF_ERROR(check(phase.groups()));
   return absl::OkStatus();
 }
@@ -183,6 +185,8 @@ absl::StatusOr<store::RolloutRow> Rollouts::Insert(
                      rollout.name() + " exists");
   }
   SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
+  // A group may have gone since the draft was made.
+  SHOAL_RETURN_IF_ERROR(CheckGroups(draft.document));
   plane.set_rollout_order(plane.rollout_order() + 1);
   rollout.mutable_document()->set_order(plane.rollout_order());
   tx.Put(kMeta, "identity", plane);

@@ -116,9 +116,9 @@ class Rollouts {
  private:
   absl::Status CheckApprovers(
       const rollout::v1::CreateRolloutRequest& request) const;
-  // "unknown_group" for one that does not exist.
-  absl::Status CheckGroups(
-      const rollout::v1::CreateRolloutRequest& request) const;
+  // "unknown_group" for one that does not exist, or is on its way out.
+  template <typename Selection>  // CreateRolloutRequest, RolloutDocument
+  absl::Status CheckGroups(const Selection& selection) const;
   absl::StatusOr<store::RolloutRow> Insert(Transaction& tx, const Draft& draft,
                                            const std::string& principal);
   // Changes one row in one transaction: `change` may refuse.

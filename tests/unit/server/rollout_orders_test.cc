@@ -300,6 +300,45 @@ TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {
   EXPECT_EQ(rollouts_->List(0, "")->rollouts.size(), 1u) << "nothing is made";
 }
 
+TEST_F(RolloutOrdersTest, AGroupThatARolloutNamesStays) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  for (const char* id : {"lab", "canaries"}) {
+    fleet::v1::CreateGroupRequest group;
+    group.set_group_id(id);
+    ASSERT_OK(groups_->Create(group, "operator:ann"));
+  }
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r2");
+  request.set_release("releases/gateway/2.0");
+  request.mutable_selector()->add_groups("lab");
+  request.add_phases()->set_percent(10);
+  request.mutable_phases(0)->add_groups("canaries");
+  request.add_phases()->set_percent(100);
+  ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+  fleet::v1::DeleteGroupRequest gone;
+  for (const bool only_look : {true, false}) {
+    for (const char* id : {"lab", "canaries"}) {
+      gone.set_name(std::string("groups/") + id);
+      gone.set_validate_only(only_look);
+      const auto refused = groups_->Delete(gone, "operator:ann");
+      EXPECT_THAT(refused, testing::Fails(absl::StatusCode::kFailedPrecondition,
+                                          "group_in_use"));
+      EXPECT_NE(refused.status().message().find("rollouts/r2"),
+                std::string::npos);
+      EXPECT_FALSE(groups_->Get(gone.name())->deleting());
+    }
+  }
+  auto abort = For<rollout::v1::AbortRolloutRequest>("r2");
+  abort.set_stay(true);
+  ASSERT_OK(rollouts_->Abort(abort, "operator:ann"));
+  EXPECT_OK(groups_->Delete(gone, "operator:ann"));
+  // Nor does one begin that names what is on its way out.
+  request.set_rollout_id("r3");
+  EXPECT_THAT(rollouts_->Create(request, "operator:ann"),
+              FailsBecause("unknown_group"));
+}
+
 TEST_F(RolloutOrdersTest, ExplanationsNameWhatIsNotMet) {
   std::vector<TestDevice> devices;
   ActiveRollout(2, devices);
