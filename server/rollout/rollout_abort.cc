@@ -16,9 +16,13 @@ constexpr size_t kMaxId = 64;
 // As rules::ValidateRollout allows.
 constexpr int kMaxPrevious = 8;
 
-std::string WayBackId(const std::string& id) {
-  constexpr std::string_view kTail = "-back";
-  return id.substr(0, kMaxId - kTail.size()) + std::string(kTail);
+// ID-back; when that is taken ID-back-2 and so on. Of a long id the end goes.
+std::string WayBackId(const Store& store, const std::string& id) {
+  for (int n = 1;; ++n) {
+    const std::string tail = n == 1 ? "-back" : fmt::format("-back-{}", n);
+    std::string back = id.substr(0, kMaxId - tail.size()) + tail;
+    if (!store.Has(kRollouts, back)) return back;
+  }
 }
 
 }  // namespace
@@ -69,7 +73,7 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
   rollout::v1::CreateRolloutRequest back;
   if (request.back_to().empty())
     SHOAL_RETURN_IF_ERROR(AddPrevious(aborted, target, back));
-  back.set_rollout_id(WayBackId(document.id()));
+  back.set_rollout_id(WayBackId(store_, document.id()));
   back.set_device_type(document.device_type());
   back.set_release(back_to);
   *back.mutable_selector() = document.selector();
@@ -153,6 +157,10 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Abort(
         "aborted by {}{}", principal.substr(principal.find(':') + 1),
         request.reason().empty() ? "" : ": " + request.reason());
     if (draft) {
+      if (tx.Has(kRollouts, draft->document.id()))
+        return MakeError(
+            absl::StatusCode::kAborted, "changed_meanwhile",
+            "rollouts/" + draft->document.id() + " came meanwhile: try again");
       SHOAL_ASSIGN_OR_RETURN(auto back, Insert(tx, *draft, principal));
       answer = back.rollout().name();
       back.mutable_rollout()->set_rolls_back(request.name());

@@ -202,6 +202,39 @@ TEST_F(RolloutOrdersTest, AnAbortLeadsBackThoseWhoTookIt) {
               FailsBecause("not_stopped"));
 }
 
+TEST_F(RolloutOrdersTest, AWayBackTakesAFreeId) {
+  MakeRelease("1.0", "image one");
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  const std::string shared(59, 'x');
+  for (const std::string& id :
+       {std::string("r1-back"), shared + "-one", shared + "-two"}) {
+    rollout::v1::CreateRolloutRequest request;
+    request.set_rollout_id(id);
+    request.set_release("releases/gateway/2.0");
+    ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+  }
+  ASSERT_OK(driver_->Step());  // signed: somebody may have taken them
+  const auto abort = [&](const std::string& id) {
+    auto request = For<rollout::v1::AbortRolloutRequest>(id);
+    request.set_request_id(id);
+    auto first = rollouts_->Abort(request, "operator:ann");
+    EXPECT_OK(first) << id;
+    // The same order again makes no second way back.
+    auto again = rollouts_->Abort(request, "operator:ann");
+    EXPECT_OK(again) << id;
+    if (!first.ok() || !again.ok()) return std::string();
+    EXPECT_EQ(again->name(), first->name());
+    EXPECT_EQ(first->rolls_back(), "rollouts/" + id);
+    EXPECT_EQ(Now(id).rolled_back_by(), first->name());
+    return first->name();
+  };
+  EXPECT_EQ(abort("r1"), "rollouts/r1-back-2");
+  EXPECT_EQ(abort(shared + "-one"), "rollouts/" + shared + "-back");
+  EXPECT_EQ(abort(shared + "-two"),
+            "rollouts/" + shared.substr(0, 57) + "-back-2");
+}
+
 TEST_F(RolloutOrdersTest, WithoutAReleaseBeforeAnAbortStays) {
   std::vector<TestDevice> devices;
   ActiveRollout(1, devices);
