@@ -169,8 +169,9 @@ class RolloutsService final
               const auto draft,
               edge_.parts().rollouts->MakeDraft(request->rollout()));
           SHOAL_ASSIGN_OR_RETURN(
-              *response, Forecast(draft, *edge_.parts().deltas,
-                                  edge_.parts().store->clock().WallNow()));
+              *response,
+              Forecast(draft, *edge_.parts().deltas, *edge_.parts().rollouts,
+                       edge_.parts().store->clock().WallNow()));
           return absl::OkStatus();
         });
   }

@@ -47,6 +47,8 @@ absl::Status Create(Program& program, const RolloutOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   if (options.dry_run) return DryRun(program, *plane, request);
   SHOAL_ASSIGN_OR_RETURN(const auto rollout, plane->CreateRollout(request));
+  for (const std::string& warning : rollout.warnings())
+    program.Remark("warning: " + warning);
   if (!options.wait_published) {
     PrintRollout(program, rollout);
     return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include "fmt/format.h"
 #include "rules/parallel.h"
 #include "rules/promises.h"
+#include "server/rollout/take_over.h"
 
 namespace shoal::server {
 namespace {
@@ -74,6 +75,7 @@ void AddWarnings(const Rollouts::Draft& draft, absl::Time now,
 
 absl::StatusOr<rollout::v1::RolloutPlan> Forecast(const Rollouts::Draft& draft,
                                                   const Deltas& deltas,
+                                                  const Rollouts& rollouts,
                                                   absl::Time now) {
   rollout::v1::RolloutPlan plan;
   *plan.mutable_document() = draft.document;
@@ -125,6 +127,8 @@ absl::StatusOr<rollout::v1::RolloutPlan> Forecast(const Rollouts::Draft& draft,
     shown->set_explanation(promise.explanation);
   }
   AddWarnings(draft, now, plan);
+  SHOAL_ASSIGN_OR_RETURN(const auto taken, TakeOverWarnings(draft, rollouts));
+  plan.mutable_warnings()->Add(taken.begin(), taken.end());
   return plan;
 }
 

@@ -12,6 +12,7 @@ namespace shoal::server {
 // Reads the deltas that are there already; makes and changes nothing.
 absl::StatusOr<rollout::v1::RolloutPlan> Forecast(const Rollouts::Draft& draft,
                                                   const Deltas& deltas,
+                                                  const Rollouts& rollouts,
                                                   absl::Time now);
 
 }  // namespace shoal::server

@@ -1,25 +1,16 @@
 // Which rollout ends which, and which of those that ended devices still find.
-#include <google/protobuf/util/message_differencer.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "server/rollout/plan.h"
 #include "server/rollout/rollouts.h"
+#include "server/rollout/take_over.h"
 
 namespace shoal::server {
 namespace {
 
 // Ended rollouts of a device type that its devices still find in the metadata.
 constexpr size_t kEndedKept = 5;
-
-// Whether every device that `older` selects is selected by `newer`, as far as
-// the selectors alone show it.
-bool Covers(const policy::v1::DeviceSelector& newer,
-            const policy::v1::DeviceSelector& older) {
-  return newer.all() ||
-         google::protobuf::util::MessageDifferencer::Equals(newer, older);
-}
 
 }  // namespace
 

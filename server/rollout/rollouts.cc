@@ -12,6 +12,7 @@
 #include "server/rollout/delta_demand.h"
 #include "server/rollout/outcome_counts.h"
 #include "server/rollout/plan.h"
+#include "server/rollout/take_over.h"
 #include "server/store/paging.h"
 #include "server/store/requests.h"
 
@@ -184,9 +185,9 @@ absl::StatusOr<store::RolloutRow> Rollouts::Insert(
     return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
                      rollout.name() + " exists");
   }
-  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
   // A group may have gone since the draft was made.
   SHOAL_RETURN_IF_ERROR(CheckGroups(draft.document));
+  SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
   plane.set_rollout_order(plane.rollout_order() + 1);
   rollout.mutable_document()->set_order(plane.rollout_order());
   tx.Put(kMeta, "identity", plane);
@@ -200,6 +201,12 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
     const rollout::v1::CreateRolloutRequest& request,
     const std::string& principal) {
   SHOAL_ASSIGN_OR_RETURN(const Draft draft, MakeDraft(request));
+  SHOAL_ASSIGN_OR_RETURN(const auto warnings, TakeOverWarnings(draft, *this));
+  const auto warn = [&warnings](absl::StatusOr<rollout::v1::Rollout> answer) {
+    if (answer.ok())
+      answer->mutable_warnings()->Add(warnings.begin(), warnings.end());
+    return answer;
+  };
   std::string name;
   {
     Transaction tx(store_);
@@ -209,16 +216,16 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
                                        request.request_id(), request, first));
     if (!again) {
       SHOAL_ASSIGN_OR_RETURN(const auto row, Insert(tx, draft, principal));
-      if (request.validate_only()) return View(row);
+      if (request.validate_only()) return warn(View(row));
       RememberRequest(tx, "CreateRollout", principal, request.request_id(),
                       request, row.rollout());
       SHOAL_RETURN_IF_ERROR(tx.Commit());
       name = row.rollout().name();
     } else {
-      name = first.name();
+      return Get(first.name());
     }
   }
-  return Get(name);
+  return warn(Get(name));
 }
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::View(

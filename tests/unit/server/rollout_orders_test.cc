@@ -321,7 +321,7 @@ TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {
   request.add_phases()->set_percent(100);
   ASSERT_OK_AND_ASSIGN(const auto draft, rollouts_->MakeDraft(request));
   ASSERT_OK_AND_ASSIGN(const auto plan,
-                       Forecast(draft, *deltas_, clock_.WallNow()));
+                       Forecast(draft, *deltas_, *rollouts_, clock_.WallNow()));
   EXPECT_EQ(plan.total_devices(), 4u);
   EXPECT_EQ(plan.up_to_date(), 1u);
   EXPECT_EQ(plan.total_bytes(), 3 * release_.release().length());
@@ -331,6 +331,56 @@ TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {
   ASSERT_GE(plan.warnings_size(), 1);
   EXPECT_NE(plan.warnings(0).find("it never opens"), std::string::npos);
   EXPECT_EQ(rollouts_->List(0, "")->rollouts.size(), 1u) << "nothing is made";
+}
+
+TEST_F(RolloutOrdersTest, WhoseDevicesARolloutTakesOverIsSaidBefore) {
+  MakeRelease("3.0", "image three");
+  std::vector<TestDevice> devices;
+  ActiveRollout(3, devices);  // to all
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("hotfix");
+  request.set_release("releases/gateway/3.0");
+  for (size_t i = 0; i < 2; ++i)
+    request.mutable_selector()->add_device_ids(HexEncode(devices[i].id));
+  const auto warnings = [&] {
+    const auto draft = rollouts_->MakeDraft(request);
+    EXPECT_OK(draft);
+    const auto plan = Forecast(*draft, *deltas_, *rollouts_, clock_.WallNow());
+    EXPECT_OK(plan);
+    std::vector<std::string> found;
+    for (const std::string& one : plan->warnings())
+      if (one.find("takes over") != one.npos) found.push_back(one);
+    return found;
+  };
+  EXPECT_THAT(warnings(),
+              ::testing::ElementsAre("takes over 2 devices from rollouts/r1, "
+                                     "which goes on without them"));
+  // Who runs what the older one brings has nothing to lose.
+  ASSERT_OK(Take({Report(devices[0], ReleaseDigest(), 1)}));
+  EXPECT_THAT(warnings(),
+              ::testing::ElementsAre("takes over 1 device from rollouts/r1, "
+                                     "which goes on without it"));
+  // What is covered whole ends, as it should.
+  auto all = request;
+  all.set_rollout_id("all");
+  all.mutable_selector()->Clear();
+  all.mutable_selector()->set_all(true);
+  std::swap(all, request);
+  EXPECT_THAT(warnings(), ::testing::IsEmpty());
+  std::swap(all, request);
+  // And so says the answer to the call that does it, once.
+  request.set_request_id("once");
+  ASSERT_OK_AND_ASSIGN(auto made, rollouts_->Create(request, "operator:ann"));
+  EXPECT_EQ(made.warnings_size(), 1);
+  EXPECT_EQ(Now("hotfix").warnings_size(), 0);
+  // An ended one loses nothing.
+  for (const char* id : {"r1", "hotfix"}) {
+    auto abort = For<rollout::v1::AbortRolloutRequest>(id);
+    abort.set_stay(true);
+    ASSERT_OK(rollouts_->Abort(abort, "operator:ann"));
+  }
+  request.set_rollout_id("late");
+  EXPECT_THAT(warnings(), ::testing::IsEmpty());
 }
 
 TEST_F(RolloutOrdersTest, AGroupThatARolloutNamesStays) {
