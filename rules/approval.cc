@@ -58,6 +58,8 @@ std::string ApprovalInput(const rollout::v1::RolloutDocument& document,
   for (const auto& previous : document.previous()) AddRelease(previous, out);
   out.Text(document.only_running_sha256());
   out.Number(static_cast<uint64_t>(document.expires()), 8);
+  out.Number(document.error_threshold_permille(), 4);
+  out.Number(document.unattended() ? 1 : 0, 4);
   const auto& selector = document.selector();
   out.Number(selector.all() ? 1 : 0, 4);
   out.Texts(selector.device_types());
@@ -70,11 +72,15 @@ std::string ApprovalInput(const rollout::v1::RolloutDocument& document,
     out.Number(one.threshold(), 8);
     out.Labels(one.labels());
     out.Texts(one.groups());
+    out.Number(static_cast<uint64_t>(one.gate().soak_ms()), 8);
+    out.Number(static_cast<uint64_t>(one.gate().settle_ms()), 8);
+    out.Number(one.gate().success_permille(), 4);
+    out.Number(one.gate().min_outcomes(), 4);
     out.Number(one.gate().manual() ? 1 : 0, 4);
     out.Number(one.gate().approvals(), 4);
     out.Texts(one.gate().approvers());
   }
-  return crypto::SigningInput("shoal.rollout.approval.v1", document.fleet(),
+  return crypto::SigningInput("shoal.rollout.approval.v2", document.fleet(),
                               crypto::Sha256Digest(out.text()));
 }
 

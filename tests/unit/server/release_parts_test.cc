@@ -245,5 +245,55 @@ TEST_F(ReleasePartsTest, T20_ASignedApprovalIsCarriedAndAForgedOneIsNot) {
             std::set<std::string>{"ann"});
 }
 
+// Whatever of its gates a stolen plane softens: nobody has approved that.
+TEST_F(ReleasePartsTest, T20_AnApprovalHoldsForTheGatesThatWereApproved) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_error_threshold_permille(100);
+  request.add_phases()->set_count(1);
+  auto* asked = request.mutable_phases(0)->mutable_gate();
+  asked->set_soak_ms(3'600'000);
+  asked->set_settle_ms(60'000);
+  asked->set_success_permille(950);
+  asked->set_min_outcomes(1);
+  request.add_phases()->set_percent(100);
+  ActiveRollout(2, devices, request);
+  const auto before = rollouts_->Get("rollouts/r1")->document();
+  ASSERT_OK(Approve("rollouts/r1", 1, "", "operator:ann",
+                    operator_.Sign(rules::ApprovalInput(before, 1))));
+  ASSERT_OK(driver_->Step());
+  const auto document = rollouts_->Get("rollouts/r1")->document();
+  const auto& policy = trust_->View()->policy;
+  ASSERT_EQ(rules::SignedApprovers(document, 1, policy).size(), 1u);
+  using Document = rollout::v1::RolloutDocument;
+  const std::vector<std::pair<const char*, void (*)(Document&)>> changes = {
+      {"soak",
+       [](Document& d) {
+         d.mutable_phases(0)->mutable_gate()->set_soak_ms(0);
+       }},
+      {"settle",
+       [](Document& d) {
+         d.mutable_phases(0)->mutable_gate()->set_settle_ms(0);
+       }},
+      {"success",
+       [](Document& d) {
+         d.mutable_phases(0)->mutable_gate()->set_success_permille(10);
+       }},
+      {"min",
+       [](Document& d) {
+         d.mutable_phases(0)->mutable_gate()->set_min_outcomes(0);
+       }},
+      {"threshold", [](Document& d) { d.set_error_threshold_permille(1000); }},
+      {"unattended", [](Document& d) { d.set_unattended(!d.unattended()); }},
+  };
+  for (const auto& [what, change] : changes) {
+    Document softened = document;
+    change(softened);
+    EXPECT_THAT(rules::SignedApprovers(softened, 1, policy),
+                ::testing::IsEmpty())
+        << what;
+  }
+}
+
 }  // namespace
 }  // namespace shoal::server
