@@ -11,13 +11,12 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "dht/node/request_limits.h"
 #include "shoal/node/v1/node_service.grpc.pb.h"
 
 namespace shoal::dht::node {
 namespace {
 
-constexpr int kMaxMessageBytes = 64 << 10;  // requests are tiny
-constexpr size_t kMaxKinds = 64;
 constexpr size_t kReadAtOnce = 256;
 constexpr char kReasonKey[] = "shoal-reason";
 
@@ -60,8 +59,8 @@ class Service final : public shoal::node::v1::Records::Service {
       return ToGrpc(context, ResourceExhausted("too_many_streams",
                                                "try another node or later"));
     }
-    if (static_cast<size_t>(request->kinds_size()) > kMaxKinds) {
-      return ToGrpc(context, InvalidArgument("bad_request", "too many kinds"));
+    if (const absl::Status fits = CheckRequest(*request); !fits.ok()) {
+      return ToGrpc(context, fits);
     }
     return ToGrpc(context, Stream(*context, *request, *writer));
   }
@@ -199,7 +198,7 @@ absl::StatusOr<std::unique_ptr<RecordsServer>> RecordsServer::Open(
   builder.AddListeningPort(options.bind, grpc::SslServerCredentials(ssl),
                            &port);
   builder.RegisterService(impl->service.get());
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              options.max_streams);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

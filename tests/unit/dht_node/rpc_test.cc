@@ -124,6 +124,22 @@ TEST_F(RecordsRpc, FollowsWhatArrivesLater) {
   EXPECT_EQ(seen, 2);
 }
 
+TEST_F(RecordsRpc, ARequestBeyondItsLimitsIsRefused) {
+  auto client = Client(client_tls_, server_tls_);
+  const auto pull = [&](const PullPosition& at, size_t kinds) {
+    return client
+        ->Pull(at,
+               std::vector<records::v1::RecordKind>(
+                   kinds, records::v1::RECORD_KIND_OUTCOME),
+               false, absl::Seconds(20), [](auto, auto, auto) { return true; })
+        .status();
+  };
+  EXPECT_OK(pull({}, 64));
+  EXPECT_THAT(pull({}, 65), FailsBecause("field_too_large"));
+  EXPECT_THAT(pull({std::string(65, 's'), 1}, 1),
+              FailsBecause("field_too_large"));
+}
+
 TEST_F(RecordsRpc, AStrangersKeyMayNotCall) {
   auto client = Client(stranger_tls_, server_tls_);
   EXPECT_THAT(client->Pull({}, {}, false, absl::Seconds(20),

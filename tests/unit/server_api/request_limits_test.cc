@@ -32,7 +32,8 @@ using google::protobuf::FileDescriptor;
 using google::protobuf::Message;
 using shoal::testing::FailsBecause;
 
-// The services that shoald offers.
+// The services that shoald offers; shoal-node's has a test beside it
+// (tests/unit/dht_node/request_limits_test.cc).
 const std::vector<const FileDescriptor*>& Files() {
   static const auto& files = *new std::vector<const FileDescriptor*>{
       fleet::v1::Device::descriptor()->file(),
