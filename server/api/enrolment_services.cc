@@ -87,7 +87,7 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
           }
           SHOAL_ASSIGN_OR_RETURN(const auto rotated,
                                  edge_.parts().network_keys->Rotate(
-                                     request->reason(), caller.audit_name()));
+                                     *request, caller.audit_name()));
           response->set_epoch(rotated.epoch);
           response->set_overlap_until(
               absl::ToUnixSeconds(rotated.overlap_until));

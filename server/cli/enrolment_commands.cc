@@ -143,6 +143,7 @@ absl::Status Pair(Program& program, const PairOptions& options) {
 absl::Status RotateKey(Program& program, const RotateOptions& options) {
   fleet::v1::RotateNetworkKeyRequest request;
   request.set_reason(options.reason);
+  request.set_request_id(HexEncode(crypto::RandomBytes(16)));
   SHOAL_ASSIGN_OR_RETURN(PlaneClient * plane, program.Plane());
   SHOAL_ASSIGN_OR_RETURN(const auto rotated, plane->RotateNetworkKey(request));
   program.Print(rotated, [&] {

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "dht/records/key_ring.h"
 #include "server/fleet/nodes.h"
+#include "server/store/requests.h"
 #include "server/store/state.pb.h"
 #include "shoal/records/v1/payloads.pb.h"
 
@@ -147,12 +148,20 @@ absl::Status NetworkKeys::PublishToNodes() {
 }
 
 absl::StatusOr<NetworkKeys::Rotated> NetworkKeys::Rotate(
-    const std::string& reason, const std::string& principal) {
+    const fleet::v1::RotateNetworkKeyRequest& request,
+    const std::string& principal) {
   const absl::Time now = store_.clock().WallNow();
   Rotated rotated;
   rotated.overlap_until = now + options_.overlap;
   {
     Transaction tx(store_);
+    fleet::v1::RotateNetworkKeyResponse first;
+    SHOAL_ASSIGN_OR_RETURN(const bool again,
+                           FindRequest(tx, "RotateNetworkKey", principal,
+                                       request.request_id(), request, first));
+    if (again)
+      return Rotated{first.epoch(),
+                     absl::FromUnixSeconds(first.overlap_until())};
     SHOAL_ASSIGN_OR_RETURN(Rows rows, ReadRows(store_, keys_));
     const auto in_force = std::count_if(
         rows.begin(), rows.end(),
@@ -177,13 +186,17 @@ absl::StatusOr<NetworkKeys::Rotated> NetworkKeys::Rotate(
     store::NetworkKeyRow& fresh = rows[rotated.epoch];
     fresh.set_key(crypto::RandomBytes(crypto::kAeadKeySize));
     fresh.set_made_at(absl::ToUnixMillis(now));
-    fresh.set_reason(reason);
+    fresh.set_reason(request.reason());
     tx.Put(kNetworkKeys, EpochKey(rotated.epoch), fresh);
     SHOAL_RETURN_IF_ERROR(Publish(tx, Access(rows, keys_, true, now)));
     SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
     plane.clear_rotation_due();
     tx.Put(kMeta, "identity", plane);
-    tx.Audit(principal, "network.rotate", "network", "ok", reason);
+    first.set_epoch(rotated.epoch);
+    first.set_overlap_until(absl::ToUnixSeconds(rotated.overlap_until));
+    RememberRequest(tx, "RotateNetworkKey", principal, request.request_id(),
+                    request, first);
+    tx.Audit(principal, "network.rotate", "network", "ok", request.reason());
     SHOAL_RETURN_IF_ERROR(tx.Commit());
   }
   LogInfo("network_key_rotated",
@@ -241,7 +254,9 @@ absl::Status NetworkKeys::RotateIfDue() {
   if (store_.clock().WallNow() - made < options_.overlap / 8) {
     return absl::OkStatus();
   }
-  return Rotate(plane->rotation_due(), "plane").status();
+  fleet::v1::RotateNetworkKeyRequest request;
+  request.set_reason(plane->rotation_due());
+  return Rotate(request, "plane").status();
 }
 
 }  // namespace shoal::server

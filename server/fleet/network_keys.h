@@ -15,6 +15,7 @@
 #include "server/publish/record_writer.h"
 #include "server/store/store.h"
 #include "server/trust/repository.h"
+#include "shoal/fleet/v1/enrolment_service.pb.h"
 #include "shoal/pairing/v1/pairing.pb.h"
 
 namespace shoal::server {
@@ -50,9 +51,11 @@ class NetworkKeys {
     absl::Time overlap_until;
   };
   // A new epoch, sealed to every node that is not revoked; OnRotated is told.
-  // "too_many_epochs" while kMaxInForce are in force.
-  absl::StatusOr<Rotated> Rotate(const std::string& reason,
-                                 const std::string& principal);
+  // "too_many_epochs" while kMaxInForce are in force. Idempotent by request_id:
+  // the first call's epoch again, "bad_request_id", "request_id_reused".
+  absl::StatusOr<Rotated> Rotate(
+      const fleet::v1::RotateNetworkKeyRequest& request,
+      const std::string& principal);
   // A member has left: a new epoch, now or, when there was one within an eighth
   // of the overlap, as soon as that is over.
   absl::Status MemberLeft(const std::string& reason);

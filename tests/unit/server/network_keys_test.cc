@@ -29,6 +29,14 @@ class NetworkKeysTest : public PlaneTest {
     for (const auto& key : access.keys()) epochs.push_back(key.epoch());
     return epochs;
   }
+  absl::StatusOr<NetworkKeys::Rotated> Rotate(
+      const std::string& reason, const std::string& request_id = "",
+      const std::string& principal = "operator:ann") {
+    fleet::v1::RotateNetworkKeyRequest request;
+    request.set_reason(reason);
+    request.set_request_id(request_id);
+    return network_keys_->Rotate(request, principal);
+  }
   std::string Report(const TestDevice& device, uint64_t version,
                      uint32_t epoch) {
     records::v1::DeviceReport report;
@@ -50,8 +58,7 @@ class NetworkKeysTest : public PlaneTest {
 TEST_F(NetworkKeysTest, BothEpochsAreInForceDuringTheOverlap) {
   ASSERT_OK_AND_ASSIGN(auto before, MemberAccess(*store_, *keys_));
   EXPECT_EQ(Epochs(before), std::vector<uint32_t>{1});
-  ASSERT_OK_AND_ASSIGN(auto rotated,
-                       network_keys_->Rotate("lost", "operator:ann"));
+  ASSERT_OK_AND_ASSIGN(auto rotated, Rotate("lost"));
   EXPECT_GT(rotated.epoch, 1u);
   ASSERT_OK_AND_ASSIGN(auto during, MemberAccess(*store_, *keys_));
   EXPECT_EQ(Epochs(during), (std::vector<uint32_t>{rotated.epoch, 1}));
@@ -128,7 +135,7 @@ TEST_F(NetworkKeysTest, NodesOpenTheKeysWithTheirOwn) {
   request.set_grpc_address("127.0.0.1:4102");
   request.set_tls_spki_sha256(std::string(32, 'm'));
   ASSERT_OK(nodes_->Enroll(request, "operator:ann"));
-  ASSERT_OK(network_keys_->Rotate("lost", "operator:ann"));
+  ASSERT_OK(Rotate("lost"));
   const auto published = Outbox(records::v1::RECORD_KIND_NODE_KEYS);
   ASSERT_EQ(published.size(), 1u);
   records::v1::NodeKeys sealed;
@@ -152,14 +159,31 @@ TEST_F(NetworkKeysTest, NodesOpenTheKeysWithTheirOwn) {
   EXPECT_EQ(opened, 1);
 }
 
+TEST_F(NetworkKeysTest, ARetryRotatesOnce) {
+  ASSERT_OK_AND_ASSIGN(const auto first, Rotate("lost", "once"));
+  clock_.Advance(absl::Hours(1));
+  ASSERT_OK_AND_ASSIGN(const auto again, Rotate("lost", "once"));
+  EXPECT_EQ(again.epoch, first.epoch);
+  EXPECT_EQ(again.overlap_until, first.overlap_until);
+  EXPECT_EQ(*NewestEpoch(*store_), first.epoch);
+  EXPECT_THAT(Rotate("stolen", "once"), FailsBecause("request_id_reused"));
+  EXPECT_THAT(Rotate("lost", std::string(129, 'i')),
+              FailsBecause("bad_request_id"));
+  // Somebody else's id, or another, is another call.
+  ASSERT_OK_AND_ASSIGN(const auto other,
+                       Rotate("lost", "once", "operator:bob"));
+  EXPECT_GT(other.epoch, first.epoch);
+  ASSERT_OK_AND_ASSIGN(const auto next, Rotate("lost", "twice"));
+  EXPECT_GT(next.epoch, other.epoch);
+}
+
 TEST_F(NetworkKeysTest, ThereIsAnEndToRotating) {
   for (size_t i = 1; i < NetworkKeys::kMaxInForce; ++i) {
-    ASSERT_OK(network_keys_->Rotate("again", "operator:ann")) << i;
+    ASSERT_OK(Rotate("again")) << i;
   }
-  EXPECT_THAT(network_keys_->Rotate("again", "operator:ann"),
-              FailsBecause("too_many_epochs"));
+  EXPECT_THAT(Rotate("again"), FailsBecause("too_many_epochs"));
   clock_.Advance(absl::Hours(17));
-  EXPECT_OK(network_keys_->Rotate("again", "operator:ann"));
+  EXPECT_OK(Rotate("again"));
 }
 
 }  // namespace
