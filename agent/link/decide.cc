@@ -18,6 +18,7 @@ namespace {
 // A gate that needs outcomes is looked at again at most this often.
 constexpr absl::Duration kSamplePause = absl::Seconds(5);
 constexpr size_t kMaxForeign = 256;
+constexpr size_t kMaxRefused = 256;
 
 absl::Status Wait(const std::string& reason, std::string_view message = "") {
   return Unavailable(reason, message);
@@ -26,9 +27,9 @@ absl::Status Wait(const std::string& reason, std::string_view message = "") {
 }  // namespace
 
 void Decider::Refuse(const RolloutEntry& entry, const absl::Status& status) {
-  const std::string key = entry.document.id() + "/" + ReasonOf(status);
-  if (key == last_refusal_) return;
-  last_refusal_ = key;
+  if (refused_.size() >= kMaxRefused) refused_.clear();
+  if (!refused_.insert(entry.document.id() + "/" + ReasonOf(status)).second)
+    return;
   NoteRefusal(*state_, *link_->out().clock(), "update", status);
   const absl::Status reported = ReportRefusal(entry.document, status);
   if (!reported.ok()) LogWarn("refusal_unreported", {{"error", reported}});
@@ -91,7 +92,9 @@ bool Decider::IsForeign(const RolloutEntry& entry) {
 
 bool Decider::NoteAll() {
   // All documents are noted, also those that are not for this device now:
-  // versions only grow (T22).
+  // versions only grow (T22). A bad one stops its own rollout and no other: a
+  // fix may be on its way in another.
+  spoiled_.clear();
   for (const RolloutEntry& entry : link_->rollouts()) {
     const std::string& id = entry.document.id();
     StateData state = state_->Get();
@@ -108,12 +111,19 @@ bool Decider::NoteAll() {
       }
     }
     if (!noted.ok()) {
+      spoiled_[id] = ReasonOf(noted);
       Refuse(entry, noted);
-      waiting_ = ReasonOf(noted);
-      return false;
+    } else if (memory.conflict) {
+      // The first of the two is back: which one others got is not known.
+      spoiled_[id] = "conflicting_rollout";
     }
   }
   return true;
+}
+
+const std::string* Decider::Spoiled(const RolloutEntry& entry) const {
+  const auto it = spoiled_.find(entry.document.id());
+  return it == spoiled_.end() ? nullptr : &it->second;
 }
 
 const RolloutEntry* Decider::Newest() {
@@ -147,12 +157,14 @@ void Decider::Watch(const UpdateRecord& update, const StateData& state) {
       });
   const absl::Time now = link_->Now();
   const RolloutEntry* newest = Newest();
-  if (newest != nullptr && newest->document.id() != update.rollout_id &&
+  const bool newer = newest != nullptr &&
+                     newest->document.id() != update.rollout_id &&
+                     (own == entries.end() ||
+                      newest->document.order() > own->document.order());
+  if (newer && Spoiled(*newest) == nullptr &&
       newest->document.state() == rollout::v1::ROLLOUT_STATE_ACTIVE &&
       !rules::IsOver(newest->document, now) &&
-      !rules::LeadsTo(newest->document, update.image.sha256) &&
-      (own == entries.end() ||
-       newest->document.order() > own->document.order())) {
+      !rules::LeadsTo(newest->document, update.image.sha256)) {
     may_activate_ = false;
     engine_->Withdraw(update.rollout_id, "superseded");
     return;
@@ -168,6 +180,15 @@ void Decider::Watch(const UpdateRecord& update, const StateData& state) {
     engine_->Withdraw(update.rollout_id, "withdrawn");
     return;
   }
+  // What a spoiled document says counts for nothing, not even that another one
+  // holds beside it.
+  const std::string* spoiled = Spoiled(*own);
+  if (spoiled == nullptr && newer) spoiled = Spoiled(*newest);
+  if (spoiled != nullptr) {
+    may_activate_ = false;
+    waiting_ = *spoiled;
+    return;
+  }
   const rules::StartDecision decision =
       rules::MayActivate(own->document, InputFor(own->document, state));
   may_activate_ = decision.start;
@@ -178,6 +199,7 @@ bool Decider::Decide(const RunningImage& running) {
   waiting_.clear();
   running_ = &running;
   const bool noted = NoteAll();
+  if (!noted) waiting_ = "state_not_saved";
   const StateData state = state_->Get();
   if (state.update) {
     Watch(*state.update, state);
@@ -186,6 +208,11 @@ bool Decider::Decide(const RunningImage& running) {
   if (!noted) return false;
   const RolloutEntry* entry = Newest();
   if (entry == nullptr) return false;
+  // It was the word that counts; an older rollout's does not instead.
+  if (const std::string* reason = Spoiled(*entry)) {
+    waiting_ = *reason;
+    return false;
+  }
   bool began = false;
   const absl::Status status = Consider(*entry, running, &began);
   if (status.ok()) return began;
@@ -362,7 +389,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   update.image_runs = image_runs;
   finish(update);
   *began = true;
-  last_refusal_.clear();
+  refused_.clear();
   return engine_->Begin(update);
 }
 

@@ -45,8 +45,12 @@ class Decider {
   absl::Status NoteEnough(const rollout::v1::RolloutDocument& document,
                           absl::Time now,
                           std::vector<rules::OutcomeCount>& samples);
-  // False: of some rollout two versions are known, or an older one came.
+  // Notes every document. False: it could not be kept on disk, so nothing may
+  // start.
   bool NoteAll();
+  // Why a rollout is as good as halted: two documents of one version are known
+  // of it, or an older one than before came. nullptr: it is not.
+  const std::string* Spoiled(const RolloutEntry& entry) const;
   // The rollout whose turn it is on this device: the newest that selects it.
   const RolloutEntry* Newest();
   // An update in hand: may it restart, or is its rollout over?
@@ -67,8 +71,9 @@ class Decider {
   Components* components_;
   const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
-  std::set<std::string> foreign_;  // digests of documents
-  std::string last_refusal_;       // rollout and reason: each is noted once
+  std::map<std::string, std::string> spoiled_;  // rollout → reason; NoteAll()
+  std::set<std::string> foreign_;               // digests of documents
+  std::set<std::string> refused_;  // rollout and reason: each is noted once
   std::atomic<bool> may_activate_{false};
   absl::Time last_sample_ = absl::InfinitePast();
 };
