@@ -1,36 +1,53 @@
 #include "rules/outcomes.h"
 
+#include <algorithm>
+
 #include "rules/way_back.h"
 
 namespace shoal::rules {
+namespace {
+
+bool Tried(OutcomeVerdict verdict) {
+  return verdict == OutcomeVerdict::kSucceeded ||
+         verdict == OutcomeVerdict::kFailed;
+}
+
+}  // namespace
 
 OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
                             records::v1::OutcomeResult result,
-                            std::string_view running_sha256) {
+                            std::string_view running_sha256,
+                            std::string_view reason) {
   if (result == records::v1::OUTCOME_RESULT_REFUSED)
-    return OutcomeVerdict::kRefused;
+    return JudgeRefusal(reason);
   return result == records::v1::OUTCOME_RESULT_SUCCESS &&
                  LeadsTo(document, running_sha256)
              ? OutcomeVerdict::kSucceeded
              : OutcomeVerdict::kFailed;
 }
 
+OutcomeVerdict JudgeRefusal(std::string_view reason) {
+  return reason == "dependency_unmet" || reason == "policy_denied"
+             ? OutcomeVerdict::kWaiting
+             : OutcomeVerdict::kRefused;
+}
+
 bool SaysMore(uint64_t counter, OutcomeVerdict verdict, uint64_t old_counter,
               OutcomeVerdict old_verdict) {
-  const bool tried = verdict != OutcomeVerdict::kRefused;
-  const bool had_tried = old_verdict != OutcomeVerdict::kRefused;
+  const bool tried = Tried(verdict);
+  const bool had_tried = Tried(old_verdict);
   return tried == had_tried ? counter > old_counter : tried;
 }
 
 void OutcomeTally::Add(std::string_view device, uint64_t counter, int phase,
-                       OutcomeVerdict verdict) {
+                       OutcomeVerdict verdict, absl::Time at) {
   if (phase < 0 || static_cast<size_t>(phase) >= phases_) return;
   if (counter == 0) return;
   Latest& latest = latest_[std::string(device)];
   if (latest.counter != 0) {
     if (!SaysMore(counter, verdict, latest.counter, latest.verdict)) return;
   }
-  latest = {counter, static_cast<size_t>(phase), verdict};
+  latest = {counter, static_cast<size_t>(phase), verdict, at};
 }
 
 std::vector<OutcomeCount> OutcomeTally::ByPhase() const {
@@ -47,8 +64,13 @@ std::vector<OutcomeCount> OutcomeTally::ByPhase() const {
       case OutcomeVerdict::kRefused:
         ++count.refused;
         break;
+      case OutcomeVerdict::kWaiting:
+        break;
     }
+    if (Tried(latest.verdict)) count.answered_at.push_back(latest.at);
   }
+  for (OutcomeCount& count : counts)
+    std::sort(count.answered_at.begin(), count.answered_at.end());
   return counts;
 }
 

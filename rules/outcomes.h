@@ -9,20 +9,26 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "rules/rollout.h"
 #include "shoal/records/v1/payloads.pb.h"
 #include "shoal/rollout/v1/document.pb.h"
 
 namespace shoal::rules {
 
-enum class OutcomeVerdict { kSucceeded, kFailed, kRefused };
+// kWaiting: refused for what may still change.
+enum class OutcomeVerdict { kSucceeded, kFailed, kRefused, kWaiting };
 
 // Success only with the digest of the rollout's image as the running one (T27);
-// a success that names another is a failure. REFUSED: the device did not try.
-// Everything else failed.
+// a success that names another is a failure. REFUSED: the device did not try,
+// and won't (kRefused) or may once it is brought up to it ("dependency_unmet",
+// "policy_denied": kWaiting). Everything else failed.
 OutcomeVerdict JudgeOutcome(const rollout::v1::RolloutDocument& document,
                             records::v1::OutcomeResult result,
-                            std::string_view running_sha256);
+                            std::string_view running_sha256,
+                            std::string_view reason);
+// The verdict on a refusal.
+OutcomeVerdict JudgeRefusal(std::string_view reason);
 
 // Does an outcome take the place of the one that is known of the same device?
 // The later one does; but what a device tried says more than what it refused
@@ -38,9 +44,10 @@ class OutcomeTally {
       : phases_(static_cast<size_t>(phases < 0 ? 0 : phases)) {}
 
   // `counter` is the device's own and grows with its every outcome; an older
-  // one, a counter of 0 and a phase that does not exist change nothing.
+  // one, a counter of 0 and a phase that does not exist change nothing. `at`:
+  // when it was signed, by the device's clock.
   void Add(std::string_view device, uint64_t counter, int phase,
-           OutcomeVerdict verdict);
+           OutcomeVerdict verdict, absl::Time at = absl::InfiniteFuture());
   std::vector<OutcomeCount> ByPhase() const;
 
  private:
@@ -48,6 +55,7 @@ class OutcomeTally {
     uint64_t counter = 0;
     size_t phase = 0;
     OutcomeVerdict verdict = OutcomeVerdict::kFailed;
+    absl::Time at;
   };
   size_t phases_;
   std::map<std::string, Latest, std::less<>> latest_;

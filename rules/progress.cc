@@ -10,7 +10,8 @@ using rollout::v1::RolloutDocument;
 using Kind = PlaneStep::Kind;
 
 OutcomeCount WithoutAccepted(OutcomeCount count, uint32_t accepted) {
-  count.failed -= std::min(count.failed, accepted);
+  count.accepted = std::min(count.failed, accepted);
+  count.failed -= count.accepted;
   return count;
 }
 
@@ -44,7 +45,8 @@ PlaneStep NextStep(const RolloutDocument& document, const PlaneView& view) {
     uint64_t seen = 0;
     for (int i = 0; i < document.phases_size(); ++i) {
       expected += document.phases(i).expected_devices();
-      seen += raw(i).total() + raw(i).refused;  // every device has answered
+      // Every device has answered, and none tries again by itself.
+      seen += raw(i).total() - raw(i).trying + raw(i).refused;
     }
     return expected > 0 && seen >= expected ? PlaneStep{Kind::kFinish, ""}
                                             : PlaneStep{};

@@ -32,11 +32,12 @@ struct PlaneStep {
 };
 
 // `document` is ACTIVE and as it was last signed. Halts before anything else,
-// one phase at a time.
+// one phase at a time. kFinish with an empty message goes by numbers: as many
+// as were expected at the beginning have answered for good.
 PlaneStep NextStep(const rollout::v1::RolloutDocument& document,
                    const PlaneView& view);
 
-// The failures that still count.
+// Accepted failures are no failures; that those devices answered still counts.
 OutcomeCount WithoutAccepted(OutcomeCount count, uint32_t accepted);
 
 }  // namespace shoal::rules

@@ -34,6 +34,29 @@ uint32_t FailureSample(const RolloutDocument& document, int phase) {
                   document.phases(phase).expected_devices());
 }
 
+// Of the phase's devices, those of which an answer can be expected.
+uint32_t AbleToAnswer(const RolloutDocument& document, int phase,
+                      const OutcomeCount& count) {
+  const uint32_t expected = document.phases(phase).expected_devices();
+  return expected - std::min(expected, count.refused + count.lost);
+}
+
+uint32_t SampleWanted(const RolloutDocument& document, int phase,
+                      const OutcomeCount& count) {
+  const uint32_t least = document.phases(phase).expected_devices() > 0;
+  return std::max(least,
+                  std::min(kSampleSize, AbleToAnswer(document, phase, count)));
+}
+
+// When the sample of a phase was enough, by the clocks of those who answered.
+absl::Time EnoughAt(const RolloutDocument& document, int phase,
+                    const OutcomeCount& count, absl::Time now) {
+  const uint32_t wanted = SampleWanted(document, phase, count);
+  if (wanted == 0) return absl::InfinitePast();
+  return count.answered_at.size() < wanted ? now
+                                           : count.answered_at[wanted - 1];
+}
+
 uint64_t CeilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 bool IsTimeGate(const Gate& gate) {
@@ -89,23 +112,22 @@ uint32_t FailuresThatHalt(const RolloutDocument& document, int phase,
 
 bool GoodSample(const RolloutDocument& document, int phase,
                 const OutcomeCount& count) {
-  return count.total() >=
-             std::min(kSampleSize, document.phases(phase).expected_devices()) &&
+  return count.total() >= SampleWanted(document, phase, count) &&
          count.succeeded >= 1 && !TooManyFailures(document, phase, count);
 }
 
-uint32_t OutcomesWanted(const RolloutDocument& document, int phase) {
-  return std::max(
-      document.phases(phase).gate().min_outcomes(),
-      std::min(kSampleSize, document.phases(phase).expected_devices()));
+uint32_t OutcomesWanted(const RolloutDocument& document, int phase,
+                        const OutcomeCount& count) {
+  return std::max(document.phases(phase).gate().min_outcomes(),
+                  SampleWanted(document, phase, count));
 }
 
 bool EnoughOutcomes(const RolloutDocument& document, int phase,
                     const OutcomeCount& count) {
-  return count.total() >= OutcomesWanted(document, phase) &&
+  return count.total() >= OutcomesWanted(document, phase, count) &&
          uint64_t{count.succeeded} * 1000 >=
              uint64_t{document.phases(phase).gate().success_permille()} *
-                 count.total() &&
+                 count.judged() &&
          !TooManyFailures(document, phase, count);
 }
 
@@ -146,10 +168,10 @@ GateDecision EvaluateGate(const RolloutDocument& document, int phase,
   if (now < Milliseconds(document.opened_at() + gate.soak_ms()))
     return {GateAnswer::kWait, "soaking"};
   // Proof before growth: no gate opens on silence.
-  if (count.total() < OutcomesWanted(document, phase))
+  if (count.total() < OutcomesWanted(document, phase, count))
     return {GateAnswer::kWait, "too_few_outcomes"};
   if (uint64_t{count.succeeded} * 1000 <
-      uint64_t{gate.success_permille()} * count.total())
+      uint64_t{gate.success_permille()} * count.judged())
     return {GateAnswer::kWait, "success_ratio"};
   if (!Settled(gate, count, now)) return {GateAnswer::kWait, "settling"};
   if (gate.manual() && !approved) return {GateAnswer::kWait, "needs_approval"};
@@ -161,15 +183,20 @@ int UnattendedOpenPhase(const RolloutDocument& document,
                         absl::Time now) {
   int open = static_cast<int>(document.open_phase());
   if (!document.unattended()) return open;
-  int64_t opened_at = document.opened_at();
+  const auto sample = [&samples](int phase) {
+    const size_t i = static_cast<size_t>(phase);
+    return i < samples.size() ? samples[i] : OutcomeCount{};
+  };
+  for (int i = 0; i < open; ++i)
+    if (TooManyFailures(document, i, sample(i))) return open;
+  absl::Time opened_at = Milliseconds(document.opened_at());
   bool proven = false;
   while (open + 1 < document.phases_size()) {
     const Phase& phase = document.phases(open);
     if (!IsTimeGate(phase.gate())) return open;
-    if (now < Milliseconds(opened_at + phase.gate().soak_ms())) return open;
-    const size_t index = static_cast<size_t>(open);
-    const OutcomeCount count =
-        index < samples.size() ? samples[index] : OutcomeCount{};
+    opened_at += absl::Milliseconds(phase.gate().soak_ms());
+    if (now < opened_at) return open;
+    const OutcomeCount count = sample(open);
     if (phase.expected_devices() == 0 && count.total() == 0) {
       if (!proven) return open;
     } else if (!GoodSample(document, open, count) ||
@@ -177,8 +204,10 @@ int UnattendedOpenPhase(const RolloutDocument& document,
       return open;
     } else {
       proven = true;
+      opened_at =
+          std::max(opened_at, EnoughAt(document, open, count, now) +
+                                  absl::Milliseconds(phase.gate().settle_ms()));
     }
-    opened_at += phase.gate().soak_ms();
     ++open;
   }
   return open;

@@ -19,11 +19,17 @@ namespace shoal::rules {
 struct OutcomeCount {
   uint32_t succeeded = 0;
   uint32_t failed = 0;
-  uint32_t refused = 0;  // did not try: counts for no gate
+  uint32_t refused = 0;   // did not try and won't: no gate waits for them
+  uint32_t accepted = 0;  // failed, and an operator said that it doesn't matter
+  uint32_t trying = 0;    // of `failed`: will try again
+  uint32_t lost = 0;      // silent for too long: no gate waits for them
+  // When those who tried signed it, oldest first; empty: not known.
+  std::vector<absl::Time> answered_at = {};
   // Since when they are enough for the gate behind the phase, by the reader's
   // clock; for gates with settle_ms.
   absl::Time enough_since = absl::InfiniteFuture();
-  uint32_t total() const { return succeeded + failed; }
+  uint32_t judged() const { return succeeded + failed; }
+  uint32_t total() const { return judged() + accepted; }
 };
 
 // RolloutDocument.rules_level that this code understands.
@@ -54,13 +60,16 @@ uint32_t FailuresThatHalt(const rollout::v1::RolloutDocument& document,
                           int phase, const OutcomeCount& count);
 
 // What an unattended time gate asks of a sample of phase `phase`: at least
-// min(20, expected) outcomes, one success, failures below the threshold.
+// min(20, expected) outcomes, one success, failures below the threshold. Of a
+// smaller phase all that can answer: whoever refused or is lost is not
+// expected.
 bool GoodSample(const rollout::v1::RolloutDocument& document, int phase,
                 const OutcomeCount& count);
 // What a gate with a plane up asks: how many outcomes, and whether they are
-// enough (number, ratio, threshold).
-uint32_t OutcomesWanted(const rollout::v1::RolloutDocument& document,
-                        int phase);
+// enough (number, ratio, threshold). At least one, unless the phase is empty:
+// no gate opens on silence.
+uint32_t OutcomesWanted(const rollout::v1::RolloutDocument& document, int phase,
+                        const OutcomeCount& count);
 bool EnoughOutcomes(const rollout::v1::RolloutDocument& document, int phase,
                     const OutcomeCount& count);
 // Have enough of those approved whose approval counts? Names of operators.
@@ -89,7 +98,10 @@ GateDecision EvaluateGate(const rollout::v1::RolloutDocument& document,
 // plane answers. Beyond document.open_phase only time gates open, each only on
 // a good sample: at least min(20, expected) outcomes, at least one success,
 // failures below the threshold. Empty phases pass by time, but only behind a
-// phase with a good sample.
+// phase with a good sample. Too many failures in any phase that is open by then
+// open no other. A phase opened when its gate's time was over and enough of the
+// phase before had answered, by their own clocks (now, where that is unknown),
+// and its time runs from then.
 int UnattendedOpenPhase(const rollout::v1::RolloutDocument& document,
                         const std::vector<OutcomeCount>& samples,
                         absl::Time now);

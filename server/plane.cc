@@ -96,7 +96,7 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
   options.clock = &clock;
   SHOAL_ASSIGN_OR_RETURN(network, dht::Network::Open(std::move(options)));
   publisher = std::make_unique<Publisher>(
-      *store, *writer, *trust,
+      *store, *writer, *trust, config.timestamp_renewal,
       [this](std::string record, dht::Network::PutCallback done) {
         network->Put(std::move(record), {}, std::move(done));
       },

@@ -66,13 +66,13 @@ absl::StatusOr<PlaneConfig> LoadPlaneConfig(const std::string& path) {
     return InvalidArgument("bad_config",
                            "pairing.pending_lifetime is at least one minute");
   }
-  if (config.timestamp_lifetime < absl::Minutes(1) ||
+  if (config.timestamp_lifetime < absl::Seconds(10) ||
       config.timestamp_lifetime > absl::Hours(24 * 90) ||
       config.timestamp_renewal < absl::Seconds(1) ||
       config.timestamp_renewal > config.timestamp_lifetime / 2) {
     return InvalidArgument(
         "bad_config",
-        "trust.timestamp_lifetime is one minute to 90 days, and "
+        "trust.timestamp_lifetime is ten seconds to 90 days, and "
         "timestamp_renewal at most half of it");
   }
   return config;

@@ -359,6 +359,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
                             rules::OutcomeShards(document, turn.phase)));
     update.attempt =
         memory == state.rollouts.end() ? 1 : memory->second.attempts + 1;
+    update.max_attempts = rules::MaxAttempts(document);
     const uint64_t limit = document.bandwidth().max_bytes_per_second();
     update.full.max_bytes_per_second = limit;
     if (update.delta) update.delta->artifact.max_bytes_per_second = limit;

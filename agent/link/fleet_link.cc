@@ -54,7 +54,8 @@ rules::OutcomeCount CountOutcomes(
       continue;
     tally.Add(outcome.device_id(), outcome.counter(), 0,
               rules::JudgeOutcome(document, outcome.result(),
-                                  outcome.running_sha256()));
+                                  outcome.running_sha256(), outcome.reason()),
+              absl::FromUnixMillis(record.body.issued()));
   }
   return tally.ByPhase()[0];
 }

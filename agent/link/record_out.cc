@@ -119,6 +119,10 @@ std::string MakeOutcomeRecord(const RecordOut& out,
   outcome.set_started(update.started_ms);
   outcome.set_finished(update.finished_ms);
   outcome.set_health_output(Printable(update.health_output, 1024));
+  if ((update.result == UpdateResult::kFailed ||
+       update.result == UpdateResult::kRolledBack) &&
+      update.max_attempts > update.attempt)
+    outcome.set_tries_left(update.max_attempts - update.attempt);
   const std::string shard =
       update.outcome_shard.empty() ? "0" : update.outcome_shard;
   return out.Sign(records::v1::RECORD_KIND_OUTCOME,

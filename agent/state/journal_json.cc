@@ -80,6 +80,7 @@ json ToJson(const UpdateRecord& u) {
             {"phase", u.phase},
             {"outcome_shard", u.outcome_shard},
             {"attempt", u.attempt},
+            {"max_attempts", u.max_attempts},
             {"image", ToJson(u.image)},
             {"from", ToJson(u.from)},
             {"target_slot", u.target_slot},
@@ -117,6 +118,7 @@ UpdateRecord UpdateFrom(const json& j) {
   u.phase = j.value("phase", uint32_t{0});
   u.outcome_shard = j.value("outcome_shard", "");
   u.attempt = j.value("attempt", uint32_t{1});
+  u.max_attempts = j.value("max_attempts", uint32_t{1});
   u.image = ImageFrom(j.at("image"));
   u.from = ImageFrom(j.at("from"));
   u.target_slot = j.value("target_slot", "");

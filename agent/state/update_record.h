@@ -71,9 +71,10 @@ struct UpdateRecord {
   uint32_t phase = 0;
   std::string outcome_shard;
   uint32_t attempt = 1;
-  ImageInfo image;          // where it leads
-  ImageInfo from;           // what ran when it began
-  std::string target_slot;  // "a" or "b", fixed when it began
+  uint32_t max_attempts = 1;  // of the rollout
+  ImageInfo image;            // where it leads
+  ImageInfo from;             // what ran when it began
+  std::string target_slot;    // "a" or "b", fixed when it began
   ArtifactSource full;
   std::optional<DeltaSource> delta;  // dropped when it can't be used
   std::vector<ComponentUpdate> components;

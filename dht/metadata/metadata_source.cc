@@ -18,6 +18,14 @@ constexpr std::string_view kLogTimestamp = "timestamp/";
 
 bool AnyPayload(const std::string&) { return true; }
 
+// An origin's own word. A transport that lacks its program or its socket has
+// "not found" nothing.
+bool SaysNone(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return absl::IsNotFound(status) &&
+         (reason == "no_source" || reason == "metadata_missing");
+}
+
 }  // namespace
 
 LookUp InNetwork(Network& network, absl::Duration timeout) {
@@ -90,7 +98,7 @@ absl::StatusOr<std::string> MetadataSource::FromOrigins(const std::string& path,
       good_origin_ = at;
       return bytes;
     }
-    none_there |= absl::IsNotFound(bytes.status());
+    none_there |= SaysNone(bytes.status());
     last = bytes.ok()
                ? Unavailable("no_source", fmt::format("{}{} is of no use",
                                                       origins[at], path))
@@ -124,17 +132,55 @@ absl::StatusOr<std::string> MetadataSource::FetchMetadata(
   };
   const std::string path =
       "metadata/" + signing::MetadataFileName(role, version);
-  if (role == "timestamp") {
-    if (o_.timestamp)
-      if (auto announced = o_.timestamp(); announced.ok()) return announced;
-    return FromOrigins(path, max_bytes, usable);
-  }
+  if (role == "timestamp") return NewestTimestamp(path, max_bytes);
   if (!version)
     return Unavailable("no_source",
                        fmt::format("{} is fetched by version only", role));
   auto bytes = OfVersion(role, *version, path, max_bytes, usable);
   if (bytes.ok() && role == "root" && o_.on_root) o_.on_root(*version, *bytes);
   return bytes;
+}
+
+// Signed is what an old one is too, so nobody's is the last word: the highest
+// version of all.
+absl::StatusOr<std::string> MetadataSource::NewestTimestamp(
+    const std::string& path, uint64_t max_bytes) {
+  std::optional<std::string> newest;
+  uint64_t version = 0;
+  if (o_.timestamp) {
+    if (auto announced = o_.timestamp(); announced.ok()) {
+      const auto parsed = signing::ParseTimestamp(*announced);
+      if (!parsed.ok() || Enough(parsed->value)) return announced;
+      version = parsed->value.version;
+      newest = *std::move(announced);
+    }
+  }
+  const absl::Status asked =
+      FromOrigins(path, max_bytes, [&](const std::string& bytes) {
+        const auto parsed = signing::ParseTimestamp(bytes);
+        if (parsed.ok() && parsed->value.version > version &&
+            MayBe("timestamp", std::nullopt, bytes, max_bytes)) {
+          version = parsed->value.version;
+          newest = bytes;
+        }
+        return false;  // the next one may have a newer one
+      }).status();
+  if (newest) return *std::move(newest);
+  return asked;
+}
+
+bool MetadataSource::Enough(const signing::Timestamp& announced) {
+  if (!o_.now) return true;
+  const absl::Time now = o_.now();
+  if (announced.expires <= now) return false;
+  const auto trusted = o_.trusted ? o_.trusted() : std::nullopt;
+  if (!trusted || announced.version > trusted->version) return true;
+  const absl::Duration left = trusted->expires - now;
+  if (life_of_ != trusted->version) {
+    life_of_ = trusted->version;
+    life_ = left;
+  }
+  return left > life_ / 2;
 }
 
 // What lies at a document's place has its digest (VerifyRecord).

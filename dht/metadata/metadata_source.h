@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "dht/records/network.h"
 #include "dht/records/place.h"
+#include "signing/metadata/metadata.h"
 #include "signing/verify/fetcher.h"
 
 namespace shoal::dht {
@@ -55,8 +56,15 @@ struct MetadataSourceOptions {
 
   std::vector<LookUp> look_ups;  // in the order in which they are asked
   Plausible plausible;           // none: everything is
-  // The timestamp to go by; none, or an error: what an origin gives.
+  // The timestamp that is announced; none, or an error: the highest version
+  // that an origin gives.
   std::function<absl::StatusOr<std::string>()> timestamp;
+  // By what the announced one is judged, the time and the timestamp that is
+  // trusted; without `now` it is taken as it is. Origins are asked too when it
+  // has expired, or is nothing new while the trusted one is past half of the
+  // life that it had when this source first saw it.
+  std::function<absl::Time()> now;
+  std::function<std::optional<signing::Timestamp>()> trusted;
 
   // Base URLs ("http://host:port/") of storage nodes' origins; may be none.
   std::function<std::vector<std::string>()> origins;
@@ -113,12 +121,17 @@ class MetadataSource final : public signing::Fetcher {
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,
                                           const Take& usable);
+  absl::StatusOr<std::string> NewestTimestamp(const std::string& path,
+                                              uint64_t max_bytes);
+  bool Enough(const signing::Timestamp& announced);
   absl::StatusOr<std::vector<std::string>> LogCandidates(
       const std::string& name);
 
   const MetadataSourceOptions o_;
   size_t good_origin_ = 0;  // the one that last had something usable
-  std::string log_name_;    // what of the log was looked up last
+  uint64_t life_of_ = 0;    // version of the trusted timestamp, and its life
+  absl::Duration life_;
+  std::string log_name_;  // what of the log was looked up last
   std::vector<std::string> log_found_;
 };
 

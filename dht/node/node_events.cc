@@ -29,7 +29,7 @@ void StorageNode::Impl::Handle(const VerifiedRecord& record) {
       break;
     }
     case records::v1::RECORD_KIND_METADATA:
-      // A renewed timestamp comes without a head.
+      // A timestamp's own record comes before the HEADs that announce it.
       OfferTimestamp(record.body.payload(), record.writer.public_key);
       break;
     case records::v1::RECORD_KIND_NODE_DIRECTORY:

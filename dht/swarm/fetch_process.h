@@ -157,8 +157,10 @@ class FetchProcess {
   // The first of `urls` that gives at most `max_bytes` (1 … 64 MiB) within
   // `timeout` (each under the stall rule) and, when given, the SHA-256 (32
   // bytes). Errors: kResourceExhausted "document_too_large", kDataLoss
-  // "hash_mismatch", kNotFound "no_source", kDeadlineExceeded "no_source".
-  // Not repeated after the child died: kUnavailable "fetch_restarted".
+  // "hash_mismatch"; "no_source": kNotFound when every origin that answered
+  // says that there is none (404, 410), kUnavailable when none answered or one
+  // failed otherwise, kDeadlineExceeded when the time was over. Not repeated
+  // after the child died: kUnavailable "fetch_restarted".
   void FetchDocument(std::vector<std::string> urls, uint64_t max_bytes,
                      std::optional<std::string> sha256, absl::Duration timeout,
                      DocumentCallback callback);

@@ -21,8 +21,8 @@
 #include "common/log_context.h"
 #include "common/status.h"
 #include "server/api/api_server.h"
+#include "server/api/caller_quota.h"
 #include "server/api/request_limits.h"
-#include "server/api/watches.h"
 
 namespace shoal::server {
 
@@ -34,6 +34,9 @@ inline constexpr int kLongCallsInAll = 160;
 inline constexpr int kWatchesInAll = 2'000;
 // Of each.
 inline constexpr int kWatchesPerOperator = 32;
+// Calls that end by themselves, at once.
+inline constexpr int kCallsInAll = kMaxApiThreads - kLongCallsInAll;
+inline constexpr int kCallsPerOperator = 32;
 
 // Any operator of the policy may call; nothing more is asked.
 inline constexpr std::string_view kAnyOperator = "";
@@ -46,11 +49,7 @@ class Edge {
   template <typename Work>
   grpc::Status Call(grpc::ServerContextBase* context, std::string_view action,
                     Work work) const {
-    const std::string id = RequestId(*context);
-    const ScopedLogField scope("request", id);
-    absl::StatusOr<Caller> caller = Authorise(*context, action);
-    if (!caller.ok()) return Answer(*context, "", action, caller.status());
-    return Answer(*context, caller->audit_name(), action, work(*caller));
+    return Serve(calls_, context, action, work);
   }
 
   // The same for a call with one request: what its fields hold is bounded
@@ -70,11 +69,7 @@ class Edge {
   template <typename Work>
   grpc::Status Watch(grpc::ServerContextBase* context, std::string_view action,
                      Work work) const {
-    return Call(context, action, [&](const Caller& caller) -> absl::Status {
-      SHOAL_ASSIGN_OR_RETURN(const Watches::Slot slot,
-                             long_calls_.Open(caller.audit_name()));
-      return work(caller);
-    });
+    return Serve(long_calls_, context, action, work);
   }
   template <typename Work>
   grpc::Status Watch(grpc::ServerContextBase* context,
@@ -87,7 +82,7 @@ class Edge {
   }
 
   // A place among the watches that hold no thread.
-  absl::StatusOr<Watches::Slot> OpenWatch(const Caller& caller) const {
+  absl::StatusOr<CallerQuota::Slot> OpenWatch(const Caller& caller) const {
     return watches_.Open(caller.audit_name());
   }
 
@@ -99,12 +94,27 @@ class Edge {
                              const absl::Status& status);
 
  private:
+  template <typename Work>
+  grpc::Status Serve(CallerQuota& quota, grpc::ServerContextBase* context,
+                     std::string_view action, Work work) const {
+    const std::string id = RequestId(*context);
+    const ScopedLogField scope("request", id);
+    absl::StatusOr<Caller> caller = Authorise(*context, action);
+    if (!caller.ok()) return Answer(*context, "", action, caller.status());
+    const absl::StatusOr<CallerQuota::Slot> slot =
+        quota.Open(caller->audit_name());
+    if (!slot.ok())
+      return Answer(*context, caller->audit_name(), action, slot.status());
+    return Answer(*context, caller->audit_name(), action, work(*caller));
+  }
   absl::StatusOr<Caller> Authorise(const grpc::ServerContextBase& context,
                                    std::string_view action) const;
   static std::string RequestId(grpc::ServerContextBase& context);
   const ApiParts parts_;
-  mutable Watches long_calls_{kWatchesPerOperator, kLongCallsInAll};
-  mutable Watches watches_{kWatchesPerOperator, kWatchesInAll};
+  mutable CallerQuota calls_{"calls", kCallsPerOperator, kCallsInAll};
+  mutable CallerQuota long_calls_{"watches", kWatchesPerOperator,
+                                  kLongCallsInAll};
+  mutable CallerQuota watches_{"watches", kWatchesPerOperator, kWatchesInAll};
 };
 
 // The services, by file. Each keeps a reference to `edge`.

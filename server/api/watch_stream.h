@@ -14,9 +14,9 @@
 #include <string_view>
 #include <utility>
 
+#include "server/api/caller_quota.h"
 #include "server/api/edge.h"
 #include "server/api/watch_pump.h"
-#include "server/api/watches.h"
 
 namespace shoal::server {
 
@@ -44,7 +44,8 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
     WatchStream* const reactor = stream.get();
     const grpc::Status opened = edge.Call(
         context, request, action, [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(Watches::Slot slot, edge.OpenWatch(caller));
+          SHOAL_ASSIGN_OR_RETURN(CallerQuota::Slot slot,
+                                 edge.OpenWatch(caller));
           stream->slot_.emplace(std::move(slot));
           SHOAL_ASSIGN_OR_RETURN(stream->source_, begin(caller));
           return absl::OkStatus();
@@ -112,7 +113,7 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
 
   grpc::CallbackServerContext& context_;
   std::shared_ptr<WatchStream> self_;  // until OnDone()
-  std::optional<Watches::Slot> slot_;
+  std::optional<CallerQuota::Slot> slot_;
   std::mutex mutex_;
   Source source_;
   Message message_;

@@ -24,6 +24,18 @@ std::string ShortOperator(const std::string& principal) {
   return principal.substr(principal.find(':') + 1);
 }
 
+// What there is beside successes and failures, each by `format` of its name and
+// number.
+std::string Beside(const rollout::v1::PhaseProgress& phase,
+                   fmt::string_view format) {
+  std::string text;
+  for (const auto& [name, number] : {std::pair("trying", phase.trying()),
+                                     {"refused", phase.refused()},
+                                     {"lost", phase.lost()}})
+    if (number > 0) text += fmt::format(fmt::runtime(format), name, number);
+  return text;
+}
+
 }  // namespace
 
 std::string StateText(rollout::v1::RolloutState state) {
@@ -57,10 +69,7 @@ std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
         "  {:<{}} {} {}/{} done, {} failed{}{}\n", phase.name(), width,
         Bar(phase.succeeded() + phase.failed(), phase.expected()),
         phase.succeeded() + phase.failed(), phase.expected(), phase.failed(),
-        (phase.refused() > 0 ? fmt::format(", {} refused", phase.refused())
-                             : "") +
-            (phase.lost() > 0 ? fmt::format(", {} lost", phase.lost()) : ""),
-        phase.open() ? "" : " (not open)");
+        Beside(phase, ", {1} {0}"), phase.open() ? "" : " (not open)");
   }
   if (rollout.phase_eta() > 0) {
     text += fmt::format("eta        {} for the open phase\n",
@@ -103,10 +112,7 @@ std::string RolloutLine(const rollout::v1::Rollout& rollout) {
         " {}={}/{}{}{}{}", phase.name(), phase.succeeded() + phase.failed(),
         phase.expected(),
         phase.failed() > 0 ? fmt::format(",failed:{}", phase.failed()) : "",
-        (phase.refused() > 0 ? fmt::format(",refused:{}", phase.refused())
-                             : "") +
-            (phase.lost() > 0 ? fmt::format(",lost:{}", phase.lost()) : ""),
-        phase.open() ? "" : ",closed");
+        Beside(phase, ",{}:{}"), phase.open() ? "" : ",closed");
   }
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING) {
     text += fmt::format(" deltas={}/{} mirrors={}/{}", rollout.deltas().made(),

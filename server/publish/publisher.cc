@@ -10,6 +10,7 @@
 #include "server/store/state.pb.h"
 #include "server/trust/file_names.h"
 #include "shoal/records/v1/payloads.pb.h"
+#include "signing/metadata/metadata.h"
 
 namespace shoal::server {
 namespace {
@@ -23,11 +24,12 @@ constexpr char kHeadKey[] = "head";
 }  // namespace
 
 Publisher::Publisher(Store& store, const RecordWriter& writer,
-                     TrustRepository& trust, PutRecord put,
-                     std::function<int()> node_count)
+                     TrustRepository& trust, absl::Duration renewal,
+                     PutRecord put, std::function<int()> node_count)
     : store_(store),
       writer_(writer),
       trust_(trust),
+      renewal_(absl::Floor(renewal, absl::Seconds(1))),
       put_(std::move(put)),
       node_count_(std::move(node_count)) {}
 
@@ -44,6 +46,30 @@ void Publisher::Stop() {
 absl::Status Publisher::AddPublication(Transaction& tx,
                                        const TrustRepository::Changed& changed,
                                        const TrustView& view) const {
+  SHOAL_RETURN_IF_ERROR(AddRecords(tx, changed, view));
+  if (changed.timestamp_only && Announced(tx, view)) return absl::OkStatus();
+  return AddHead(tx);
+}
+
+// Whether the HEADs carry this timestamp, or one that is not older than
+// renewals may be: a log that grows makes a timestamp each minute.
+bool Publisher::Announced(const Transaction& tx, const TrustView& view) const {
+  return std::all_of(
+      view.device_types.begin(), view.device_types.end(),
+      [&](const std::string& type) {
+        const auto row = tx.Get<store::PublicationRow>(
+            kPublications, PublicationKey(records::v1::RECORD_KIND_HEAD, type));
+        records::v1::Head head;
+        if (!row.ok() || !head.ParseFromString(row->payload())) return false;
+        const auto timestamp = signing::ParseTimestamp(head.timestamp());
+        return timestamp.ok() &&
+               view.timestamp_expires - timestamp->value.expires < renewal_;
+      });
+}
+
+absl::Status Publisher::AddRecords(Transaction& tx,
+                                   const TrustRepository::Changed& changed,
+                                   const TrustView& view) const {
   // First: what names a head is of use only with the entries under it.
   for (const auto& [n, bytes] : changed.log_bundles) {
     SHOAL_RETURN_IF_ERROR(
@@ -90,7 +116,10 @@ absl::Status Publisher::AddPublication(Transaction& tx,
     SHOAL_RETURN_IF_ERROR(writer_.Drop(tx, records::v1::RECORD_KIND_LOG_PROOF,
                                        HexEncode(changed.log_retired)));
   }
-  if (changed.timestamp_only) return absl::OkStatus();
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::AddHead(Transaction& tx) const {
   store::HeadRow head;
   if (auto row = tx.Get<store::HeadRow>(kMeta, kHeadKey); row.ok()) head = *row;
   head.set_pending(true);
@@ -124,10 +153,11 @@ absl::Status Publisher::PublishCurrent() {
     same &= role == "timestamp" ||
             (it != head.roles().end() && it->second == version);
   }
-  // No new Head for devices that have everything already.
-  all.timestamp_only = same && !head.pending();
   Transaction tx(store_);
-  SHOAL_RETURN_IF_ERROR(AddPublication(tx, all, *view));
+  SHOAL_RETURN_IF_ERROR(AddRecords(tx, all, *view));
+  // No new Head for devices that have everything already.
+  if (!same || head.pending() || !Announced(tx, *view))
+    SHOAL_RETURN_IF_ERROR(AddHead(tx));
   return tx.Commit();
 }
 
@@ -308,9 +338,11 @@ absl::Status Publisher::SendHead() {
   row.set_pending(false);
   tx.Put(kMeta, kHeadKey, row);
   for (const std::string& type : view->device_types) {
-    SHOAL_RETURN_IF_ERROR(writer_.Publish(tx, records::v1::RECORD_KIND_HEAD,
-                                          type, message.SerializeAsString(),
-                                          absl::Hours(24 * 7), true));
+    // Numbered by the timestamp: a plane over a backup goes on above the
+    // renewals that the backup lacks.
+    SHOAL_RETURN_IF_ERROR(writer_.Publish(
+        tx, records::v1::RECORD_KIND_HEAD, type, message.SerializeAsString(),
+        absl::Hours(24 * 7), true, view->versions.at("timestamp")));
   }
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   LogInfo("head_published", {{"snapshot", message.snapshot_version()}});

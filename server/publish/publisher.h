@@ -33,17 +33,21 @@ using PutRecord =
 
 class Publisher {
  public:
-  // All references outlive it. `node_count`: storage nodes in the directory;
-  // without any nothing is tried.
+  // All references outlive it. `renewal`: a timestamp that nothing else changed
+  // with is announced once it is this much younger than the one before, more
+  // than 0. `node_count`: storage nodes in the directory; without any nothing
+  // is tried.
   Publisher(Store& store, const RecordWriter& writer, TrustRepository& trust,
-            PutRecord put, std::function<int()> node_count);
+            absl::Duration renewal, PutRecord put,
+            std::function<int()> node_count);
   ~Publisher();  // as Stop()
 
   void Start();
   void Stop();
 
-  // Queues the records of a change of metadata (for TrustRepository::Apply)
-  // and a Head after them.
+  // Queues the records of a change of metadata, or of a renewal
+  // (TrustRepository::Apply, Renew), and a Head after them for every device
+  // type: it carries the timestamp that devices, and who pairs, go by.
   absl::Status AddPublication(Transaction& tx,
                               const TrustRepository::Changed& changed,
                               const TrustView& view) const;
@@ -74,6 +78,12 @@ class Publisher {
     std::vector<Result> results;
   };
 
+  absl::Status AddRecords(Transaction& tx,
+                          const TrustRepository::Changed& changed,
+                          const TrustView& view) const;
+  absl::Status AddHead(Transaction& tx) const;
+  bool Announced(const Transaction& tx, const TrustView& view) const;
+
   void Run();
   absl::Status HandleResults();
   absl::Status StartPuts();
@@ -83,6 +93,7 @@ class Publisher {
   Store& store_;
   const RecordWriter& writer_;
   TrustRepository& trust_;
+  const absl::Duration renewal_;
   const PutRecord put_;
   const std::function<int()> node_count_;
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();

@@ -30,7 +30,8 @@ RecordWriter::RecordWriter(const PlaneKeys& keys, std::string fleet_id)
 absl::Status RecordWriter::Publish(Transaction& tx, dht::RecordKind kind,
                                    const std::string& name,
                                    const std::string& payload,
-                                   absl::Duration lifetime, bool keep) const {
+                                   absl::Duration lifetime, bool keep,
+                                   uint64_t least_version) const {
   const absl::Time now = tx.store().clock().WallNow();
   const std::string key = PublicationKey(kind, name);
   store::PublicationRow row;
@@ -51,6 +52,7 @@ absl::Status RecordWriter::Publish(Transaction& tx, dht::RecordKind kind,
   row.set_payload_sha256(crypto::Sha256Digest(payload));
   row.set_lifetime(absl::ToInt64Seconds(lifetime));
   row.set_keep(keep);
+  if (least_version > row.version() + 1) row.set_version(least_version - 1);
   tx.Put(kPublications, key, row);
   return Renew(tx, key);
 }

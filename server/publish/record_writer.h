@@ -24,10 +24,12 @@ class RecordWriter {
 
   // The newest content at the place of (kind, name). The same content that is
   // published with more than half of its life left: nothing happens. With
-  // `keep` it is signed anew at half of `lifetime` until Drop().
+  // `keep` it is signed anew at half of `lifetime` until Drop(). Its version is
+  // above the one before and at least `least_version`.
   absl::Status Publish(Transaction& tx, dht::RecordKind kind,
                        const std::string& name, const std::string& payload,
-                       absl::Duration lifetime, bool keep) const;
+                       absl::Duration lifetime, bool keep,
+                       uint64_t least_version = 0) const;
   // Signs the row's payload again as the next version.
   absl::Status Renew(Transaction& tx, const std::string& row_key) const;
   // No renewal any more; the record lives until it expires.

@@ -53,6 +53,11 @@ void RolloutDriver::Stop() {
 
 absl::Status RolloutDriver::Step() {
   SHOAL_ASSIGN_OR_RETURN(auto rows, rollouts_.Live());
+  std::erase_if(looks_, [&](const auto& one) {
+    return std::none_of(rows.begin(), rows.end(), [&](const auto& row) {
+      return row.rollout().document().id() == one.first;
+    });
+  });
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
     return Rank(a) > Rank(b);
   });

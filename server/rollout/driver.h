@@ -5,6 +5,7 @@
 #define SHOAL_SERVER_ROLLOUT_DRIVER_H_
 
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,6 +64,8 @@ class RolloutDriver {
   // True when it signed a version that admits more, or says again whom it
   // admitted.
   absl::StatusOr<bool> AdmitMore(const store::RolloutRow& row);
+  // May it end because all have answered? Asked again after a while only.
+  absl::StatusOr<bool> MayFinish(const store::RolloutRow& row, bool by_numbers);
   Store& store_;
   Rollouts& rollouts_;
   Releases& releases_;
@@ -71,6 +74,12 @@ class RolloutDriver {
   TrustRepository& trust_;
   Publisher& publisher_;
   const CountMirrors mirrors_;
+  // When it is looked again who has not answered, by rollout: where the numbers
+  // say that all have, and where they don't.
+  struct Looks {
+    absl::Duration next, next_slow;
+  };
+  std::map<std::string, Looks> looks_;
   std::thread thread_;
 };
 

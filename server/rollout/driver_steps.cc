@@ -12,6 +12,11 @@
 namespace shoal::server {
 namespace {
 
+// Between two looks at who has not answered: where the numbers say that all
+// have, and where they don't.
+constexpr absl::Duration kLook = absl::Seconds(30);
+constexpr absl::Duration kSlowLook = absl::Minutes(10);
+
 // Names of those who approved the phase behind the open one. Rows of older
 // planes know only that somebody did.
 std::set<std::string> ApproversOf(const store::RolloutRow& row) {
@@ -151,6 +156,24 @@ absl::Status RolloutDriver::AwaitPublication(const store::RolloutRow& row) {
   return absl::OkStatus();
 }
 
+// Numbers alone would let newcomers end a rollout for those who were there
+// before, and keep one open for a device that has left.
+absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
+                                              bool by_numbers) {
+  const auto& document = row.rollout().document();
+  if (static_cast<int>(document.open_phase()) + 1 != document.phases_size())
+    return false;
+  const absl::Duration now = store_.clock().MonotonicNow();
+  Looks& looks = looks_
+                     .try_emplace(document.id(),
+                                  Looks{absl::ZeroDuration(), now + kSlowLook})
+                     .first->second;
+  absl::Duration& next = by_numbers ? looks.next : looks.next_slow;
+  if (now < next) return false;
+  next = now + (by_numbers ? kLook : kSlowLook);
+  return rollouts_.AllAnswered(row);
+}
+
 absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
   const auto& document = row.rollout().document();
   const absl::Time now = store_.clock().WallNow();
@@ -192,7 +215,9 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     case rules::PlaneStep::Kind::kHalt:
       return End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message);
     case rules::PlaneStep::Kind::kFinish:
-      return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, step.message);
+      if (!step.message.empty())
+        return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, step.message);
+      break;
     case rules::PlaneStep::Kind::kOpenNext: {
       SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
       return Sign(
@@ -209,6 +234,10 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     case rules::PlaneStep::Kind::kWait:
       break;
   }
+  SHOAL_ASSIGN_OR_RETURN(
+      const bool finished,
+      MayFinish(row, step.kind == rules::PlaneStep::Kind::kFinish));
+  if (finished) return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, "");
   SHOAL_ASSIGN_OR_RETURN(const bool joined, JoinLateDeltas(row));
   if (joined) return absl::OkStatus();
   SHOAL_ASSIGN_OR_RETURN(const bool admitted, AdmitMore(row));

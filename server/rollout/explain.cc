@@ -99,17 +99,17 @@ void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
       fmt::format("phase {} opened at {}, its time is over at {}",
                   document.phases(open).name(),
                   At(absl::FromUnixMillis(document.opened_at())), At(due)));
-  const uint32_t wanted = rules::OutcomesWanted(document, open);
+  const uint32_t wanted = rules::OutcomesWanted(document, open, count);
   Add(out, "outcomes", count.total() >= wanted, "too_few_outcomes",
       fmt::format("{} of at least {} outcomes ({} devices)", count.total(),
                   wanted, document.phases(open).expected_devices()));
   if (gate.success_permille() > 0)
     Add(out, "success",
         uint64_t{count.succeeded} * 1000 >=
-            uint64_t{gate.success_permille()} * count.total(),
+            uint64_t{gate.success_permille()} * count.judged(),
         "success_ratio",
         fmt::format("{} of {} succeeded, {:.1f} % are asked for",
-                    count.succeeded, count.total(),
+                    count.succeeded, count.judged(),
                     gate.success_permille() / 10.0));
   if (gate.settle_ms() > 0) {
     const absl::Time since = absl::FromUnixMillis(row.enough_since());

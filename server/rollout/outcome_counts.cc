@@ -29,9 +29,12 @@ void Move(const DeviceOutcome& outcome, int by,
       break;
     case rules::OutcomeVerdict::kFailed:
       phase.set_failed(Moved(phase.failed(), by));
+      if (outcome.tries_left() > 0) phase.set_trying(Moved(phase.trying(), by));
       break;
     case rules::OutcomeVerdict::kRefused:
       phase.set_refused(Moved(phase.refused(), by));
+      break;
+    case rules::OutcomeVerdict::kWaiting:
       break;
   }
   if (by > 0)
@@ -62,7 +65,7 @@ absl::StatusOr<store::OutcomeCountsRow> Complete(
 
 rules::OutcomeVerdict VerdictOf(const DeviceOutcome& outcome) {
   if (outcome.success()) return rules::OutcomeVerdict::kSucceeded;
-  return outcome.refused() ? rules::OutcomeVerdict::kRefused
+  return outcome.refused() ? rules::JudgeRefusal(outcome.reason())
                            : rules::OutcomeVerdict::kFailed;
 }
 
@@ -92,7 +95,8 @@ std::vector<rules::OutcomeCount> CountsByPhase(
   for (const auto& phase : counts.phases())
     by_phase.push_back({.succeeded = phase.succeeded(),
                         .failed = phase.failed(),
-                        .refused = phase.refused()});
+                        .refused = phase.refused(),
+                        .trying = phase.trying()});
   return by_phase;
 }
 

@@ -78,7 +78,33 @@ absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
     const store::RolloutRow& row) const {
   SHOAL_ASSIGN_OR_RETURN(const auto counts,
                          ReadOutcomeCounts(store_, row.rollout().document()));
-  return CountsByPhase(counts);
+  std::vector<rules::OutcomeCount> by_phase = CountsByPhase(counts);
+  for (size_t i = 0; i < by_phase.size(); ++i)
+    by_phase[i].lost =
+        LostIn(row, static_cast<int>(i), by_phase[i], store_.clock().WallNow());
+  return by_phase;
+}
+
+absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
+  const auto& document = row.rollout().document();
+  std::set<std::string> done;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, document.id() + "/", "",
+      [&](std::string_view key, const store::OutcomeRow& outcome) {
+        if (VerdictOf(outcome.outcome()) != rules::OutcomeVerdict::kWaiting &&
+            outcome.outcome().tries_left() == 0)
+          done.emplace(key.substr(key.find('/') + 1));
+        return true;
+      }));
+  if (done.empty()) return false;
+  SHOAL_ASSIGN_OR_RETURN(const auto devices,
+                         devices_.Accepted(document.device_type()));
+  return std::all_of(devices.begin(), devices.end(),
+                     [&](const store::DeviceRow& device) {
+                       const rules::DeviceFacts facts = FactsOf(device);
+                       return rules::PhaseOf(document, facts) < 0 ||
+                              done.contains(HexEncode(facts.id));
+                     });
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
@@ -174,8 +200,8 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   stored.set_counter(in_force ? outcome.counter() : 0);
   rollout::v1::DeviceOutcome& view = *stored.mutable_outcome();
   const bool claimed = outcome.result() == records::v1::OUTCOME_RESULT_SUCCESS;
-  const rules::OutcomeVerdict verdict =
-      rules::JudgeOutcome(document, outcome.result(), outcome.running_sha256());
+  const rules::OutcomeVerdict verdict = rules::JudgeOutcome(
+      document, outcome.result(), outcome.running_sha256(), outcome.reason());
   const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
   SHOAL_ASSIGN_OR_RETURN(store::OutcomeCountsRow counts,
                          ReadOutcomeCounts(tx, document));
@@ -194,7 +220,9 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   }
   view.set_device("devices/" + device);
   view.set_success(success);
-  view.set_refused(verdict == rules::OutcomeVerdict::kRefused);
+  view.set_refused(outcome.result() == records::v1::OUTCOME_RESULT_REFUSED);
+  if (verdict == rules::OutcomeVerdict::kFailed)
+    view.set_tries_left(outcome.tries_left());
   view.set_reason(claimed && !success ? "wrong_digest" : outcome.reason());
   view.set_message(outcome.message());
   view.set_running_sha256(HexEncode(outcome.running_sha256()));
@@ -217,6 +245,13 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   // operator's etag, need not be done again for every outcome that comes in.
   CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
   tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
+  // A failure that was accepted and is none any more makes no room for another.
+  const int place = phase;
+  if (place < row->accepted_failures_size() &&
+      row->accepted_failures(place) > counts.phases(place).failed()) {
+    row->set_accepted_failures(place, counts.phases(place).failed());
+    tx.Put(kRollouts, outcome.rollout_id(), *row);
+  }
   return absl::OkStatus();
 }
 

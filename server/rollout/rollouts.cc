@@ -57,6 +57,19 @@ absl::Duration LostAfter(const store::RolloutRow& row) {
   return seconds == 0 ? absl::Hours(24) : absl::Seconds(seconds);
 }
 
+uint32_t LostIn(const store::RolloutRow& row, int phase,
+                const rules::OutcomeCount& count, absl::Time now) {
+  const auto& document = row.rollout().document();
+  const bool open = row.document_signed() &&
+                    static_cast<uint32_t>(phase) <= document.open_phase() &&
+                    phase < row.phase_opened_at_size();
+  if (!open || IsFinal(row.rollout().state()) ||
+      now - absl::FromUnixMillis(row.phase_opened_at(phase)) < LostAfter(row))
+    return 0;
+  const uint32_t expected = document.phases(phase).expected_devices();
+  return expected - std::min(expected, count.total() + count.refused);
+}
+
 absl::StatusOr<std::string> RolloutKey(const std::string& name) {
   constexpr std::string_view kPrefix = "rollouts/";
   std::string key =
@@ -238,24 +251,21 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
   rollout.set_outcome_count(TotalOutcomes(counts));
   rollout.set_odd_outcomes(counts.odd());
   rollout.set_stale_outcomes(row.rollout().stale_outcomes() + counts.stale());
+  const std::vector<rules::OutcomeCount> by_phase = CountsByPhase(counts);
   const absl::Time now = store_.clock().WallNow();
   rollout.clear_phases();
   for (int i = 0; i < document.phases_size(); ++i) {
     auto* phase = rollout.add_phases();
     phase->set_name(document.phases(i).name());
     phase->set_expected(document.phases(i).expected_devices());
-    phase->set_succeeded(counts.phases(i).succeeded());
-    phase->set_failed(counts.phases(i).failed());
-    phase->set_refused(counts.phases(i).refused());
+    const rules::OutcomeCount& count = by_phase[static_cast<size_t>(i)];
+    phase->set_succeeded(count.succeeded);
+    phase->set_failed(count.failed);
+    phase->set_refused(count.refused);
+    phase->set_trying(count.trying);
+    phase->set_lost(LostIn(row, i, count, now));
     phase->set_open(row.document_signed() &&
                     static_cast<uint32_t>(i) <= document.open_phase());
-    if (IsFinal(row.rollout().state())) continue;
-    const uint32_t answered =
-        phase->succeeded() + phase->failed() + phase->refused();
-    if (phase->open() && i < row.phase_opened_at_size() &&
-        now - absl::FromUnixMillis(row.phase_opened_at(i)) >= LostAfter(row))
-      phase->set_lost(phase->expected() -
-                      std::min(phase->expected(), answered));
   }
   rollout.set_phase_eta(PhaseEta(row, rollout, counts));
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING &&

@@ -102,9 +102,12 @@ class Rollouts {
   // longer see: all but the newest five.
   absl::StatusOr<std::vector<std::string>> Retired(
       const std::string& device_type) const;
-  // Outcomes counted by phase.
+  // Outcomes counted by phase, with the devices that are lost.
   absl::StatusOr<std::vector<rules::OutcomeCount>> Counts(
       const store::RolloutRow& row) const;
+  // Has every device that the rollout selects now answered for good? Reads all
+  // devices of the type and all outcomes of the rollout.
+  absl::StatusOr<bool> AllAnswered(const store::RolloutRow& row) const;
   // Device ids in hex of those that answered.
   absl::StatusOr<std::set<std::string>> Answered(
       const store::RolloutRow& row) const;
@@ -152,6 +155,9 @@ bool IsFinal(rollout::v1::RolloutState state);
 int Rank(const store::RolloutRow& row);
 // After which time without an outcome a device of an open phase is lost.
 absl::Duration LostAfter(const store::RolloutRow& row);
+// How many of the phase are.
+uint32_t LostIn(const store::RolloutRow& row, int phase,
+                const rules::OutcomeCount& count, absl::Time now);
 
 }  // namespace shoal::server
 

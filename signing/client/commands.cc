@@ -95,6 +95,7 @@ absl::Status RunRefresh(const ClientOptions& options) {
 absl::Status RunDownload(const ClientOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(Client client, Open(options));
   TargetStore store(options.target_directory);
+  SHOAL_RETURN_IF_ERROR(store.RemoveLeftovers());
   for (const std::string& name : options.target_names)
     SHOAL_RETURN_IF_ERROR(DownloadOne(name, client, store));
   return absl::OkStatus();

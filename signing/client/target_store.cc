@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ namespace shoal::signing {
 namespace {
 
 constexpr size_t kMaxNameBytes = 200;
+constexpr std::string_view kTemporary = ".incoming-";
 
 absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
@@ -31,7 +33,49 @@ absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   return absl::OkStatus();
 }
 
+// Whether `path` is this very file.
+bool IsAt(const std::string& path, int fd) {
+  struct stat open_file {};
+  struct stat named {};
+  return ::fstat(fd, &open_file) == 0 && S_ISREG(open_file.st_mode) &&
+         ::lstat(path.c_str(), &named) == 0 &&
+         open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
+// A new file under its lock, so that nobody takes it for a leftover.
+absl::StatusOr<FileDescriptor> Create(const std::string& directory,
+                                      std::string& path) {
+  for (;;) {
+    path = JoinPath(directory, kTemporary) + "XXXXXX";
+    FileDescriptor fd(::mkostemp(path.data(), O_CLOEXEC));
+    if (!fd.valid()) return ErrnoError(errno, "create " + path);
+    while (::flock(fd.get(), LOCK_EX) != 0)
+      if (errno != EINTR) return ErrnoError(errno, "lock " + path);
+    // Somebody may have removed it before it was locked.
+    if (IsAt(path, fd.get())) return fd;
+  }
+}
+
 }  // namespace
+
+absl::Status TargetStore::RemoveLeftovers() const {
+  FileSystem& fs = RealFileSystem();
+  if (!fs.Exists(directory_)) return absl::OkStatus();
+  SHOAL_ASSIGN_OR_RETURN(const auto names, fs.List(directory_));
+  for (const std::string& name : names) {
+    if (!name.starts_with(kTemporary)) continue;
+    const std::string path = JoinPath(directory_, name);
+    const FileDescriptor fd(
+        ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!fd.valid() || !IsAt(path, fd.get()) ||
+        ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+      continue;
+    // Its maker may have given it its name by now.
+    if (IsAt(path, fd.get()) && ::unlink(path.c_str()) != 0 && errno != ENOENT)
+      return ErrnoError(errno, "remove " + path);
+  }
+  return absl::OkStatus();
+}
 
 std::string TargetStore::PathOf(std::string_view target_path) const {
   std::string name = PercentEncode(target_path);
@@ -63,9 +107,9 @@ absl::Status TargetStore::Add(const TargetFile& target, bool by_digest,
                               HttpFetcher& source) {
   SHOAL_RETURN_IF_ERROR(RealFileSystem().MakeDirectories(directory_));
   const std::string path = PathOf(target.path);
-  std::string temporary = JoinPath(directory_, ".incoming-XXXXXX");
-  const FileDescriptor fd(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!fd.valid()) return ErrnoError(errno, "create " + temporary);
+  std::string temporary;
+  SHOAL_ASSIGN_OR_RETURN(const FileDescriptor fd,
+                         Create(directory_, temporary));
   TargetCheck check(target);
   absl::Status status = source.StreamTarget(
       target, by_digest, [&](std::string_view bytes) -> absl::Status {

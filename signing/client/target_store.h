@@ -22,6 +22,9 @@ class TargetStore {
   std::string PathOf(std::string_view target_path) const;
   // Whether the very file that is signed is here; reads all of it.
   bool Has(const TargetFile& target) const;
+  // Removes the temporary files of processes that were killed. Those of one
+  // that runs are locked by it and stay.
+  absl::Status RemoveLeftovers() const;
   // Streams the target to a temporary file, and gives it its name once length
   // and digests fit: nothing unverified is ever under a target's name. On
   // return it is on disk. TargetCheck's, the fetcher's and the file system's

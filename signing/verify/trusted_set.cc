@@ -36,6 +36,17 @@ bool LostAKey(const Root& before, const Root& after, const std::string& name,
   return false;
 }
 
+// Whether what role `name` signed under `before`, of which no key is lost, is
+// good under `after`: as it is, or by keys whose ids alone are new.
+bool StillSigned(const Root& before, const Root& after, const std::string& name,
+                 const SignedBytes& envelope, const KeyAlgorithms& algorithms) {
+  const RoleKeys& now = after.roles.at(name);
+  RoleKeys then = before.roles.at(name);
+  then.threshold = now.threshold;
+  return VerifySignatures(envelope, after.keys, now, name, algorithms).ok() ||
+         VerifySignatures(envelope, before.keys, then, name, algorithms).ok();
+}
+
 absl::Status Rollback(std::string_view role, uint64_t from, uint64_t to) {
   return FailedPrecondition(
       "rollback",
@@ -109,8 +120,21 @@ absl::Status TrustedSet::AdvanceRoot(std::string_view bytes) {
                                 next.value.version, root.version + 1));
   const KeyAlgorithms& algorithms = *policy.algorithms;
   timestamp_key_lost = LostAKey(root, next.value, "timestamp", algorithms);
-  if (timestamp_key_lost ||
-      LostAKey(root, next.value, "snapshot", algorithms)) {
+  bool snapshot_key_lost = LostAKey(root, next.value, "snapshot", algorithms);
+  // A higher threshold too: one stolen key may have signed this alone.
+  if (timestamp) {
+    const auto held = ParseTimestampAs(policy.dialect, timestamp_bytes);
+    timestamp_key_lost |=
+        !held.ok() ||
+        !StillSigned(root, next.value, "timestamp", held->envelope, algorithms);
+  }
+  if (snapshot) {
+    const auto held = ParseSnapshotAs(policy.dialect, snapshot_bytes);
+    snapshot_key_lost |=
+        !held.ok() ||
+        !StillSigned(root, next.value, "snapshot", held->envelope, algorithms);
+  }
+  if (timestamp_key_lost || snapshot_key_lost) {
     timestamp.reset();
     timestamp_bytes.clear();
     snapshot.reset();

@@ -34,7 +34,8 @@ struct TrustedSet {
 
   std::string root_bytes;
   Root root;
-  // Whether the last AdvanceRoot took a key away from timestamp.
+  // Whether the last AdvanceRoot took a key away from timestamp, or raised its
+  // threshold above what the trusted one is signed by.
   bool timestamp_key_lost = false;
   // Trusted in the past; rollback checks run against them even when expired.
   std::optional<Timestamp> timestamp;
@@ -48,8 +49,9 @@ struct TrustedSet {
 
   // Step 5.3.4/5: the next root, signed by the old and by the new threshold.
   // Its expiry is the caller's to check, once it is the last one (5.3.10).
-  // When a key of timestamp or snapshot is dropped, what the two said before
-  // is forgotten (T04); a key that is only added changes nothing.
+  // When a key of timestamp or snapshot is dropped, or what one of them said is
+  // not signed by enough of the new root's keys, what the two said before is
+  // forgotten (T04); a key that is only added changes nothing.
   absl::Status AdvanceRoot(std::string_view bytes);
   // Step 5.4; kAlreadyExists when it is the version already trusted:
   // "unchanged", or "equivocation" when its content is another one.

@@ -3,7 +3,8 @@
 //
 //   node fleet.mjs --server HOST:PORT --ca server.crt --cert tls.crt
 //       --key tls.key --protos proto
-//       devices [FILTER] | group ID FILTER | watch ID | orders ID RELEASE
+//       devices [FILTER] | group ID FILTER | watch ID | orders ID RELEASE |
+//       complete ID RELEASE
 //
 // Prints one JSON object a line. Ends with 1 when a call fails.
 import fs from 'node:fs';
@@ -116,6 +117,54 @@ if (words[0] === 'devices') {
     fail(error);
   }
   client.close();
+} else if (words[0] === 'complete' && words[2]) {
+  // A rollout from the plan to its end: whoever starts the image is watched, a
+  // canary first, then a gate that this operator opens, then the outcomes.
+  const client = new shoal.rollout.v1.Rollouts(options.server, credentials, channel);
+  const call = (method, request) => new Promise((resolve, reject) =>
+      client[method](request, {deadline: deadline()},
+                     (error, response) => error ? reject(error) : resolve(response)));
+  const name = `rollouts/${words[1]}`;
+  try {
+    const rollout = {rollout_id: words[1], release: words[2], device_type: 'gateway', phases: [
+      {name: 'canary', count: 1, gate: {manual: true}}, {name: 'all', percent: 100}],
+      request_id: 'js-complete'};
+    const plan = await call('PlanRollout', {rollout});
+    print({step: 'plan', devices: plan.phases.map((phase) => phase.devices)});
+    await call('CreateRollout', rollout);
+    const end = await new Promise((resolve, reject) => {
+      const stream = client.WatchRollout({name}, {deadline: Date.now() + 120000});
+      let approving = false;
+      stream.on('data', (seen) => {
+        print({step: 'watch', state: seen.state,
+               done: seen.phases.map((phase) => phase.succeeded)});
+        if (seen.state === 'ROLLOUT_STATE_ACTIVE' && seen.phases[0].succeeded === 1 && !approving) {
+          approving = true;
+          call('ApprovePhase', {name, phase: 1}).then(
+              () => print({step: 'approved'}), reject);
+        }
+        if (['ROLLOUT_STATE_FINISHED', 'ROLLOUT_STATE_HALTED', 'ROLLOUT_STATE_FAILED',
+             'ROLLOUT_STATE_ABORTED'].includes(seen.state)) {
+          resolve(seen);
+          stream.cancel();
+        }
+      });
+      stream.on('error', (error) => {
+        if (error.code !== grpc.status.CANCELLED) reject(error);
+      });
+    });
+    print({step: 'end', state: end.state});
+    let page = {next_page_token: ''};
+    do {
+      page = await call('ListOutcomes', {parent: name, page_size: 1,
+                                         page_token: page.next_page_token});
+      for (const outcome of page.outcomes)
+        print({step: 'outcome', success: outcome.success, version: outcome.running_version});
+    } while (page.next_page_token);
+  } catch (error) {
+    fail(error);
+  }
+  client.close();
 } else if (words[0] === 'watch' && words[1]) {
   const client = new shoal.rollout.v1.Rollouts(options.server, credentials, channel);
   const stream = client.WatchRollout({name: `rollouts/${words[1]}`}, {deadline: deadline()});
@@ -129,6 +178,6 @@ if (words[0] === 'devices') {
   });
   stream.on('end', () => client.close());
 } else {
-  print({error: 'say: devices [FILTER], group ID FILTER, orders ID RELEASE, or: watch ID [STATE]'});
+  print({error: 'say: devices [FILTER], group ID FILTER, orders ID RELEASE, complete ID RELEASE, or: watch ID [STATE]'});
   process.exitCode = 2;
 }

@@ -34,12 +34,7 @@ void DocumentJob::Tick() {
 
 void DocumentJob::NextSource() {
   if (next_ >= command_.urls.size()) {
-    // The more telling error of all sources.
-    return Fail(ReasonOf(worst_) == "hash_mismatch" ||
-                        ReasonOf(worst_) == "document_too_large"
-                    ? worst_
-                    : NotFound("no_source", "no origin has the document: " +
-                                                std::string(worst_.message())));
+    return Fail(Verdict());
   }
   bytes_.clear();
   auto transfer = context_.origins.Start(command_.urls[next_++], std::nullopt,
@@ -47,6 +42,18 @@ void DocumentJob::NextSource() {
   if (!transfer.ok()) return Fail(transfer.status());
   transfer_ = *transfer;
   meter_.Restart(context_.clock.MonotonicNow());
+}
+
+// The more telling error of all sources. That there is none is said only when
+// all who answered say so: an origin out of reach knows nothing.
+absl::Status DocumentJob::Verdict() const {
+  if (ReasonOf(worst_) == "hash_mismatch" ||
+      ReasonOf(worst_) == "document_too_large")
+    return worst_;
+  const std::string why(worst_.message());
+  return none_there_ && !other_answer_
+             ? NotFound("no_source", "no origin has the document: " + why)
+             : Unavailable("no_source", "no origin gave the document: " + why);
 }
 
 absl::Status DocumentJob::Begin(uint64_t, std::optional<uint64_t> total) {
@@ -85,6 +92,11 @@ bool DocumentJob::OnEnded(const OriginClient::Ended& ended) {
 
 void DocumentJob::EndSource(const absl::Status& status) {
   if (worst_.ok() || ReasonOf(status) == "hash_mismatch") worst_ = status;
+  const std::string reason = ReasonOf(status);
+  if (absl::IsNotFound(status))
+    none_there_ = true;
+  else if (reason != "origin_network" && reason != "origin_slow")
+    other_answer_ = true;
   NextSource();
 }
 

@@ -25,6 +25,7 @@ class DocumentJob final : public OriginSink {
  private:
   void NextSource();
   void EndSource(const absl::Status& status);
+  absl::Status Verdict() const;
   void Deliver();
   void Fail(absl::Status status);
 
@@ -36,7 +37,9 @@ class DocumentJob final : public OriginSink {
   std::string bytes_;
   uint64_t received_ = 0;
   Meter meter_;
-  absl::Status worst_;  // of the sources so far
+  absl::Status worst_;         // of the sources so far
+  bool none_there_ = false;    // one of them says that there is none
+  bool other_answer_ = false;  // one answers something else
   bool finished_ = false;
 };
 

@@ -88,8 +88,9 @@ absl::Status OriginClient::Transfer::Begin() {
     return sink->Begin(range->begin, range->total);
   }
   if (code != 200) {
-    return Unavailable("origin_http",
-                       fmt::format("the origin answers {}", code));
+    const std::string answer = fmt::format("the origin answers {}", code);
+    return code == 404 || code == 410 ? NotFound("origin_http", answer)
+                                      : Unavailable("origin_http", answer);
   }
   curl_off_t length = -1;
   curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);

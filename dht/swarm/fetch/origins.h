@@ -49,8 +49,8 @@ class OriginClient {
 
   // Waits for the network, for input on one of `fds`, or the timeout, and
   // moves the transfers. Returns those that ended: OK when the answer came in
-  // full or the sink had enough; else "origin_http", "origin_network", or
-  // what the sink returned.
+  // full or the sink had enough; else "origin_http" (kNotFound: it says that
+  // there is none), "origin_network", or what the sink returned.
   struct Ended {
     uint64_t transfer = 0;
     absl::Status status;

@@ -337,6 +337,20 @@ TEST_F(SwarmTest, Documents) {
   EXPECT_EQ(*document, content_);
   EXPECT_THAT(get({bad}, 10, std::nullopt),
               Fails(absl::StatusCode::kNotFound, "no_source"));
+  // Only who answers knows that there is none.
+  RudeServer broken([](const std::string&, const RudeServer::Send& send) {
+    send(
+        "HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n"
+        "Connection: close\r\n\r\n");
+  });
+  const std::string refused = "http://127.0.0.1:1/missing";
+  for (const auto& urls : std::vector<std::vector<std::string>>{
+           {refused}, {broken.url()}, {bad, broken.url()}, {refused, refused}})
+    EXPECT_THAT(get(urls, 10, std::nullopt),
+                Fails(absl::StatusCode::kUnavailable, "no_source"))
+        << urls.front();
+  EXPECT_THAT(get({refused, bad}, 10, std::nullopt),
+              Fails(absl::StatusCode::kNotFound, "no_source"));
   EXPECT_THAT(get({good}, 99'999, std::nullopt),
               FailsBecause("document_too_large"));
   EXPECT_THAT(get({good}, 100'000, std::string(32, 'x')),

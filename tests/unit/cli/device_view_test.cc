@@ -12,8 +12,8 @@
 #include "server/cli/csv.h"
 #include "server/cli/device_table.h"
 #include "server/cli/exit_code.h"
-#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/cli/golden.h"
 
 namespace shoal::cli {
 namespace {
@@ -62,18 +62,6 @@ std::string List(const std::string& names, size_t width) {
   return table.Render(width);
 }
 
-// The file is tests/unit/cli/golden/NAME; with SHOAL_GOLDEN_UPDATE=1 in the
-// environment it is written instead.
-void ExpectGolden(const std::string& name, const std::string& text) {
-  const std::string path = testing::SourcePath("tests/unit/cli/golden/" + name);
-  if (getenv("SHOAL_GOLDEN_UPDATE") != nullptr) {
-    ASSERT_OK(RealFileSystem().WriteAtomic(path, text, 0644));
-  }
-  ASSERT_OK_AND_ASSIGN(const std::string golden,
-                       RealFileSystem().Read(path, 1 << 20));
-  EXPECT_EQ(text, golden) << "tests/unit/cli/golden/" << name;
-}
-
 TEST(Golden, DeviceLists) {
   ExpectGolden("device_list.txt", List(kDeviceColumns, 0));
   ExpectGolden("device_list_80.txt", List(kDeviceColumns, 80));
@@ -115,22 +103,6 @@ TEST(Golden, History) {
   labels.set_actor("operator:ann");
   labels.set_detail("+site=\x1b[2Jnorth");
   ExpectGolden("device_history.txt", EventTable(events, 0));
-}
-
-std::string Help(std::vector<const char*> argv) {
-  std::ostringstream out, err;
-  Program program(RealFileSystem(), SystemClock(), {out, err});
-  argv.insert(argv.begin(), "shoal");
-  argv.push_back("--help");
-  EXPECT_EQ(RunTool(static_cast<int>(argv.size()), argv.data(), program),
-            kExitOk);
-  return out.str();
-}
-
-TEST(Golden, HelpOfDevicesAndGroups) {
-  ExpectGolden("help_device.txt", Help({"device"}));
-  ExpectGolden("help_device_list.txt", Help({"device", "list"}));
-  ExpectGolden("help_group.txt", Help({"group"}));
 }
 
 TEST(Golden, Export) {

@@ -46,15 +46,18 @@ class MetadataSourceTest : public ::testing::Test {
                        const std::optional<std::string>&,
                        absl::Duration timeout) -> absl::StatusOr<std::string> {
       asked_.insert(asked_.end(), urls.begin(), urls.end());
+      bool answered = false;
       for (const std::string& url : urls) {
         if (silent_.contains(url)) {
           clock_.Advance(timeout);
           continue;
         }
+        answered |= !refused_.contains(url);
         if (const auto it = served_.find(url); it != served_.end())
           return it->second;
       }
-      return NotFound("no_source", "404");
+      if (answered) return NotFound("no_source", "404");
+      return Unavailable("no_source", "nobody answers");
     };
   }
 
@@ -70,6 +73,7 @@ class MetadataSourceTest : public ::testing::Test {
   std::vector<std::string> origins_;
   std::map<std::string, std::string> served_;
   std::set<std::string> silent_;
+  std::set<std::string> refused_;
   std::vector<std::string> asked_;
 };
 
@@ -117,29 +121,130 @@ TEST_F(MetadataSourceTest, T10_SilentOriginsTakeTheirTimeAndNoMore) {
 }
 
 TEST_F(MetadataSourceTest, ARootThatNobodyHasEndsTheRotationOnlyWhenAsked) {
-  MetadataSource alone(options_);
-  EXPECT_TRUE(
-      absl::IsUnavailable(alone.FetchMetadata("root", 2, kMax).status()));
-  options_.answered = [] { return true; };
-  MetadataSource asked(options_);
-  EXPECT_TRUE(absl::IsNotFound(asked.FetchMetadata("root", 2, kMax).status()));
-  // Of any other role that would be no answer.
-  EXPECT_TRUE(
-      absl::IsUnavailable(asked.FetchMetadata("targets", 2, kMax).status()));
+  for (const char* origin : {"", "http://refused/"}) {
+    SCOPED_TRACE(origin);
+    if (*origin != 0) origins_ = {origin};
+    refused_ = {"http://refused/metadata/2.root.json",
+                "http://refused/metadata/2.targets.json"};
+    options_.answered = nullptr;
+    MetadataSource alone(options_);
+    EXPECT_TRUE(
+        absl::IsUnavailable(alone.FetchMetadata("root", 2, kMax).status()));
+    options_.answered = [] { return true; };
+    MetadataSource asked(options_);
+    EXPECT_TRUE(
+        absl::IsNotFound(asked.FetchMetadata("root", 2, kMax).status()));
+    // Of any other role that would be no answer.
+    EXPECT_TRUE(
+        absl::IsUnavailable(asked.FetchMetadata("targets", 2, kMax).status()));
+  }
 }
 
-TEST_F(MetadataSourceTest, TheAnnouncedTimestampGoesBeforeAnOrigins) {
-  origins_ = {"http://a/"};
-  served_["http://a/metadata/timestamp.json"] = "an origin's";
-  MetadataSource nobody(options_);
-  auto bytes = nobody.FetchMetadata("timestamp", std::nullopt, kMax);
-  ASSERT_THAT(bytes, IsOk());
-  EXPECT_EQ(*bytes, "an origin's");
-  options_.timestamp = [] { return "announced"; };
-  MetadataSource announced(options_);
-  bytes = announced.FetchMetadata("timestamp", std::nullopt, kMax);
-  ASSERT_THAT(bytes, IsOk());
-  EXPECT_EQ(*bytes, "announced");
+TEST_F(MetadataSourceTest, OnlyAnOriginsOwnWordIsThatThereIsNone) {
+  origins_ = {"http://refused/", "http://b/"};
+  refused_ = {"http://refused/metadata/2.root.json"};
+  MetadataSource one(options_);
+  EXPECT_TRUE(absl::IsNotFound(one.FetchMetadata("root", 2, kMax).status()));
+  // The transport's own trouble is no word at all.
+  options_.get = [](const auto&...) -> absl::StatusOr<std::string> {
+    return NotFound("io_not_found", "shoal-fetch is missing");
+  };
+  MetadataSource none(options_);
+  EXPECT_EQ(ReasonOf(none.FetchMetadata("root", 2, kMax).status()),
+            "io_not_found");
+  options_.answered = [] { return false; };
+  MetadataSource silent(options_);
+  EXPECT_NE(ReasonOf(silent.FetchMetadata("root", 2, kMax).status()),
+            "metadata_missing");
+}
+
+class TimestampSource : public MetadataSourceTest {
+ protected:
+  // Without any `now`, what is announced is taken as it is.
+  TimestampSource() {
+    origins_ = {"http://a/", "http://b/", "http://c/"};
+    options_.timestamp = [this] { return announced_; };
+    options_.now = [this] { return clock_.WallNow(); };
+    options_.trusted = [this] { return trusted_; };
+  }
+  std::string Stamp(uint64_t version, absl::Duration left = absl::Hours(168)) {
+    return R"({"signatures":[],"signed":{"_type":"timestamp",)"
+           R"("spec_version":"1.0.31","expires":")" +
+           signing::FormatExpires(clock_.WallNow() + left) + R"(","version":)" +
+           std::to_string(version) +
+           R"(,"meta":{"snapshot.json":{"version":1}}}})";
+  }
+  void Serve(const std::string& origin, const std::string& bytes) {
+    served_["http://" + origin + "/metadata/timestamp.json"] = bytes;
+  }
+  void Trust(const std::string& bytes) {
+    trusted_ = signing::ParseTimestamp(bytes)->value;
+  }
+  absl::StatusOr<std::string> Fetch(MetadataSource& source) {
+    asked_.clear();
+    return source.FetchMetadata("timestamp", std::nullopt, kMax);
+  }
+
+  absl::StatusOr<std::string> announced_ = NotFound("no_source", "");
+  std::optional<signing::Timestamp> trusted_;
+};
+
+TEST_F(TimestampSource, T05_T41_TheNewestOfAllOriginsCounts) {
+  Serve("a", Stamp(3));
+  Serve("b", "junk");
+  Serve("c", Stamp(9));
+  MetadataSource source(options_);
+  for (int i = 0; i < 2; ++i) {
+    const auto bytes = Fetch(source);
+    ASSERT_THAT(bytes, IsOk());
+    EXPECT_EQ(*bytes, Stamp(9));
+    // Whoever had the newest once is not the only one to be asked.
+    EXPECT_EQ(asked_.size(), 3u);
+  }
+  Serve("b", Stamp(12));
+  EXPECT_EQ(*Fetch(source), Stamp(12));
+  origins_.clear();
+  EXPECT_TRUE(absl::IsUnavailable(Fetch(source).status()));
+}
+
+TEST_F(TimestampSource, AnAnnouncedOneThatIsNewsIsEnough) {
+  Serve("a", Stamp(9));
+  announced_ = Stamp(3);
+  MetadataSource source(options_);
+  EXPECT_EQ(*Fetch(source), Stamp(3));  // nothing is trusted yet
+  EXPECT_TRUE(asked_.empty());
+  Trust(Stamp(2));
+  EXPECT_EQ(*Fetch(source), Stamp(3));
+  EXPECT_TRUE(asked_.empty());
+}
+
+TEST_F(TimestampSource, T05_T41_AnExpiredOneHidesNothing) {
+  announced_ = Stamp(3, -absl::Seconds(1));
+  Serve("b", Stamp(4));
+  MetadataSource source(options_);
+  EXPECT_EQ(*Fetch(source), Stamp(4));
+  Serve("b", Stamp(2));
+  EXPECT_EQ(*Fetch(source), *announced_);
+  origins_.clear();
+  EXPECT_EQ(*Fetch(source), *announced_);
+}
+
+TEST_F(TimestampSource, T05_T41_PastHalfOfItsLifeOriginsAreAskedToo) {
+  announced_ = Stamp(3);
+  Trust(*announced_);
+  const std::string newer = Stamp(4, absl::Hours(240));
+  Serve("c", newer);
+  MetadataSource source(options_);
+  EXPECT_EQ(*Fetch(source), *announced_);
+  clock_.Advance(absl::Hours(80));
+  EXPECT_EQ(*Fetch(source), *announced_);
+  EXPECT_TRUE(asked_.empty());
+  clock_.Advance(absl::Hours(8));
+  EXPECT_EQ(*Fetch(source), newer);
+  Trust(newer);
+  announced_ = newer;
+  EXPECT_EQ(*Fetch(source), newer);
+  EXPECT_TRUE(asked_.empty());
 }
 
 TEST_F(MetadataSourceTest, RolesOfAnyNameAreOneSegmentOfTheUrl) {

@@ -24,16 +24,20 @@ rollout::v1::RolloutDocument Document() {
 TEST(Outcomes, T27_OnlyTheReleasesDigestIsASuccess) {
   const auto d = Document();
   const std::string image = d.release().sha256();
-  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_SUCCESS, image),
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_SUCCESS, image, "ok"),
             OutcomeVerdict::kSucceeded);
-  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_SUCCESS, std::string(32, 'o')),
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_SUCCESS, std::string(32, 'o'), "ok"),
             OutcomeVerdict::kFailed);
-  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_FAILED, image),
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_FAILED, image, "no_source"),
             OutcomeVerdict::kFailed);
-  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_ROLLED_BACK, image),
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_ROLLED_BACK, image, "health_failed"),
             OutcomeVerdict::kFailed);
-  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_REFUSED, image),
+  EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_REFUSED, image, "below_floor"),
             OutcomeVerdict::kRefused);
+  // A modem may be brought up, a policy changed.
+  for (const char* reason : {"dependency_unmet", "policy_denied"})
+    EXPECT_EQ(JudgeOutcome(d, OUTCOME_RESULT_REFUSED, image, reason),
+              OutcomeVerdict::kWaiting);
 }
 
 TEST(Outcomes, EachDeviceCountsOnceByItsLatestCounter) {
@@ -50,6 +54,22 @@ TEST(Outcomes, EachDeviceCountsOnceByItsLatestCounter) {
   EXPECT_EQ(counts[0].failed, 0u);
   EXPECT_EQ(counts[1].succeeded, 1u);
   EXPECT_EQ(counts[1].failed, 0u);
+}
+
+TEST(Outcomes, WhoWaitsHasNotAnsweredAndWhoTriedSaysMore) {
+  OutcomeTally tally(1);
+  const absl::Time t = absl::FromUnixSeconds(1'800'000'000);
+  tally.Add("a", 1, 0, OutcomeVerdict::kWaiting, t);
+  tally.Add("b", 1, 0, OutcomeVerdict::kFailed, t + absl::Seconds(9));
+  tally.Add("b", 2, 0, OutcomeVerdict::kWaiting, t);
+  tally.Add("c", 1, 0, OutcomeVerdict::kWaiting, t);
+  tally.Add("c", 2, 0, OutcomeVerdict::kSucceeded, t + absl::Seconds(5));
+  const OutcomeCount count = tally.ByPhase()[0];
+  EXPECT_EQ(count.total(), 2u);
+  EXPECT_EQ(count.failed, 1u);
+  EXPECT_EQ(count.refused, 0u);
+  EXPECT_EQ(count.answered_at,
+            (std::vector{t + absl::Seconds(5), t + absl::Seconds(9)}));
 }
 
 TEST(Outcomes, RefusalsAreShownAndMoveNoGate) {

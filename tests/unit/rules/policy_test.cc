@@ -318,21 +318,6 @@ TEST(Parallel, WithoutAPlaneTheStartsAreSpread) {
             absl::Hours(24 * 30));
 }
 
-TEST(Progress, AcceptedFailuresCountNoLonger) {
-  RolloutDocument document = Document();
-  document.set_error_threshold_permille(300);
-  PlaneView view;
-  view.now = kStart;
-  view.counts = {{1, 2}};
-  EXPECT_EQ(NextStep(document, view).kind, PlaneStep::Kind::kHalt);
-  view.accepted_failures = {2};
-  EXPECT_EQ(NextStep(document, view).kind, PlaneStep::Kind::kWait);
-  view.counts = {{0, 3}};  // one of four, as far as it counts
-  EXPECT_EQ(NextStep(document, view).kind, PlaneStep::Kind::kWait);
-  view.counts = {{0, 4}};
-  EXPECT_EQ(NextStep(document, view).kind, PlaneStep::Kind::kHalt);
-}
-
 TEST(Policy, LimitsAreChecked) {
   const std::function<void(RolloutDocument&)> wrong[] = {
       [](auto& d) { d.mutable_phases(0)->mutable_gate()->set_settle_ms(-1); },

@@ -92,6 +92,83 @@ TEST(Rollout, T29_SampleMustBeLargeEnough) {
   EXPECT_TRUE(MayStart(document, input).start);
 }
 
+// Of a small phase those count that can answer; silence is no proof all the
+// same.
+TEST(Rollout, NoGateWaitsForWhoRefusedOrIsLost) {
+  RolloutDocument document = TwoPhases();
+  document.mutable_phases(0)->set_expected_devices(5);
+  const absl::Time later = kStart + absl::Hours(1);
+  const auto answer = [&](const OutcomeCount& count) {
+    return EvaluateGate(document, 0, count, false, later);
+  };
+  OutcomeCount count{.succeeded = 3};
+  EXPECT_EQ(answer(count).reason, "too_few_outcomes");
+  count.refused = 1;
+  EXPECT_EQ(answer(count).reason, "too_few_outcomes");
+  count.lost = 1;
+  EXPECT_EQ(answer(count).answer, GateAnswer::kOpen);
+  EXPECT_EQ(answer({.refused = 2, .lost = 3}).reason, "too_few_outcomes");
+  EXPECT_EQ(answer({.refused = 9}).reason, "too_few_outcomes");
+  document.mutable_phases(0)->mutable_gate()->set_min_outcomes(4);
+  EXPECT_EQ(answer(count).reason, "too_few_outcomes");
+
+  // A device reads who refused; it can't know who is lost.
+  document.mutable_phases(0)->mutable_gate()->set_min_outcomes(0);
+  StartInput input = Device(false, later);
+  input.samples = {{.succeeded = 3, .refused = 1}};
+  EXPECT_EQ(MayStart(document, input).reason, "phase_closed");
+  input.samples = {{.succeeded = 4, .refused = 1}};
+  EXPECT_TRUE(MayStart(document, input).start);
+}
+
+// The canary failed, after the plane had opened the next phase and died.
+TEST(Rollout, T29_TooManyFailuresOfAnEarlierPhaseOpenNothing) {
+  RolloutDocument document = TwoPhases();
+  document.mutable_phases(1)->set_threshold(0);
+  (*document.mutable_phases(1)->mutable_labels())["ring"] = "early";
+  document.mutable_phases(1)->set_expected_devices(1);
+  auto* last = document.add_phases();
+  last->set_name("last");
+  last->set_threshold(uint64_t{1} << 32);
+  document.set_open_phase(1);
+  StartInput input = Device(false, kStart + absl::Hours(1));
+  input.samples = {{1, 0}, {1, 0}};
+  EXPECT_TRUE(MayStart(document, input).start);
+  input.samples = {{0, 1}, {1, 0}};
+  EXPECT_EQ(MayStart(document, input).reason, "phase_closed");
+}
+
+// With a plane a phase's time runs from its opening. Without one it does, too,
+// and not from when it might have been opened.
+TEST(Rollout, T29_APhasesTimeRunsFromWhenTheOneBeforeWasProven) {
+  RolloutDocument document = TwoPhases(absl::Hours(1));
+  document.mutable_phases(1)->set_threshold(0);
+  (*document.mutable_phases(1)->mutable_labels())["ring"] = "early";
+  document.mutable_phases(1)->set_expected_devices(1);
+  document.mutable_phases(1)->mutable_gate()->set_soak_ms(3'600'000);
+  auto* last = document.add_phases();
+  last->set_name("last");
+  last->set_threshold(uint64_t{1} << 32);
+  const absl::Time proven = kStart + absl::Hours(5);
+  StartInput input = Device(false);
+  input.samples = {{.succeeded = 1, .answered_at = {proven}},
+                   {.succeeded = 1, .answered_at = {proven}}};
+  input.now = proven + absl::Minutes(59);
+  EXPECT_EQ(MayStart(document, input).reason, "phase_closed");
+  input.now = proven + absl::Hours(1);
+  EXPECT_TRUE(MayStart(document, input).start);
+  // When it is not known, nobody was earlier than now.
+  input.samples[0].answered_at.clear();
+  EXPECT_EQ(MayStart(document, input).reason, "phase_closed");
+  // Settling comes before the opening, too.
+  input.samples[0].answered_at = {proven};
+  document.mutable_phases(0)->mutable_gate()->set_settle_ms(600'000);
+  input.samples[0].enough_since = proven;
+  EXPECT_EQ(MayStart(document, input).reason, "phase_closed");
+  input.now += absl::Minutes(10);
+  EXPECT_TRUE(MayStart(document, input).start);
+}
+
 TEST(Rollout, RatioAndManualGatesWaitForThePlane) {
   for (int kind = 0; kind < 3; ++kind) {
     RolloutDocument document = TwoPhases();

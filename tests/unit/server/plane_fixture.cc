@@ -142,8 +142,8 @@ void PlaneTest::SetUp() {
   pairing_ = std::make_unique<Pairing>(*store_, *keys_, *writer_, *nodes_,
                                        *enrolment_);
   publisher_ = std::make_unique<Publisher>(
-      *store_, *writer_, *trust_, [](std::string, dht::Network::PutCallback) {},
-      [] { return 1; });
+      *store_, *writer_, *trust_, absl::Hours(1),
+      [](std::string, dht::Network::PutCallback) {}, [] { return 1; });
   releases_ =
       std::make_unique<Releases>(*store_, *trust_, *publisher_, *blobs_);
   deltas_ = std::make_unique<Deltas>(*store_, *blobs_, *releases_);

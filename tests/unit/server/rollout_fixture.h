@@ -43,6 +43,25 @@ class RolloutPlaneTest : public PlaneTest {
     request.set_signature(signature);
     return rollouts_->Approve(request, principal);
   }
+  // What a device says of r1 after a try that left it `tries` more, or instead
+  // of one.
+  absl::Status Answer(const TestDevice& device,
+                      records::v1::OutcomeResult result,
+                      const std::string& reason, uint64_t counter,
+                      uint32_t tries = 0) {
+    records::v1::Outcome outcome;
+    outcome.set_rollout_id("r1");
+    outcome.set_device_id(device.id);
+    outcome.set_result(result);
+    outcome.set_reason(reason);
+    outcome.set_counter(counter);
+    outcome.set_tries_left(tries);
+    if (result == records::v1::OUTCOME_RESULT_SUCCESS)
+      outcome.set_running_sha256(ReleaseDigest());
+    return Take({DeviceRecord(device, records::v1::RECORD_KIND_OUTCOME,
+                              writer_->places().Outcome("r1", device.id, 1),
+                              counter, outcome.SerializeAsString())});
+  }
   std::string ReleaseDigest() {
     return *HexDecode(release_.release().sha256());
   }

@@ -151,6 +151,68 @@ TEST_F(Workflow, T04_ANewSnapshotKeyAloneTakesTargetsBack) {
   EXPECT_EQ(updater->targets().version, 1u);
 }
 
+// One stolen key of a role drove its versions up; root answers with a threshold
+// and takes no key away. The Updater stays open all the while.
+class HigherThreshold : public Workflow,
+                        public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(HigherThreshold, T04_ForgetsWhatOneKeySigned) {
+  const std::string role = GetParam();
+  TestRepository& r = repository_;
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(r));
+  for (int i = 0; i < 20; ++i) {
+    r.PublishSnapshot();
+    r.PublishTimestamp();
+  }
+  ASSERT_OK(updater->Refresh(r));
+
+  const Key second = r.public_key("second");
+  r.root.keys.emplace(second.id, second);
+  r.root.roles[role].key_ids.push_back(second.id);
+  r.root.roles[role].threshold = 2;
+  PublishRoot();
+  const auto signers = [&](const std::string& of) {
+    std::vector<const crypto::SigningKey*> keys = {&r.key(of)};
+    if (of == role) keys.push_back(&r.key("second"));
+    return keys;
+  };
+  const std::string snapshot =
+      *BuildSnapshot(3, r.expires, r.newest_, signers("snapshot"));
+  r.file("3.snapshot") = snapshot;
+  r.file("timestamp") =
+      *BuildTimestamp(3, r.expires, 3, snapshot, signers("timestamp"));
+  ASSERT_OK(updater->Refresh(r));
+  EXPECT_EQ(updater->timestamp().version, 3u);
+  EXPECT_EQ(updater->snapshot().version, 3u);
+  EXPECT_EQ(Stored("timestamp.json"), r.file("timestamp"));
+  EXPECT_EQ(Stored("snapshot.json"), snapshot);
+}
+INSTANTIATE_TEST_SUITE_P(Roles, HigherThreshold,
+                         ::testing::Values("timestamp", "snapshot"));
+
+// Who signed it by the keys that are needed now may not go back.
+TEST_F(Workflow, T04_AThresholdThatIsMetForgetsNothing) {
+  const auto sign = [&](uint64_t version) {
+    repository_.file("timestamp") = *BuildTimestamp(
+        version, repository_.expires, repository_.snapshot_version,
+        repository_.file(std::to_string(repository_.snapshot_version) +
+                         ".snapshot"),
+        {&repository_.key("timestamp"), &repository_.key("second")});
+  };
+  const Key second = repository_.public_key("second");
+  repository_.root.keys.emplace(second.id, second);
+  repository_.root.roles["timestamp"].key_ids.push_back(second.id);
+  PublishRoot();
+  sign(9);
+  auto updater = Open();
+  ASSERT_OK(updater->Refresh(repository_));
+  repository_.root.roles["timestamp"].threshold = 2;
+  PublishRoot();
+  sign(8);
+  EXPECT_THAT(updater->Refresh(repository_), FailsBecause("rollback"));
+}
+
 TEST_F(Workflow, T08_AChainOfWholeRotationsIsWalked) {
   ASSERT_OK(Refresh());
   std::vector<std::string> old = {"root-1", "root-2"};

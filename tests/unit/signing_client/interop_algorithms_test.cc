@@ -6,9 +6,14 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include "common/bytes.h"
 #include "common/crypto/ed25519.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/pem_signature.h"
+#include "common/files.h"
+#include "tests/support/process_harness.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
 
 namespace shoal::signing {
 namespace {
@@ -190,6 +195,64 @@ TEST(InteropAlgorithms, T01_WeakAndMalformedKeysAreNoKeys) {
                     "DEK-Info: AES-128-CBC,00000000000000000000000000000000\n\n"
                     "AAAA\n-----END PUBLIC KEY-----\n")})
     EXPECT_THAT(PemKeyToDer(PemScheme::kEcdsaP256Sha256, text), bad) << text;
+}
+
+// The root of a stock repository, signed with one PEM key.
+std::string RootOf(const std::string& type, const std::string& scheme,
+                   const Secret& key, int padding) {
+  const auto replaced = [](std::string text, const std::string& from,
+                           const std::string& to) {
+    for (size_t at = 0; (at = text.find(from, at)) != text.npos;
+         at += to.size())
+      text.replace(at, from.size(), to);
+    return text;
+  };
+  // Canonical JSON escapes no line break.
+  const auto canonical = [&](const std::string& json) {
+    return replaced(json, "\\n", "\n");
+  };
+  const std::string one =
+      R"({"keytype":")" + type + R"(","keyval":{"public":")" +
+      replaced(key.Pem(), "\n", "\\n") + R"("},"scheme":")" + scheme + R"("})";
+  const std::string id = HexEncode(crypto::Sha256Digest(canonical(one)));
+  const std::string role = R"({"keyids":[")" + id + R"("],"threshold":1})";
+  const std::string content =
+      R"({"_type":"root","consistent_snapshot":true,)"
+      R"("expires":"2036-01-01T00:00:00Z","keys":{")" +
+      id + R"(":)" + one + R"(},"roles":{"root":)" + role + R"(,"snapshot":)" +
+      role + R"(,"targets":)" + role + R"(,"timestamp":)" + role +
+      R"(},"spec_version":"1.0.31","version":1})";
+  return R"({"signatures":[{"keyid":")" + id + R"(","sig":")" +
+         HexEncode(key.Sign(canonical(content), padding)) + R"("}],"signed":)" +
+         content + "}";
+}
+
+// What SHOAL_INTEROP_ALGORITHMS=OFF builds takes none of it.
+TEST(InteropAlgorithms, T01_AShoalTufWithoutThemTrustsNoPemKey) {
+  const testing::TempDir dir;
+  const Secret ec = Secret::Ec("P-256");
+  const Secret rsa = Secret::Rsa(2048);
+  const std::vector<std::string> roots = {
+      RootOf("ecdsa", "ecdsa-sha2-nistp256", ec, 0),
+      RootOf("rsa", "rsassa-pss-sha256", rsa, RSA_PKCS1_PSS_PADDING)};
+  for (size_t i = 0; i < roots.size(); ++i) {
+    const std::string name = std::to_string(i);
+    ASSERT_OK(RealFileSystem().WriteAtomic(dir.File(name + ".json"), roots[i]));
+    for (const char* program : {"shoal-tuf", "shoal-tuf-plain"}) {
+      ASSERT_OK_AND_ASSIGN(
+          const auto result,
+          testing::Run({testing::BinPath(program), "--metadata-dir",
+                        dir.File(program + name), "init",
+                        dir.File(name + ".json")}));
+      if (program == std::string("shoal-tuf")) {
+        EXPECT_EQ(result.status.code, 0) << result.output;
+      } else {
+        EXPECT_EQ(result.status.code, 1);
+        EXPECT_NE(result.output.find("(bad_signature)"), std::string::npos)
+            << result.output;
+      }
+    }
+  }
 }
 
 }  // namespace

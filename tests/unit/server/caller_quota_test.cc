@@ -1,4 +1,4 @@
-#include "server/api/watches.h"
+#include "server/api/caller_quota.h"
 
 #include <optional>
 #include <utility>
@@ -12,9 +12,9 @@ namespace {
 
 using testing::Fails;
 
-TEST(Watches, OneOperatorLeavesRoomForTheOthers) {
-  Watches watches(2, 3);
-  std::vector<Watches::Slot> slots;
+TEST(CallerQuota, OneOperatorLeavesRoomForTheOthers) {
+  CallerQuota watches("watches", 2, 3);
+  std::vector<CallerQuota::Slot> slots;
   for (int i = 0; i < 2; ++i) {
     ASSERT_OK_AND_ASSIGN(auto slot, watches.Open("ann"));
     slots.push_back(std::move(slot));
@@ -26,11 +26,11 @@ TEST(Watches, OneOperatorLeavesRoomForTheOthers) {
               Fails(absl::StatusCode::kResourceExhausted, "too_many_watches"));
 }
 
-TEST(Watches, AClosedWatchIsFreeAgain) {
-  Watches watches(1, 1);
+TEST(CallerQuota, AClosedWatchIsFreeAgain) {
+  CallerQuota watches("watches", 1, 1);
   for (int i = 0; i < 3; ++i) {
     ASSERT_OK_AND_ASSIGN(auto slot, watches.Open("ann"));
-    const Watches::Slot moved = std::move(slot);
+    const CallerQuota::Slot moved = std::move(slot);
     EXPECT_FALSE(watches.Open("ann").ok());
   }
   EXPECT_OK(watches.Open("bob"));
