@@ -204,12 +204,28 @@ bool FleetLink::HasFreshMetadata() const {
 
 bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
   records::v1::Head head;
-  const auto known = updater_->StoredBytes("timestamp");
-  if (HasFreshMetadata() && known.ok() &&
-      head.ParseFromString(record.body.payload()) && head.timestamp() == *known)
+  if (HasFreshMetadata() && head.ParseFromString(record.body.payload()) &&
+      CanWait(head.timestamp()))
     return false;
   head_->Offer(record);
   return true;
+}
+
+// A renewal and nothing else comes to a whole fleet every hour: while this
+// device's own timestamp is not past half of its life, its next poll will do.
+bool FleetLink::CanWait(const std::string& announced) const {
+  const signing::Timestamp& known = updater_->timestamp();
+  if (const auto bytes = updater_->StoredBytes("timestamp");
+      bytes.ok() && *bytes == announced)
+    return true;
+  const auto next = signing::ParseTimestamp(announced);
+  if (!next.ok() ||
+      !updater_->MayBe("timestamp", std::nullopt, announced).ok() ||
+      next->value.snapshot.version != known.snapshot.version ||
+      next->value.snapshot.sha256 != known.snapshot.sha256)
+    return false;
+  const absl::Time now = updater_->Now();
+  return known.expires - now > (next->value.expires - now) / 2;
 }
 
 absl::Status FleetLink::CheckFresh() const {

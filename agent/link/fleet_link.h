@@ -114,7 +114,7 @@ class FleetLink {
 
   // A record of on_record. OK, or why it is ignored.
   // False: it names the metadata in force, as the one that a listener finds
-  // after a start mostly does.
+  // after a start mostly does, or renews a timestamp that is young enough.
   bool TakeHead(const dht::VerifiedRecord& record);
   // Why metadata records were passed over since the last call.
   std::vector<absl::Status> TakePassedOver() { return passed_over_.Take(); }
@@ -185,6 +185,7 @@ class FleetLink {
   void ListenForAll();
   absl::Status RebuildTrust(signing::Fetcher* source);
   absl::Status LoadRollouts(signing::Fetcher* source);
+  bool CanWait(const std::string& announced) const;
   // The membership with the versions that `director` counts: from the
   // beginning when the one before is no director any more.
   Membership MembershipUnder(const std::string& director) const;

@@ -65,6 +65,7 @@ absl::Status FleetLink::Start() {
   source.timestamp = [this, plausible = source.plausible] {
     return head_->Timestamp(plausible);
   };
+  JudgeBy(*updater_, source);
   source_ = std::make_unique<dht::MetadataSource>(std::move(source));
   if (o_.shared.wrap_source) wrapped_ = o_.shared.wrap_source(*source_);
   fetcher_ = wrapped_ ? wrapped_.get() : source_.get();

@@ -176,6 +176,9 @@ absl::Status Pairing::VerifyFleet(const dht::VerifiedRecord& record,
   options.timestamp = [&head, plausible = options.plausible] {
     return head.Timestamp(plausible);
   };
+  options.now = [&trusted, this] {
+    return trusted == nullptr ? d_.clock->WallNow() : trusted->Now();
+  };
   dht::MetadataSource source(std::move(options));
   return VerifyGrant(
       d_, *way_, record, grant, source,

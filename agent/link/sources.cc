@@ -12,6 +12,7 @@
 #include "common/status.h"
 #include "dht/metadata/announced.h"
 #include "dht/swarm/endpoint.h"
+#include "signing/verify/updater.h"
 
 namespace shoal::agent {
 namespace {
@@ -90,6 +91,15 @@ dht::MetadataSourceOptions DeviceSource(dht::Network& network,
     return future.get();
   };
   return options;
+}
+
+void JudgeBy(const signing::Updater& updater,
+             dht::MetadataSourceOptions& options) {
+  options.now = [&updater] { return updater.Now(); };
+  options.trusted = [&updater]() -> std::optional<signing::Timestamp> {
+    if (!updater.StoredBytes("timestamp").ok()) return std::nullopt;
+    return updater.timestamp();
+  };
 }
 
 dht::Artifact ArtifactOf(const ArtifactSource& source) {

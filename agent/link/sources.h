@@ -20,6 +20,10 @@
 #include "dht/records/network.h"
 #include "dht/records/place.h"
 
+namespace shoal::signing {
+class Updater;
+}
+
 namespace shoal::agent {
 
 // The addresses that the node directory gives. Thread-safe.
@@ -74,6 +78,11 @@ dht::MetadataSourceOptions DeviceSource(dht::Network& network,
                                         LazyFetch* fetch,
                                         const NodeAddresses& nodes,
                                         Clock& clock);
+
+// An announced timestamp is judged by what `updater`, which outlives the
+// source, trusts and by its time.
+void JudgeBy(const signing::Updater& updater,
+             dht::MetadataSourceOptions& options);
 
 // Images and deltas through the swarm. Blocking.
 class ArtifactFetcher {

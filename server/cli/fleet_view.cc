@@ -149,6 +149,14 @@ absl::StatusOr<StoredTrust> LoadNewestTrust(
     SHOAL_RETURN_IF_ERROR(UseStored(*updater, &stored.expired));
   }
   NetworkSource source(sources, "");
+  // Nobody announces anything that counts: the nodes' origins may know more.
+  if (stored.expired) {
+    const absl::Status refreshed = updater->Refresh(source);
+    if (refreshed.ok())
+      stored.expired = false;
+    else
+      SHOAL_RETURN_IF_ERROR(UseStored(*updater, &stored.expired));
+  }
   SHOAL_ASSIGN_OR_RETURN(
       stored.trust, ReadTrust(context, *updater, source, fs, &stored.unread));
   return stored;

@@ -15,26 +15,6 @@ namespace {
 constexpr absl::Duration kOriginStall = absl::Seconds(3);
 constexpr absl::Duration kOriginDeadline = absl::Seconds(10);
 
-dht::HttpGet GetByHttp() {
-  return [](const std::vector<std::string>& urls, uint64_t max_bytes,
-            const std::optional<std::string>& sha256,
-            absl::Duration timeout) -> absl::StatusOr<std::string> {
-    absl::Status last = Unavailable("no_source", "no storage node is known");
-    for (const std::string& url : urls) {
-      signing::HttpFetcherOptions options;
-      options.metadata_url = url;
-      options.stall_time = kOriginStall;
-      SHOAL_ASSIGN_OR_RETURN(const auto http,
-                             signing::HttpFetcher::Create(std::move(options)));
-      auto bytes = http->FetchUrl(url, max_bytes, timeout);
-      if (bytes.ok() && (!sha256 || crypto::Sha256Digest(*bytes) == *sha256))
-        return bytes;
-      last = bytes.ok() ? DataLoss("hash_mismatch", url) : bytes.status();
-    }
-    return last;
-  };
-}
-
 dht::MetadataSourceOptions OptionsOf(const NetworkSource::Options& o,
                                      std::string timestamp,
                                      std::optional<EntriesFetcher>& tiles) {
@@ -48,7 +28,7 @@ dht::MetadataSourceOptions OptionsOf(const NetworkSource::Options& o,
       return timestamp;
     };
   options.origins = [origins = o.origins] { return origins; };
-  options.get = GetByHttp();
+  options.get = GetByHttp(o.clock);
   options.origin_timeout = kOriginDeadline;
   options.answered = [&network = o.network] {
     return network.Stats().connected_nodes > 0;
@@ -69,6 +49,30 @@ dht::MetadataSourceOptions OptionsOf(const NetworkSource::Options& o,
 }
 
 }  // namespace
+
+dht::HttpGet GetByHttp(Clock& clock) {
+  return [&clock](const std::vector<std::string>& urls, uint64_t max_bytes,
+                  const std::optional<std::string>& sha256,
+                  absl::Duration timeout) -> absl::StatusOr<std::string> {
+    absl::Status last = Unavailable("no_source", "no storage node is known");
+    const absl::Duration end = clock.MonotonicNow() + timeout;
+    for (const std::string& url : urls) {
+      const absl::Duration left = end - clock.MonotonicNow();
+      // libcurl takes less than a millisecond for no limit at all.
+      if (left < absl::Milliseconds(1)) break;
+      signing::HttpFetcherOptions options;
+      options.metadata_url = url;
+      options.stall_time = kOriginStall;
+      SHOAL_ASSIGN_OR_RETURN(const auto http,
+                             signing::HttpFetcher::Create(std::move(options)));
+      auto bytes = http->FetchUrl(url, max_bytes, left);
+      if (bytes.ok() && (!sha256 || crypto::Sha256Digest(*bytes) == *sha256))
+        return bytes;
+      last = bytes.ok() ? DataLoss("hash_mismatch", url) : bytes.status();
+    }
+    return last;
+  };
+}
 
 dht::Plausible MayBeFor(const signing::Updater& trust) {
   return [&trust](std::string_view role, std::optional<uint64_t> version,

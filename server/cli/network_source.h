@@ -30,8 +30,8 @@ class NetworkSource final : public signing::Fetcher {
     std::vector<std::string> origins;  // "http://host:port/" of storage nodes
     Clock& clock;
   };
-  // `timestamp`: one of dht::AnnouncedTimestamps; empty: for delegated roles
-  // and documents alone.
+  // `timestamp`: one of dht::AnnouncedTimestamps; empty: the newest that an
+  // origin gives.
   NetworkSource(const Options& options, std::string timestamp);
 
   absl::StatusOr<std::string> FetchMetadata(std::string_view role,
@@ -49,6 +49,9 @@ class NetworkSource final : public signing::Fetcher {
   std::optional<EntriesFetcher> tiles_;
   dht::MetadataSource network_;
 };
+
+// By libcurl in this process. `clock` outlives it.
+dht::HttpGet GetByHttp(Clock& clock);
 
 // Updater::MayBe of `trust`, which outlives it.
 dht::Plausible MayBeFor(const signing::Updater& trust);

@@ -1,119 +1,13 @@
-// docs/operations/ceremony.md rehearsed with the real shoal-sign: custodians
-// who never share a machine, keys on sticks of their own, drafts that travel.
-#include <algorithm>
-
-#include "common/bytes.h"
-#include "common/crypto/hash.h"
-#include "common/files.h"
+// docs/operations/ceremony.md rehearsed: founding, the days after, lost keys.
 #include "signing/metadata/metadata.h"
-#include "tests/support/process_harness.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
+#include "tests/integration/signing/ceremony_fixture.h"
 
 namespace shoal::signing {
 namespace {
 
 using ::shoal::testing::BinPath;
-using ::shoal::testing::TempDir;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// root 2 of ann, ben, cleo; targets and policy ann; firmware 2 of ben, dora,
-// eli. "office" is the machine where changes are put together; it holds the
-// online keys too, so that `verify` can look at the whole as a device does.
-class Ceremony : public ::testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_OK(fs_.WriteAtomic(dir_.File("pass"), "open sesame\n", 0600));
-    ASSERT_OK(fs_.WriteAtomic(dir_.File("image"), std::string(70'000, 'i')));
-    for (const char* who : {"ann", "ben", "cleo", "dora", "eli", "fay"})
-      MakeKey(who, who);
-  }
-  void MakeKey(const std::string& who, const std::string& name) {
-    Must({"key", "create", name, "--keys", Keys(who)});
-  }
-  std::string Keys(const std::string& who) { return dir_.File("keys-" + who); }
-  std::string Pub(const std::string& who, const std::string& name = "") {
-    return Keys(who) + "/" + (name.empty() ? who : name) + ".pub";
-  }
-  std::string Repo(const std::string& name = "repo") { return dir_.File(name); }
-
-  CommandResult Run(std::vector<std::string> arguments) {
-    const bool secret = std::find(arguments.begin(), arguments.end(),
-                                  "--keys") != arguments.end();
-    arguments.insert(arguments.begin(), BinPath("shoal-sign"));
-    if (secret)
-      for (const std::string& more :
-           {std::string("--passphrase-file"), dir_.File("pass"),
-            std::string("--kdf"), std::string("interactive")})
-        arguments.push_back(more);
-    auto result = shoal::testing::Run(std::move(arguments));
-    EXPECT_OK(result);
-    return result.ok() ? *std::move(result) : CommandResult{};
-  }
-  std::string Must(std::vector<std::string> arguments) {
-    const std::string what = arguments[0] + " " + arguments[1];
-    const CommandResult result = Run(std::move(arguments));
-    EXPECT_TRUE(result.status.ok()) << what << ": " << result.output;
-    return result.output;
-  }
-  void Refused(std::vector<std::string> arguments, const std::string& reason) {
-    const CommandResult result = Run(std::move(arguments));
-    EXPECT_FALSE(result.status.ok()) << result.output;
-    EXPECT_THAT(result.output, HasSubstr("(" + reason + ")"));
-  }
-  CommandResult TrySign(const std::string& who, const std::string& repo) {
-    std::vector<std::string> line = {"sign",   "--repo",  Repo(repo),
-                                     "--keys", Keys(who), "--yes"};
-    const CommandResult result = Run(line);
-    return result;
-  }
-  std::string Sign(const std::string& who, const std::string& repo = "repo") {
-    const CommandResult result = TrySign(who, repo);
-    EXPECT_TRUE(result.status.ok()) << who << ": " << result.output;
-    return result.output;
-  }
-  // A stick goes round: everything public is copied.
-  void Copy(const std::string& from, const std::string& to) {
-    const auto result =
-        shoal::testing::Run({"/bin/cp", "-rT", Repo(from), Repo(to)});
-    ASSERT_OK(result);
-    ASSERT_TRUE(result->status.ok()) << result->output;
-  }
-  void Found() {
-    Must({"init", "--repo", Repo(), "--keys", Keys("office"), "--root-key",
-          Pub("ann"), "--root-key", Pub("ben"), "--root-key", Pub("cleo"),
-          "--root-threshold", "2", "--targets-key", Pub("ann"), "--policy-key",
-          Pub("ann")});
-    for (const char* who : {"ann", "ben", "cleo"}) Sign(who);
-    Must({"device-type", "add", "gateway", "--repo", Repo(), "--key",
-          Pub("ben"), "--key", Pub("dora"), "--key", Pub("eli"), "--threshold",
-          "2"});
-    for (const char* who : {"ann", "ben", "dora"}) Sign(who);
-    Must({"image", "add", "--repo", Repo(), "--type", "gateway", "--version",
-          "1.0", "--counter", "1", dir_.File("image")});
-    for (const char* who : {"dora", "eli"}) Sign(who);
-    fleet_id_ = FleetId("repo");
-  }
-  std::string FleetId(const std::string& repo) {
-    const auto root = fs_.Read(Repo(repo) + "/metadata/1.root.json", 512'000);
-    EXPECT_OK(root);
-    return root.ok() ? HexEncode(crypto::Sha256Digest(*root)) : "";
-  }
-  // What a device that has seen only root 1 makes of the repository now.
-  void DevicesFollow() {
-    Must({"publish", "--repo", Repo(), "--keys", Keys("office")});
-    const std::string output =
-        Must({"verify", Repo(), "--fleet-id", fleet_id_});
-    EXPECT_THAT(output, HasSubstr("fw-gateway version"));
-    EXPECT_THAT(output, HasSubstr("verified; valid until"));
-  }
-  std::string Status() { return Must({"status", "--repo", Repo()}); }
-
-  TempDir dir_;
-  FileSystem& fs_ = RealFileSystem();
-  std::string fleet_id_;
-};
 
 TEST_F(Ceremony, TheFirstRootIsTheSameWhereverItIsPutTogether) {
   Must({"init", "--repo", Repo(), "--keys", Keys("office"), "--root-key",
@@ -182,64 +76,6 @@ TEST_F(Ceremony, T08_EachLostKeyHasItsWay) {
   Sign("cleo");
   EXPECT_THAT(Status(), HasSubstr("fw-gateway 3: 2 of: ben dora fay"));
   EXPECT_THAT(Status(), HasSubstr("policy 2: 1 of: cleo"));
-  DevicesFollow();
-}
-
-TEST_F(Ceremony, T08_EachStolenKeyIsWorthNothingAfterwards) {
-  Found();
-  // Whoever stole eli's firmware key can't sign with what took its place.
-  Must({"rotate", "fw-gateway", "--remove", "eli", "--add", Pub("fay"),
-        "--repo", Repo(), "--keys", Keys("ann")});
-  Sign("dora");
-  Sign("fay");
-  Must({"renew", "fw-gateway", "--repo", Repo()});
-  EXPECT_THAT(TrySign("eli", "repo").output, HasSubstr("(not_enough_keys)"));
-  Sign("dora");
-  Sign("ben");
-  DevicesFollow();
-  // One root key is stolen: alone it signs nothing, and then it is gone.
-  MakeKey("fay", "fay-root");
-  Must({"rotate", "root", "--remove", "ben", "--add", Pub("fay", "fay-root"),
-        "--repo", Repo(), "--keys", Keys("ben")});
-  EXPECT_FALSE(fs_.Exists(Repo() + "/metadata/2.root.json"));
-  Sign("ann");
-  EXPECT_FALSE(fs_.Exists(Repo() + "/metadata/2.root.json"));
-  Sign("cleo");
-  EXPECT_TRUE(fs_.Exists(Repo() + "/metadata/2.root.json"));
-  DevicesFollow();
-  // The plane is stolen: every key that it held, in one go.
-  std::string json = "{";
-  for (const char* name : {"director", "snapshot", "timestamp", "device_ca",
-                           "node_ca", "telemetry"}) {
-    // The plane's new keys; here the office has them, to publish with.
-    MakeKey("office", std::string("new-") + name);
-    ASSERT_OK_AND_ASSIGN(
-        const std::string pub,
-        fs_.Read(Pub("office", std::string("new-") + name), 4096));
-    const size_t at = pub.find("\"public\":\"") + 10;
-    json += std::string(json.size() > 1 ? "," : "") + "\"" + name + "\":\"" +
-            pub.substr(at, 64) + "\"";
-  }
-  ASSERT_OK(fs_.WriteAtomic(dir_.File("online.json"), json + "}"));
-  const std::string proposed =
-      Must({"rotate", "online", "--online", dir_.File("online.json"), "--repo",
-            Repo(), "--keys", Keys("office")});
-  for (const char* line :
-       {"~ role snapshot: other keys", "~ role timestamp: other keys",
-        "~ role director: other keys", "- device_ca", "+ node_ca",
-        "- telemetry"})
-    EXPECT_THAT(proposed, HasSubstr(line));
-  Sign("ann");
-  Sign("cleo");
-  DevicesFollow();
-  // Storage nodes' time keys come and go one at a time.
-  Must({"rotate", "time", "--add", Pub("dora"), "--add", Pub("eli"), "--repo",
-        Repo()});
-  Sign("ann");
-  const std::string gone =
-      Must({"rotate", "time", "--remove", "eli", "--repo", Repo()});
-  EXPECT_THAT(gone, HasSubstr("- time eli"));
-  Sign("ann");
   DevicesFollow();
 }
 

@@ -136,8 +136,26 @@ void StolenServer::Revoke() {
                                 revocations.SerializeAsString()));
 }
 
+void StolenServer::AddForeignContent(google::protobuf::Message& message) {
+  for (const char* extra :
+       {"hook", "configuration", "session", "command.run:greet"})
+    message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(
+        1'000, extra + fleet_->order_taken());
+}
+
+void StolenServer::AtCommandPlace(records::v1::RecordKind kind,
+                                  const std::string& payload) {
+  dht::RecordFields fields;
+  fields.kind = kind;
+  fields.place = thief_->places().Command(thief_->device_id());
+  fields.version = ++command_version_;
+  fields.payload = payload;
+  ASSERT_OK(thief_->Send(std::move(fields), thief_->keys().director));
+}
+
 void StolenServer::Grant(const std::string& public_key) {
   pairing::v1::Grant grant;
+  AddForeignContent(grant);
   grant.set_device_id(thief_->device_id());
   *grant.mutable_credential() =
       thief_->Certify(thief_->keys().device_ca, public_key,

@@ -10,8 +10,8 @@
 #include <optional>
 #include <string>
 
-#include "tests/support/real_fleet.h"
 #include "tests/integration/stolen_server/stolen_plane.h"
+#include "tests/support/real_fleet.h"
 
 namespace shoal::testing {
 
@@ -56,11 +56,20 @@ class StolenServer : public ::testing::Test {
   // Sends "greet" as `key`, with `credential` where there is one.
   void Command(const crypto::SigningKey& key,
                std::optional<records::v1::Credential> credential = {});
+  // The payload of one.
+  std::string SealedCommand(const std::string& operator_key);
   // The director revokes the device.
   void Revoke();
+  // A hook, a setting, a session and a command, in fields that no message of
+  // ours has: for an agent that would take more from its director than this
+  // one.
+  void AddForeignContent(google::protobuf::Message& message);
   // A credential for `public_key` in the device's name, by the stolen CA, where
-  // the device looks for its own.
+  // the device looks for its own; with foreign content.
   void Grant(const std::string& public_key);
+  // Something of the director's where the device looks for commands, which are
+  // an operator's.
+  void AtCommandPlace(records::v1::RecordKind kind, const std::string& payload);
   // The director says that the device gave up `public_key` a year ago.
   void Supersede(const std::string& public_key);
 
@@ -69,8 +78,6 @@ class StolenServer : public ::testing::Test {
   std::unique_ptr<StolenPlane> thief_;
 
  private:
-  std::string SealedCommand(const std::string& operator_key);
-
   std::string version_ = "3.0";
   uint64_t command_version_ = 0;
   uint64_t grant_version_ = 0;

@@ -20,6 +20,7 @@ namespace {
 
 using records::v1::RECORD_KIND_ASSIGNMENT;
 using records::v1::RECORD_KIND_HALT;
+using records::v1::RECORD_KIND_PAIR_GRANT;
 
 // An attack that the device doesn't refuse ends the test.
 #define REFUSED(...) ASSERT_NO_FATAL_FAILURE(Refused(__VA_ARGS__))
@@ -151,19 +152,26 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
                                      halt.SerializeAsString()));
   });
 
+  // Where commands lie, what the director may sign for another place is none.
+  const std::string order = SealedCommand(fleet_->helper().public_key());
+  REFUSED("a command that is called an assignment",
+          "event=record_refused reason=bad_assignment",
+          [&] { AtCommandPlace(RECORD_KIND_ASSIGNMENT, order); });
+  REFUSED("a command that is called a grant",
+          "event=record_refused reason=bad_grant",
+          [&] { AtCommandPlace(RECORD_KIND_PAIR_GRANT, order); });
+  REFUSED("a command that is called a halt", RecordRefused("wrong_writer"),
+          [&] { AtCommandPlace(RECORD_KIND_HALT, order); });
+
   // Configuration, hooks and sessions have no place in what a director signs.
-  // A thief may write them into it all the same, for an agent that would take
-  // more from its director than this one: the device reads what it knows, which
-  // is an image that the offline role signed, and runs nothing else.
+  // A thief may write them into it all the same: the device reads what it
+  // knows, which is an image that the offline role signed, and runs nothing
+  // else.
+  const std::string own_settings = ReadText(device().config());
   {
     SCOPED_TRACE("a rollout with a hook, a setting and a session in it");
-    const std::string own_settings = ReadText(device().config());
     auto document = thief_->Rollout("fw/gateway/4.0/image");
-    for (const char* extra :
-         {"hook", "configuration", "session", "command.run:greet"})
-      document.GetReflection()
-          ->MutableUnknownFields(&document)
-          ->AddLengthDelimited(1'000, extra + fleet_->order_taken());
+    AddForeignContent(document);
     ASSERT_NO_FATAL_FAILURE(Roll(document));
     ASSERT_NO_FATAL_FAILURE(Runs("4.0"));
     EXPECT_EQ(ReadText(device().config()), own_settings);
@@ -177,11 +185,14 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
   assignment.set_version(1'000);
   assignment.set_device_type("gateway");
   (*assignment.mutable_labels())["ring"] = "lab";
+  AddForeignContent(assignment);
   ASSERT_OK(thief_->SendAsDirector(RECORD_KIND_ASSIGNMENT,
                                    HexEncode(thief_->device_id()), 1'000,
                                    assignment.SerializeAsString()));
   ASSERT_OK(
       device().process().WaitForLog("event=assignment_changed version=1000"));
+  NothingHappened();
+  EXPECT_EQ(ReadText(device().config()), own_settings);
   REFUSED("a label that would give an operator more rights",
           "name=greet error=\"permission_denied:", [&] {
             Command(fleet_->helper());
