@@ -249,16 +249,17 @@ TEST_F(PlaneDownTest, T52_AListTooLargeForARecordIsReadFromTheNodes) {
   EXPECT_NE(result.output.find("what was known before counts, of: gateway"),
             std::string::npos)
       << result.output;
-  // As nodes serve it that got it from the plane's origin.
+  // As nodes hold it that got it from the plane's origin: by its path, and by
+  // its digest, which is what members ask for.
   namespace files = std::filesystem;
-  const files::path from = cluster_->fleet().repository() + "/targets/director";
   int nodes = 0;
   for (const auto& one : files::directory_iterator(cluster_->dir().path())) {
-    const files::path to = one.path() / "public" / "targets" / "director";
     if (!files::exists(one.path() / "public" / "targets")) continue;
-    files::copy(
-        from, to,
-        files::copy_options::recursive | files::copy_options::skip_existing);
+    for (const char* part : {"targets/director", "blobs"})
+      files::copy(
+          files::path(cluster_->fleet().repository()) / part,
+          one.path() / "public" / part,
+          files::copy_options::recursive | files::copy_options::skip_existing);
     ++nodes;
   }
   ASSERT_EQ(nodes, 3);
