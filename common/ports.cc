@@ -3,11 +3,13 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <random>
 
 #include "common/status.h"
 
@@ -47,6 +49,20 @@ absl::StatusOr<Address> Resolve(std::string host, int socket_type) {
   return address;
 }
 
+// Ports that programs choose one after the other, and bind for good only later,
+// are free at each choice: chance alone would give one of them twice now and
+// then. Neighbouring processes have other numbers, and begin apart; containers
+// number theirs alike, and differ in their namespace.
+uint64_t Beginning() {
+  constexpr uint64_t kOfOneProcess = 8;
+  static std::atomic<uint64_t> calls{0};
+  struct stat space {};
+  if (::stat("/proc/self/ns/pid", &space) != 0) space.st_ino = 0;
+  return static_cast<uint64_t>(::getpid()) * kOfOneProcess +
+         calls++ % kOfOneProcess +
+         (static_cast<uint64_t>(space.st_ino) * 0x9e3779b97f4a7c15u >> 40);
+}
+
 }  // namespace
 
 absl::StatusOr<HeldPort> HoldFreePort(const PortRange& range,
@@ -61,9 +77,8 @@ absl::StatusOr<HeldPort> HoldFreePort(const PortRange& range,
     address.port() = htons(static_cast<uint16_t>(port));
     return ::bind(held.socket.get(), address.get(), address.length) == 0;
   };
-  std::random_device random;
   const int start =
-      std::uniform_int_distribution<int>(0, range.count - 1)(random);
+      static_cast<int>(Beginning() % static_cast<uint64_t>(range.count));
   for (int i = 0; i < range.count; ++i) {
     const int port = range.first + (start + i) % range.count;
     if (bound(port)) {

@@ -30,8 +30,9 @@ struct HeldPort {
 };
 
 // A free port of `range` at `host` (numeric, also in brackets),
-// for `socket_type` SOCK_STREAM or SOCK_DGRAM: the first one from a random
-// place on, so that programs that choose at one moment choose differently.
+// for `socket_type` SOCK_STREAM or SOCK_DGRAM: the first one from a place
+// on that is this process's own, so that programs that choose one after the
+// other, and bind for good later, choose differently.
 // Once the whole range is taken: any port that the system gives.
 // kInvalidArgument "bad_address"; ErrnoError's when nothing can be bound there.
 absl::StatusOr<HeldPort> HoldFreePort(const PortRange& range,

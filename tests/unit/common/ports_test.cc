@@ -38,14 +38,15 @@ TEST(HoldFreePort, AFullRangeFallsBackToTheSystemsChoice) {
 }
 
 TEST(HoldFreePort, TwoCallsBeginAtDifferentPlaces) {
+  // Each port is free again when the next one is chosen.
   std::set<int> numbers;
   for (int i = 0; i < 8; ++i) {
     ASSERT_OK_AND_ASSIGN(const HeldPort port,
                          HoldFreePort(kNodePorts, "127.0.0.1", SOCK_STREAM));
     numbers.insert(port.number);
   }
-  // Eight equal draws of 20,480 are no accident.
-  EXPECT_GT(numbers.size(), 1u);
+  // One that is taken makes two of them the same.
+  EXPECT_GT(numbers.size(), 4u);
 }
 
 TEST(HoldFreePort, NamesWhatIsNoAddress) {
