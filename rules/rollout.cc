@@ -38,7 +38,11 @@ uint32_t FailureSample(const RolloutDocument& document, int phase) {
 uint32_t AbleToAnswer(const RolloutDocument& document, int phase,
                       const OutcomeCount& count) {
   const uint32_t expected = document.phases(phase).expected_devices();
-  return expected - std::min(expected, count.refused + count.lost);
+  const uint32_t able = expected - std::min(expected, count.refused);
+  // A sample of a large phase has room for those who are silent. Of a small one
+  // half at least must have spoken.
+  if (able > kSampleSize || count.lost == 0) return able;
+  return std::max((able + 1) / 2, able - std::min(able, count.lost));
 }
 
 uint32_t SampleWanted(const RolloutDocument& document, int phase,
@@ -48,13 +52,20 @@ uint32_t SampleWanted(const RolloutDocument& document, int phase,
                   std::min(kSampleSize, AbleToAnswer(document, phase, count)));
 }
 
-// When the sample of a phase was enough, by the clocks of those who answered.
+// When the sample of a phase was enough, by the clocks of those who answered. A
+// clock that is ahead of ours says nothing: one device must not keep a phase
+// shut.
 absl::Time EnoughAt(const RolloutDocument& document, int phase,
                     const OutcomeCount& count, absl::Time now) {
   const uint32_t wanted = SampleWanted(document, phase, count);
   if (wanted == 0) return absl::InfinitePast();
-  return count.answered_at.size() < wanted ? now
-                                           : count.answered_at[wanted - 1];
+  if (count.answered_at.size() < wanted) return now;
+  const auto past =
+      static_cast<size_t>(std::upper_bound(count.answered_at.begin(),
+                                           count.answered_at.end(), now) -
+                          count.answered_at.begin());
+  return past == 0 ? now
+                   : count.answered_at[std::min<size_t>(wanted, past) - 1];
 }
 
 uint64_t CeilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }

@@ -103,21 +103,30 @@ absl::StatusOr<Engine::Answer> Engine::InstallDelta(
   job.old_size = delta.from_length;
   job.expected_size = update.image.length;
   job.expected_sha256 = update.image.sha256;
-  if (delta.memory > job.max_memory) job.max_memory = delta.memory;
+  // What the signed index says, and no more: this device may have little.
+  if (delta.memory > 0) job.max_memory = delta.memory;
   job.resume_state = update.resume_state;
   job.program = o_.patch_program;
   job.cancel = &cancel_;
   absl::Duration last_note = o_.clock->MonotonicNow();
-  const absl::Status status =
-      o_.patch(job, [&](uint64_t, const std::string& resume_state) {
-        const absl::Duration now = o_.clock->MonotonicNow();
-        if (resume_state.empty() || now - last_note < absl::Seconds(2)) return;
-        last_note = now;
-        const absl::Status noted = o_.state->Change(
-            [&](StateData& d) { d.update->resume_state = resume_state; });
-        // Losing this only costs time after power loss.
-        if (!noted.ok()) LogWarn("resume_state_lost", {{"error", noted}});
-      });
+  const PatchProgress progress = [&](uint64_t,
+                                     const std::string& resume_state) {
+    const absl::Duration now = o_.clock->MonotonicNow();
+    if (resume_state.empty() || now - last_note < absl::Seconds(2)) return;
+    last_note = now;
+    const absl::Status noted = o_.state->Change(
+        [&](StateData& d) { d.update->resume_state = resume_state; });
+    // Losing this only costs time after power loss.
+    if (!noted.ok()) LogWarn("resume_state_lost", {{"error", noted}});
+  };
+  absl::Status status = o_.patch(job, progress);
+  if (ReasonOf(status) == "bad_resume" && !job.resume_state.empty()) {
+    // The state does not belong to what the slot holds: that costs the work
+    // done, not the delta.
+    LogWarn("patch_starts_anew", {{"error", status}});
+    job.resume_state.clear();
+    status = o_.patch(job, progress);
+  }
   if (Cancelled(status)) return Answer{};
   if (!status.ok()) return DeltaUnusable(status);
   Answer answer;

@@ -21,11 +21,14 @@ absl::StatusOr<std::unique_ptr<Images>> Images::Parse(std::string_view maps,
                                                       const Header& header,
                                                       uint64_t max_memory) {
   auto images = std::make_unique<Images>();
-  SHOAL_ASSIGN_OR_RETURN(images->old_map_, ParseImageMap(maps, max_memory));
-  const uint64_t old_memory = std::min(max_memory, MemoryOf(images->old_map_));
-  SHOAL_ASSIGN_OR_RETURN(images->new_map_,
-                         ParseImageMap(maps, max_memory - old_memory,
-                                       OuterSizes(images->old_map_)));
+  // The maps' bytes lie beside what is made of them.
+  const uint64_t bytes = uint64_t{header.maps_size} + header.maps_stored;
+  uint64_t left = max_memory - std::min(max_memory, bytes);
+  SHOAL_ASSIGN_OR_RETURN(images->old_map_, ParseImageMap(maps, left));
+  left -= std::min(left, MemoryOf(images->old_map_));
+  SHOAL_ASSIGN_OR_RETURN(
+      images->new_map_,
+      ParseImageMap(maps, left, OuterSizes(images->old_map_)));
   if (images->old_map_.image_size != header.old_size ||
       images->new_map_.image_size != header.new_size)
     return DataLoss("delta_corrupt", "the maps are of other images");

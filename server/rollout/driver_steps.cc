@@ -170,8 +170,11 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
                      .first->second;
   absl::Duration& next = by_numbers ? looks.next : looks.next_slow;
   if (now < next) return false;
-  next = now + (by_numbers ? kLook : kSlowLook);
-  return rollouts_.AllAnswered(row);
+  SHOAL_ASSIGN_OR_RETURN(const bool all, rollouts_.AllAnswered(row));
+  // Of a large fleet a look takes seconds.
+  const absl::Duration took = store_.clock().MonotonicNow() - now;
+  next = now + std::max(by_numbers ? kLook : kSlowLook, 100 * took);
+  return all;
 }
 
 absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {

@@ -99,12 +99,15 @@ absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
-  return std::all_of(devices.begin(), devices.end(),
-                     [&](const store::DeviceRow& device) {
-                       const rules::DeviceFacts facts = FactsOf(device);
-                       return rules::PhaseOf(document, facts) < 0 ||
-                              done.contains(HexEncode(facts.id));
-                     });
+  // One that leads back says nothing to devices that run another image.
+  const std::string only = HexEncode(document.only_running_sha256());
+  return std::all_of(
+      devices.begin(), devices.end(), [&](const store::DeviceRow& row_of) {
+        const rules::DeviceFacts facts = FactsOf(row_of);
+        return rules::PhaseOf(document, facts) < 0 ||
+               done.contains(HexEncode(facts.id)) ||
+               (!only.empty() && row_of.device().running_sha256() != only);
+      });
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
@@ -214,7 +217,18 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   if (outcome.counter() == 0 || !known ||
       (existing.ok() && !rules::SaysMore(outcome.counter(), verdict, *known,
                                          VerdictOf(existing->outcome())))) {
-    counts.set_stale(counts.stale() + 1);
+    // What it tried counts, but it will not try again.
+    if (existing.ok() && known && outcome.counter() > *known &&
+        verdict == rules::OutcomeVerdict::kRefused &&
+        existing->outcome().tries_left() > 0) {
+      stored = *existing;
+      stored.set_counter(in_force ? outcome.counter() : 0);
+      view.set_tries_left(0);
+      CountOutcome(&existing->outcome(), view, counts);
+      tx.Put(kOutcomes, key, stored);
+    } else {
+      counts.set_stale(counts.stale() + 1);
+    }
     tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
     return absl::OkStatus();
   }
@@ -246,10 +260,14 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
   tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
   // A failure that was accepted and is none any more makes no room for another.
-  const int place = phase;
-  if (place < row->accepted_failures_size() &&
-      row->accepted_failures(place) > counts.phases(place).failed()) {
-    row->set_accepted_failures(place, counts.phases(place).failed());
+  bool lowered = false;
+  for (int i = 0; i < row->accepted_failures_size(); ++i) {
+    if (row->accepted_failures(i) <= counts.phases(i).failed()) continue;
+    row->set_accepted_failures(i, counts.phases(i).failed());
+    lowered = true;
+  }
+  if (lowered) {
+    row->set_revision(row->revision() + 1);
     tx.Put(kRollouts, outcome.rollout_id(), *row);
   }
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include "common/crypto/hash.h"
 #include "fmt/format.h"
 #include "rules/access.h"
+#include "rules/parallel.h"
 #include "rules/selector.h"
 #include "server/fleet/nodes.h"
 #include "server/rollout/delta_demand.h"
@@ -65,6 +66,10 @@ uint32_t LostIn(const store::RolloutRow& row, int phase,
                     phase < row.phase_opened_at_size();
   if (!open || IsFinal(row.rollout().state()) ||
       now - absl::FromUnixMillis(row.phase_opened_at(phase)) < LostAfter(row))
+    return 0;
+  // Whoever is not let in yet can't have answered.
+  if (document.has_parallel() &&
+      document.parallel().admitted() < rules::kEveryPosition)
     return 0;
   const uint32_t expected = document.phases(phase).expected_devices();
   return expected - std::min(expected, count.total() + count.refused);

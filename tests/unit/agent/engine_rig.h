@@ -75,6 +75,9 @@ class Rig {
     };
     o.patch = [this](const PatchJob& job, const PatchProgress&) {
       ++patches_;
+      last_job_ = job;
+      if (!job.resume_state.empty() && !takes_resume_state_)
+        return InvalidArgument("bad_resume", "of another patch");
       if (!patch_status_.ok()) return patch_status_;
       WriteFile(job.new_path, new_image_);
       return absl::OkStatus();
@@ -193,6 +196,8 @@ class Rig {
   bool healthy_ = true;
   bool may_restart_ = true;
   absl::Status patch_status_;
+  PatchJob last_job_;
+  bool takes_resume_state_ = true;
   int fetches_ = 0;
   int patches_ = 0;
   int health_checks_ = 0;

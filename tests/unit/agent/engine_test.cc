@@ -132,6 +132,31 @@ TEST(Engine, DeltaIsUsed) {
   EXPECT_TRUE(rig.RunningBytes() == rig.new_image_);
 }
 
+// Whatever the patch says of itself: the sandbox has what the index names.
+TEST(Engine, T31_TheSandboxIsGrantedWhatTheIndexSays) {
+  Rig rig;
+  rig.PowerOn();
+  UpdateRecord update = rig.NewUpdate(true);
+  update.delta->memory = 2u << 20;
+  ASSERT_OK(rig.engine_->Begin(update));
+  EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
+  EXPECT_EQ(rig.last_job_.max_memory, 2u << 20);
+  EXPECT_TRUE(rig.reports_[0].update.used_delta);
+}
+
+TEST(Engine, AResumeStateThatDoesNotFitCostsTheWorkAndNotTheDelta) {
+  Rig rig;
+  rig.PowerOn();
+  UpdateRecord update = rig.NewUpdate(true);
+  update.resume_state = "of another patch";
+  rig.takes_resume_state_ = false;
+  ASSERT_OK(rig.engine_->Begin(update));
+  EXPECT_EQ(rig.Live(), Engine::Next::kIdle);
+  EXPECT_EQ(rig.patches_, 2);
+  EXPECT_TRUE(rig.reports_[0].update.used_delta);
+  EXPECT_TRUE(rig.RunningBytes() == rig.new_image_);
+}
+
 TEST(Engine, T30_DeltaForAnotherBaseIsNotAppliedTheFullImageIs) {
   Rig rig;
   rig.PowerOn();

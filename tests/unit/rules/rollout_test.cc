@@ -109,6 +109,12 @@ TEST(Rollout, NoGateWaitsForWhoRefusedOrIsLost) {
   EXPECT_EQ(answer(count).answer, GateAnswer::kOpen);
   EXPECT_EQ(answer({.refused = 2, .lost = 3}).reason, "too_few_outcomes");
   EXPECT_EQ(answer({.refused = 9}).reason, "too_few_outcomes");
+  // Half of those who can must have spoken, and a large phase has enough.
+  EXPECT_EQ(answer({.succeeded = 2, .lost = 3}).reason, "too_few_outcomes");
+  EXPECT_EQ(answer({.succeeded = 3, .lost = 2}).answer, GateAnswer::kOpen);
+  document.mutable_phases(0)->set_expected_devices(1000);
+  EXPECT_EQ(answer({.succeeded = 19, .lost = 981}).reason, "too_few_outcomes");
+  document.mutable_phases(0)->set_expected_devices(5);
   document.mutable_phases(0)->mutable_gate()->set_min_outcomes(4);
   EXPECT_EQ(answer(count).reason, "too_few_outcomes");
 
@@ -157,6 +163,13 @@ TEST(Rollout, T29_APhasesTimeRunsFromWhenTheOneBeforeWasProven) {
   EXPECT_EQ(MayStart(document, input).reason, "phase_closed");
   input.now = proven + absl::Hours(1);
   EXPECT_TRUE(MayStart(document, input).start);
+  // A clock that is ahead keeps nothing shut.
+  document.mutable_phases(0)->set_expected_devices(2);
+  input.samples[0] = {.succeeded = 2,
+                      .answered_at = {proven, proven + absl::Hours(9000)}};
+  EXPECT_TRUE(MayStart(document, input).start);
+  document.mutable_phases(0)->set_expected_devices(1);
+  input.samples[0] = {.succeeded = 1, .answered_at = {proven}};
   // When it is not known, nobody was earlier than now.
   input.samples[0].answered_at.clear();
   EXPECT_EQ(MayStart(document, input).reason, "phase_closed");

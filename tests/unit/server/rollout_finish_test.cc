@@ -98,6 +98,19 @@ TEST_F(RolloutFinishTest, WhoWasDecommissionedIsNotWaitedFor) {
   EXPECT_TRUE(Finished());
 }
 
+// It tried once, and then refused for good: no try will come.
+TEST_F(RolloutFinishTest, ARefusalBehindATryIsTheLastWord) {
+  ASSERT_NO_FATAL_FAILURE(Start(2));
+  ASSERT_OK(Answer(devices_of_[1], OUTCOME_RESULT_SUCCESS, "ok", 1));
+  ASSERT_OK(Answer(devices_of_[0], OUTCOME_RESULT_FAILED, "no_source", 1, 2));
+  EXPECT_FALSE(Finished());
+  ASSERT_OK(Answer(devices_of_[0], OUTCOME_RESULT_REFUSED, "below_floor", 2));
+  const auto rollout = Stepped();
+  EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_FINISHED);
+  EXPECT_EQ(rollout.phases(0).failed(), 1u);
+  EXPECT_EQ(rollout.phases(0).trying(), 0u);
+}
+
 TEST_F(RolloutFinishTest, OneDeadCanaryDoesNotShutTheGate) {
   auto request = Canaries(3);
   request.set_lost_after_seconds(3600);

@@ -171,7 +171,7 @@ TEST_F(RolloutOrdersTest, AnActivationIsReleasedByANewVersion) {
 }
 
 TEST_F(RolloutOrdersTest, AnAbortLeadsBackThoseWhoTookIt) {
-  MakeRelease("1.0", "image one");
+  const store::ReleaseRow before = MakeRelease("1.0", "image one");
   std::vector<TestDevice> devices;
   ActiveRollout(3, devices);
   ASSERT_OK(Take({Report(devices[0], ReleaseDigest(), 1),
@@ -194,6 +194,26 @@ TEST_F(RolloutOrdersTest, AnAbortLeadsBackThoseWhoTookIt) {
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ABORTED);
   EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ABORTED);
   EXPECT_EQ(Now().rolled_back_by(), "rollouts/r1-back");
+  // It ends once that one is back: those who never took it say nothing of it.
+  {
+    Transaction tx(*store_);  // nobody makes deltas here
+    ASSERT_OK_AND_ASSIGN(auto row,
+                         tx.Get<store::RolloutRow>(kRollouts, "r1-back"));
+    row.set_delta_wait_seconds(-1);
+    tx.Put(kRollouts, "r1-back", row);
+    ASSERT_OK(tx.Commit());
+  }
+  ASSERT_OK(driver_->Step());
+  EmptyOutbox();
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now("r1-back").state(), rollout::v1::ROLLOUT_STATE_ACTIVE)
+      << Now("r1-back").message();
+  const std::string old = *HexDecode(before.release().sha256());
+  ASSERT_OK(Take(
+      {OutcomeRecord(devices[0], "r1-back", OUTCOME_RESULT_SUCCESS, old, 2),
+       Report(devices[0], old, 2)}));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now("r1-back").state(), rollout::v1::ROLLOUT_STATE_FINISHED);
   abort.set_request_id("twice");
   EXPECT_THAT(rollouts_->Abort(abort, "operator:ann"),
               FailsBecause("at_its_end"));
