@@ -182,7 +182,7 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
   AddFailures(document, count, accepted, out);
   const bool last = open + 1 == static_cast<size_t>(document.phases_size());
   if (!last) AddGate(row, count, now, out);
-  SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.Answered(row));
+  SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.AnsweredForGood(row));
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
   uint32_t missing = 0;
@@ -190,7 +190,7 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
     const rules::DeviceFacts facts = FactsOf(device);
     const int phase = rules::PhaseOf(document, facts);
     if (phase < 0 || phase > static_cast<int>(open) ||
-        answered.contains(HexEncode(facts.id)))
+        answered.contains(HexEncode(facts.id)) || !Concerns(document, device))
       continue;
     ++missing;
     const bool silent =

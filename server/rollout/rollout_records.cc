@@ -85,29 +85,31 @@ absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
   return by_phase;
 }
 
-absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
-  const auto& document = row.rollout().document();
-  std::set<std::string> done;
+absl::StatusOr<std::set<std::string>> Rollouts::AnsweredForGood(
+    const store::RolloutRow& row) const {
+  std::set<std::string> devices;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
-      kOutcomes, document.id() + "/", "",
+      kOutcomes, row.rollout().document().id() + "/", "",
       [&](std::string_view key, const store::OutcomeRow& outcome) {
         if (VerdictOf(outcome.outcome()) != rules::OutcomeVerdict::kWaiting &&
             outcome.outcome().tries_left() == 0)
-          done.emplace(key.substr(key.find('/') + 1));
+          devices.emplace(key.substr(key.find('/') + 1));
         return true;
       }));
+  return devices;
+}
+
+absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
+  const auto& document = row.rollout().document();
+  SHOAL_ASSIGN_OR_RETURN(const auto done, AnsweredForGood(row));
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
-  // One that leads back says nothing to devices that run another image.
-  const std::string only = HexEncode(document.only_running_sha256());
-  return std::all_of(
-      devices.begin(), devices.end(), [&](const store::DeviceRow& row_of) {
-        const rules::DeviceFacts facts = FactsOf(row_of);
-        return rules::PhaseOf(document, facts) < 0 ||
-               done.contains(HexEncode(facts.id)) ||
-               (!only.empty() && row_of.device().running_sha256() != only);
-      });
+  return std::all_of(devices.begin(), devices.end(),
+                     [&](const store::DeviceRow& device) {
+                       return !Concerns(document, device) ||
+                              done.contains(HexEncode(FactsOf(device).id));
+                     });
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(

@@ -58,6 +58,13 @@ absl::Duration LostAfter(const store::RolloutRow& row) {
   return seconds == 0 ? absl::Hours(24) : absl::Seconds(seconds);
 }
 
+bool Concerns(const rollout::v1::RolloutDocument& document,
+              const store::DeviceRow& device) {
+  const std::string only = HexEncode(document.only_running_sha256());
+  return rules::PhaseOf(document, FactsOf(device)) >= 0 &&
+         (only.empty() || device.device().running_sha256() == only);
+}
+
 uint32_t LostIn(const store::RolloutRow& row, int phase,
                 const rules::OutcomeCount& count, absl::Time now) {
   const auto& document = row.rollout().document();

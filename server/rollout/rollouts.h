@@ -105,7 +105,10 @@ class Rollouts {
   // Outcomes counted by phase, with the devices that are lost.
   absl::StatusOr<std::vector<rules::OutcomeCount>> Counts(
       const store::RolloutRow& row) const;
-  // Has every device that the rollout selects now answered for good? Reads all
+  // Device ids in hex of those that will say nothing else of it.
+  absl::StatusOr<std::set<std::string>> AnsweredForGood(
+      const store::RolloutRow& row) const;
+  // Has every device that the rollout concerns now answered for good? Reads all
   // devices of the type and all outcomes of the rollout.
   absl::StatusOr<bool> AllAnswered(const store::RolloutRow& row) const;
   // Device ids in hex of those that answered.
@@ -153,6 +156,10 @@ absl::StatusOr<std::string> RolloutKey(const std::string& name);
 bool IsFinal(rollout::v1::RolloutState state);
 // Higher is done first: URGENT 3, NORMAL 2, LOW 1.
 int Rank(const store::RolloutRow& row);
+// Whether the rollout selects the device; one that leads back concerns those
+// that run the image which it leads back from, and no other.
+bool Concerns(const rollout::v1::RolloutDocument& document,
+              const store::DeviceRow& device);
 // After which time without an outcome a device of an open phase is lost.
 absl::Duration LostAfter(const store::RolloutRow& row);
 // How many of the phase are.

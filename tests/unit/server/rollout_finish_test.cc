@@ -1,4 +1,5 @@
 // Who a rollout waits for at its gates and at its end.
+#include "server/rollout/explain.h"
 #include "tests/unit/server/rollout_fixture.h"
 
 namespace shoal::server {
@@ -70,6 +71,12 @@ TEST_F(RolloutFinishTest, WhoWaitsForItsModemIsWaitedFor) {
   EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
   EXPECT_EQ(rollout.phases(0).refused(), 0u);
   EXPECT_EQ(rollout.outcomes_size(), 2);  // it is shown all the same
+  const Explainer explainer(*store_, *rollouts_, *devices_, *trust_,
+                            writer_->fleet_id());
+  ASSERT_OK_AND_ASSIGN(const auto explained, explainer.Rollout("rollouts/r1"));
+  EXPECT_EQ(explained.summary(),
+            "waits: devices_at_work: 1 devices of open phases have not "
+            "answered");
   ASSERT_OK(Answer(devices_of_[1], OUTCOME_RESULT_SUCCESS, "ok", 2));
   EXPECT_TRUE(Finished());
 }
