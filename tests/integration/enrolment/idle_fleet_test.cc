@@ -18,8 +18,8 @@ class IdleFleet : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(
         fleet_, RealFleet::StartEmpty(dir_,
                                       "\n[trust]\n"
-                                      "timestamp_lifetime = \"40s\"\n"
-                                      "timestamp_renewal = \"10s\"\n"));
+                                      "timestamp_lifetime = \"20s\"\n"
+                                      "timestamp_renewal = \"5s\"\n"));
     ASSERT_OK(RealFileSystem().WriteAtomic(dir_.File("image"),
                                            std::string(4000, 'i')));
   }
