@@ -223,11 +223,11 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     if (existing.ok() && known && outcome.counter() > *known &&
         verdict == rules::OutcomeVerdict::kRefused &&
         existing->outcome().tries_left() > 0) {
-      stored = *existing;
-      stored.set_counter(in_force ? outcome.counter() : 0);
-      view.set_tries_left(0);
-      CountOutcome(&existing->outcome(), view, counts);
-      tx.Put(kOutcomes, key, stored);
+      store::OutcomeRow last = *existing;
+      last.set_counter(in_force ? outcome.counter() : 0);
+      last.mutable_outcome()->set_tries_left(0);
+      CountOutcome(&existing->outcome(), last.outcome(), counts);
+      tx.Put(kOutcomes, key, last);
     } else {
       counts.set_stale(counts.stale() + 1);
     }
