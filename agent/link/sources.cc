@@ -19,7 +19,6 @@ namespace {
 
 constexpr absl::Duration kLookUp = absl::Seconds(3);
 constexpr absl::Duration kArtifactDeadline = absl::Hours(1);
-constexpr size_t kMaxKnownBad = 1024;
 constexpr auto kPoll = std::chrono::milliseconds(50);
 // A plane may have died between signing a delta and handing it to nodes.
 constexpr absl::Duration kSubstituteAfter = absl::Seconds(30);
@@ -60,9 +59,8 @@ absl::StatusOr<std::string> NewestHead::Timestamp(
 }
 
 absl::Status PassedOver::Note(absl::Status why, std::string_view bytes) {
-  if (seen_.size() >= kMaxKnownBad) seen_.clear();
-  if (reasons_.size() < kMaxKnownBad &&
-      seen_.insert(std::hash<std::string_view>()(bytes)).second)
+  if (reasons_.size() < kMost &&
+      seen_.First(std::to_string(std::hash<std::string_view>()(bytes))))
     reasons_.push_back(why);
   return why;
 }
@@ -79,17 +77,8 @@ dht::MetadataSourceOptions DeviceSource(dht::Network& network,
   options.answered = [&network] { return network.Stats().connected_nodes > 0; };
   if (fetch == nullptr) return options;
   options.origins = [&nodes] { return nodes.OriginUrls(); };
-  options.get = [fetch](std::vector<std::string> urls, uint64_t max_bytes,
-                        std::optional<std::string> sha256,
-                        absl::Duration timeout) {
-    auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
-    auto future = answer->get_future();
-    fetch->FetchDocument(std::move(urls), max_bytes, std::move(sha256), timeout,
-                         [answer](absl::StatusOr<std::string> bytes) {
-                           answer->set_value(std::move(bytes));
-                         });
-    return future.get();
-  };
+  options.get = dht::Blocking(
+      [fetch](auto... job) { fetch->FetchDocument(std::move(job)...); });
   return options;
 }
 

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "agent/engine/engine.h"
 #include "agent/link/lazy_fetch.h"
 #include "common/clock.h"
+#include "common/once_each.h"
 #include "dht/metadata/metadata_source.h"
 #include "dht/records/network.h"
 #include "dht/records/place.h"
@@ -67,7 +67,8 @@ class PassedOver {
   std::vector<absl::Status> Take() { return std::exchange(reasons_, {}); }
 
  private:
-  std::set<size_t> seen_;  // hashes of the bytes
+  static constexpr size_t kMost = 1024;
+  OnceEach seen_{kMost};  // hashes of the bytes
   std::vector<absl::Status> reasons_;
 };
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <future>
+#include <memory>
 #include <utility>
 
 #include "common/bytes.h"
@@ -13,6 +15,8 @@
 namespace shoal::dht {
 namespace {
 
+// Where all that lies at a place is wanted.
+constexpr size_t kMaxOfPlace = 64;
 constexpr std::string_view kLogProof = "proof/";
 constexpr std::string_view kLogTimestamp = "timestamp/";
 
@@ -37,6 +41,24 @@ LookUp InNetwork(Network& network, absl::Duration timeout) {
                                        return record.body.kind() == kind &&
                                               take(record.body.payload());
                                      });
+  };
+}
+
+HttpGet Blocking(FetchDocument fetch) {
+  return [fetch = std::move(fetch)](
+             std::vector<std::string> urls, uint64_t max_bytes,
+             std::optional<std::string> sha256,
+             absl::Duration timeout) -> absl::StatusOr<std::string> {
+    auto answer = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
+    auto future = answer->get_future();
+    fetch(std::move(urls), max_bytes, std::move(sha256), timeout,
+          [answer](absl::StatusOr<std::string> result) {
+            answer->set_value(std::move(result));
+          });
+    if (future.wait_for(absl::ToChronoMilliseconds(timeout * 2)) !=
+        std::future_status::ready)
+      return Unavailable("no_source", "no answer from the fetcher");
+    return future.get();
   };
 }
 
@@ -72,7 +94,7 @@ std::vector<std::string> MetadataSource::All(const std::string& place,
   for (const LookUp& look_up : o_.look_ups)
     look_up(place, kind, [&](const std::string& payload) {
       if (usable(payload)) all.push_back(payload);
-      return false;
+      return all.size() >= kMaxOfPlace;
     });
   return all;
 }
@@ -226,14 +248,15 @@ absl::StatusOr<std::vector<std::string>> MetadataSource::LogCandidates(
 absl::StatusOr<std::string> MetadataSource::FetchLog(const std::string& name,
                                                      size_t source,
                                                      uint64_t max_bytes) {
-  const absl::Status no_more =
-      NotFound("no_more_sources", "nobody else has log/" + name);
+  const auto no_more = [&] {
+    return NotFound("no_more_sources", "nobody else has log/" + name);
+  };
   if (name.starts_with(kLogProof) || name.starts_with(kLogTimestamp)) {
     if (source == 0) {
       SHOAL_ASSIGN_OR_RETURN(log_found_, LogCandidates(name));
       log_name_ = name;
     }
-    if (name != log_name_ || source >= log_found_.size()) return no_more;
+    if (name != log_name_ || source >= log_found_.size()) return no_more();
     return log_found_[source];
   }
   if (o_.log_tile) {
@@ -242,7 +265,7 @@ absl::StatusOr<std::string> MetadataSource::FetchLog(const std::string& name,
   }
   const std::vector<std::string> origins =
       o_.origins ? o_.origins() : std::vector<std::string>{};
-  if (source >= origins.size()) return no_more;
+  if (source >= origins.size()) return no_more();
   return o_.get({origins[source] + "log/" + name}, max_bytes, std::nullopt,
                 o_.origin_timeout);
 }

@@ -48,6 +48,15 @@ using HttpGet = std::function<absl::StatusOr<std::string>(
     std::vector<std::string> urls, uint64_t max_bytes,
     std::optional<std::string> sha256, absl::Duration timeout)>;
 
+// The same by what answers later (FetchProcess::FetchDocument), on any thread.
+// When it never does, as one that is destroyed meanwhile: kUnavailable
+// "no_source" after twice the timeout.
+using FetchDocument = std::function<void(
+    std::vector<std::string> urls, uint64_t max_bytes,
+    std::optional<std::string> sha256, absl::Duration timeout,
+    std::function<void(absl::StatusOr<std::string>)> done)>;
+HttpGet Blocking(FetchDocument fetch);
+
 class MetadataSource;
 struct MetadataSourceOptions {
   // Outlive the source.

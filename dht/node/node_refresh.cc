@@ -65,7 +65,8 @@ MetadataSourceOptions StorageNode::Impl::SourceOptions() {
     return trust_->MayBe(role, version, bytes);
   };
   options.origins = [this] { return OtherOrigins(); };
-  options.get = GetThrough(*fetch_);
+  options.get = Blocking(
+      [this](auto... job) { fetch_->FetchDocument(std::move(job)...); });
   options.origin_timeout = kOriginTimeout;
   // This node holds records itself, and may be the only one. A later refresh
   // asks again.

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "common/bytes.h"
@@ -335,6 +336,20 @@ TEST_F(MetadataSourceTest, ABundleIsWhatRecordsSayElseWhatAnyOriginSays) {
   Record(places_.LogEntries(7), records::v1::RECORD_KIND_LOG_ENTRIES,
          "a record");
   EXPECT_THAT(source.FetchLogBundle(7), ElementsAre("a record"));
+}
+
+TEST(Blocking, WaitsForWhatAnswersLaterAndNotForEver) {
+  const auto ask = [](FetchDocument fetch) {
+    return Blocking(std::move(fetch))({"http://a/"}, 10, std::nullopt,
+                                      absl::Milliseconds(5));
+  };
+  std::thread answers;
+  const auto bytes = ask([&](auto, auto, auto, auto, auto done) {
+    answers = std::thread([done] { done("content"); });
+  });
+  answers.join();
+  EXPECT_EQ(bytes.value_or(""), "content");
+  EXPECT_EQ(ReasonOf(ask([](auto...) {}).status()), "no_source");
 }
 
 VerifiedRecord HeadWith(const std::string& timestamp) {
