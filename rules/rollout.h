@@ -60,9 +60,9 @@ uint32_t FailuresThatHalt(const rollout::v1::RolloutDocument& document,
                           int phase, const OutcomeCount& count);
 
 // What an unattended time gate asks of a sample of phase `phase`: at least
-// min(20, expected) outcomes, one success, failures below the threshold. Of a
-// smaller phase all that can answer: whoever refused or is lost is not
-// expected.
+// min(20, expected) outcomes, one success, failures below the threshold.
+// Whoever refused is not expected, and of 20 devices or fewer neither are those
+// who are lost, but for half of the phase.
 bool GoodSample(const rollout::v1::RolloutDocument& document, int phase,
                 const OutcomeCount& count);
 // What a gate with a plane up asks: how many outcomes, and whether they are

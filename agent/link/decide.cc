@@ -17,8 +17,6 @@ namespace {
 
 // A gate that needs outcomes is looked at again at most this often.
 constexpr absl::Duration kSamplePause = absl::Seconds(5);
-constexpr size_t kMaxForeign = 256;
-constexpr size_t kMaxRefused = 256;
 
 absl::Status Wait(const std::string& reason, std::string_view message = "") {
   return Unavailable(reason, message);
@@ -27,9 +25,7 @@ absl::Status Wait(const std::string& reason, std::string_view message = "") {
 }  // namespace
 
 void Decider::Refuse(const RolloutEntry& entry, const absl::Status& status) {
-  if (refused_.size() >= kMaxRefused) refused_.clear();
-  if (!refused_.insert(entry.document.id() + "/" + ReasonOf(status)).second)
-    return;
+  if (!refused_.First(entry.document.id() + "/" + ReasonOf(status))) return;
   NoteRefusal(*state_, *link_->out().clock(), "update", status);
   const absl::Status reported = ReportRefusal(entry.document, status);
   if (!reported.ok()) LogWarn("refusal_unreported", {{"error", reported}});
@@ -84,8 +80,7 @@ bool Decider::IsForeign(const RolloutEntry& entry) {
         "wrong_device_type",
         "rollout " + document.id() + " is for a " + document.device_type());
   if (status.ok()) return false;
-  if (foreign_.size() >= kMaxForeign) foreign_.clear();
-  if (foreign_.insert(entry.digest).second)
+  if (foreign_.First(entry.digest))
     NoteRefusal(*state_, *link_->out().clock(), "update", status);
   return true;
 }
@@ -389,7 +384,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   update.image_runs = image_runs;
   finish(update);
   *began = true;
-  refused_.clear();
+  refused_.Forget();
   return engine_->Begin(update);
 }
 

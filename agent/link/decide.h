@@ -5,12 +5,12 @@
 
 #include <atomic>
 #include <map>
-#include <set>
 #include <string>
 
 #include "agent/engine/engine.h"
 #include "agent/install/components.h"
 #include "agent/link/fleet_link.h"
+#include "common/once_each.h"
 
 namespace shoal::agent {
 
@@ -72,8 +72,8 @@ class Decider {
   const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
   std::map<std::string, std::string> spoiled_;  // rollout → reason; NoteAll()
-  std::set<std::string> foreign_;               // digests of documents
-  std::set<std::string> refused_;  // rollout and reason: each is noted once
+  OnceEach foreign_{256};                       // digests of documents
+  OnceEach refused_{256};                       // rollout and reason
   std::atomic<bool> may_activate_{false};
   absl::Time last_sample_ = absl::InfinitePast();
 };

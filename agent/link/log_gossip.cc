@@ -59,7 +59,7 @@ void LogGossip::Step() {
   if (memory.root_version() != root_version_) {
     // Other keys: what was nobody's word may be somebody's now.
     root_version_ = memory.root_version();
-    judged_.clear();
+    judged_.Forget();
     unconnected_.clear();
   }
   const uint32_t own = OwnShard();
@@ -89,8 +89,8 @@ size_t LogGossip::Look(uint32_t shard) {
              : parsed.ok() && parsed->value.log &&
                    parsed->value.log->root == updater_->log().head().root())
       ++same;
-    if (fork || judged_.contains(crypto::Sha256Digest(witness.timestamp() +
-                                                      witness.contradicts())))
+    if (fork || judged_.Knows(crypto::Sha256Digest(witness.timestamp() +
+                                                   witness.contradicts())))
       continue;
     if (++judged > kMaxJudgedAtOnce) break;
     TakeWitness(witness.timestamp(), witness.contradicts());
@@ -108,10 +108,10 @@ void LogGossip::TakeWitness(const std::string& timestamp,
   const absl::Status proof = updater_->TakeForkProof(timestamp, contradicts);
   if (proof.ok()) return;
   LogDebug("fork_proof_ignored", {{"error", proof}});
-  Remember(crypto::Sha256Digest(timestamp + contradicts));
+  judged_.First(crypto::Sha256Digest(timestamp + contradicts));
   // Not by themselves, but beside what is known here they may prove one.
   for (const std::string& one : {timestamp, contradicts})
-    if (!judged_.contains(crypto::Sha256Digest(one))) Judge(one);
+    if (!judged_.Knows(crypto::Sha256Digest(one))) Judge(one);
 }
 
 void LogGossip::Judge(const std::string& timestamp) {
@@ -126,17 +126,12 @@ void LogGossip::Judge(const std::string& timestamp) {
     return;
   }
   unconnected_.erase(digest);
-  Remember(digest);
+  judged_.First(digest);
   if (!verdict.ok())
     LogDebug("witness_ignored", {{"error", verdict.status()}});
   else
     LogDebug("witness_compared",
              {{"fork", *verdict == signing::LogVerdict::kFork}});
-}
-
-void LogGossip::Remember(std::string digest) {
-  if (judged_.size() >= kMaxRemembered) judged_.clear();
-  judged_.insert(std::move(digest));
 }
 
 void LogGossip::Publish() {

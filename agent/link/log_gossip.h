@@ -9,11 +9,11 @@
 #include <cstdint>
 #include <map>
 #include <random>
-#include <set>
 #include <string>
 
 #include "absl/time/time.h"
 #include "agent/link/record_out.h"
+#include "common/once_each.h"
 #include "dht/records/network.h"
 #include "dht/records/place.h"
 #include "signing/verify/updater.h"
@@ -41,7 +41,6 @@ class LogGossip {
   void TakeWitness(const std::string& timestamp,
                    const std::string& contradicts);
   void Judge(const std::string& timestamp);
-  void Remember(std::string digest);
   void Publish();
   uint32_t OwnShard() const;
 
@@ -54,7 +53,7 @@ class LogGossip {
   std::mt19937_64 random_;
   absl::Duration due_;  // monotonic
   uint64_t root_version_ = 0;
-  std::set<std::string> judged_;            // digests of what witnesses said
+  OnceEach judged_{1024};                   // digests of what witnesses said
   std::map<std::string, int> unconnected_;  // by digest: looks in vain
   std::string published_;                   // digest of the witness
   absl::Duration published_at_ = absl::ZeroDuration();

@@ -15,7 +15,6 @@ constexpr absl::Duration kPutDeadline = absl::Seconds(30);
 constexpr absl::Duration kSourceLookUp = absl::Seconds(2);
 constexpr absl::Duration kLogRetry = absl::Seconds(5);
 constexpr absl::Duration kWitnessLifetime = absl::Hours(24);
-constexpr size_t kMaxJudged = 1024;
 
 }  // namespace
 
@@ -99,8 +98,7 @@ void StorageNode::Impl::TakeWitness(const VerifiedRecord& record) {
 
 void StorageNode::Impl::CompareLog(const std::string& timestamp) {
   if (trust_->log_fork() || timestamp == trust_->log_timestamp()) return;
-  if (judged_.size() >= kMaxJudged) judged_.clear();
-  if (!judged_.insert(timestamp).second) return;
+  if (!judged_.First(timestamp)) return;
   MetadataSource source(SourceOptions());
   log_->Forget();
   const absl::Status compared = trust_->CompareLog(source, timestamp);

@@ -15,6 +15,7 @@
 
 #include "common/metrics/endpoint.h"
 #include "common/metrics/metrics.h"
+#include "common/once_each.h"
 #include "dht/metadata/metadata_source.h"
 #include "dht/node/intake.h"
 #include "dht/node/log_mirror.h"
@@ -141,7 +142,7 @@ class StorageNode::Impl {
   absl::Duration witness_at_ = absl::ZeroDuration();  // next word on it
   std::string synced_root_;                           // of the log's copy
   std::string witnessed_;                             // the last word
-  std::set<std::string> judged_;                      // timestamps of others
+  OnceEach judged_{1024};                             // timestamps of others
 
   std::atomic<bool> log_forked_{false};
 

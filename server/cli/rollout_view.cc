@@ -7,6 +7,7 @@
 #include "common/bytes.h"
 #include "server/cli/output.h"
 #include "server/cli/progress.h"
+#include "server/rollout/rollout_state.h"
 
 namespace shoal::cli {
 namespace {
@@ -43,10 +44,7 @@ std::string StateText(rollout::v1::RolloutState state) {
 }
 
 bool IsFinal(rollout::v1::RolloutState state) {
-  return state == rollout::v1::ROLLOUT_STATE_HALTED ||
-         state == rollout::v1::ROLLOUT_STATE_FINISHED ||
-         state == rollout::v1::ROLLOUT_STATE_ABORTED ||
-         state == rollout::v1::ROLLOUT_STATE_FAILED;
+  return state == rollout::v1::ROLLOUT_STATE_HALTED || server::HasEnded(state);
 }
 
 std::string DescribeRollout(const rollout::v1::Rollout& rollout) {

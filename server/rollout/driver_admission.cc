@@ -51,7 +51,8 @@ absl::StatusOr<std::vector<rules::ParallelMember>> RolloutDriver::Members(
   if (!document.has_parallel()) return members;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
-  SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.Answered(row));
+  SHOAL_ASSIGN_OR_RETURN(const auto answered,
+                         rollouts_.Answered(row, /*for_good=*/false));
   const uint64_t lost_below =
       LostBelow(row, store_.clock().WallNow() - LostAfter(row));
   for (const store::DeviceRow& device : devices) {

@@ -182,7 +182,8 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
   AddFailures(document, count, accepted, out);
   const bool last = open + 1 == static_cast<size_t>(document.phases_size());
   if (!last) AddGate(row, count, now, out);
-  SHOAL_ASSIGN_OR_RETURN(const auto answered, rollouts_.AnsweredForGood(row));
+  SHOAL_ASSIGN_OR_RETURN(const auto answered,
+                         rollouts_.Answered(row, /*for_good=*/true));
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
   uint32_t missing = 0;

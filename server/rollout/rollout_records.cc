@@ -10,6 +10,7 @@
 #include "rules/outcome_shard.h"
 #include "rules/outcomes.h"
 #include "server/rollout/outcome_counts.h"
+#include "server/rollout/rollout_state.h"
 #include "server/rollout/rollouts.h"
 #include "signing/verify/fleet_trust.h"
 
@@ -85,23 +86,9 @@ absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
   return by_phase;
 }
 
-absl::StatusOr<std::set<std::string>> Rollouts::AnsweredForGood(
-    const store::RolloutRow& row) const {
-  std::set<std::string> devices;
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
-      kOutcomes, row.rollout().document().id() + "/", "",
-      [&](std::string_view key, const store::OutcomeRow& outcome) {
-        if (VerdictOf(outcome.outcome()) != rules::OutcomeVerdict::kWaiting &&
-            outcome.outcome().tries_left() == 0)
-          devices.emplace(key.substr(key.find('/') + 1));
-        return true;
-      }));
-  return devices;
-}
-
 absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
   const auto& document = row.rollout().document();
-  SHOAL_ASSIGN_OR_RETURN(const auto done, AnsweredForGood(row));
+  SHOAL_ASSIGN_OR_RETURN(const auto done, Answered(row, /*for_good=*/true));
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
@@ -113,12 +100,16 @@ absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
-    const store::RolloutRow& row) const {
+    const store::RolloutRow& row, bool for_good) const {
   std::set<std::string> devices;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
       kOutcomes, row.rollout().document().id() + "/", "",
-      [&](std::string_view key, const store::OutcomeRow&) {
-        devices.emplace(key.substr(key.find('/') + 1));
+      [&](std::string_view key, const store::OutcomeRow& stored) {
+        const rollout::v1::DeviceOutcome& outcome = stored.outcome();
+        if (!for_good ||
+            (VerdictOf(outcome) != rules::OutcomeVerdict::kWaiting &&
+             outcome.tries_left() == 0))
+          devices.emplace(key.substr(key.find('/') + 1));
         return true;
       }));
   return devices;
@@ -151,9 +142,7 @@ absl::Status Rollouts::OnHalt(Transaction& tx,
     if (lifted == record.digest) return absl::OkStatus();
   }
   row.add_halt_records(record.bytes);
-  if (row.rollout().state() != rollout::v1::ROLLOUT_STATE_FINISHED &&
-      row.rollout().state() != rollout::v1::ROLLOUT_STATE_FAILED &&
-      row.rollout().state() != rollout::v1::ROLLOUT_STATE_ABORTED) {
+  if (!HasEnded(row.rollout().state())) {
     row.mutable_rollout()->set_state(rollout::v1::ROLLOUT_STATE_HALTED);
     row.mutable_rollout()->set_message(
         fmt::format("halted by {}: {}", op->name(), halt.reason()));

@@ -13,6 +13,7 @@
 #include "server/rollout/delta_demand.h"
 #include "server/rollout/outcome_counts.h"
 #include "server/rollout/plan.h"
+#include "server/rollout/rollout_state.h"
 #include "server/rollout/take_over.h"
 #include "server/store/paging.h"
 #include "server/store/requests.h"
@@ -44,6 +45,12 @@ int64_t PhaseEta(const store::RolloutRow& row, const rollout::v1::Rollout& view,
                                        phase.expected() / answered);
 }
 
+// `only`: the image that a rollout leads back from; empty: it leads nobody
+// back.
+bool RunsWhatIsLedBack(std::string_view only, const store::DeviceRow& device) {
+  return only.empty() || device.device().running_sha256() == HexEncode(only);
+}
+
 }  // namespace
 
 int Rank(const store::RolloutRow& row) {
@@ -60,9 +67,8 @@ absl::Duration LostAfter(const store::RolloutRow& row) {
 
 bool Concerns(const rollout::v1::RolloutDocument& document,
               const store::DeviceRow& device) {
-  const std::string only = HexEncode(document.only_running_sha256());
-  return rules::PhaseOf(document, FactsOf(device)) >= 0 &&
-         (only.empty() || device.device().running_sha256() == only);
+  return RunsWhatIsLedBack(document.only_running_sha256(), device) &&
+         rules::PhaseOf(document, FactsOf(device)) >= 0;
 }
 
 uint32_t LostIn(const store::RolloutRow& row, int phase,
@@ -94,10 +100,7 @@ absl::StatusOr<std::string> RolloutKey(const std::string& name) {
 }
 
 bool IsFinal(RolloutState state) {
-  return state == rollout::v1::ROLLOUT_STATE_HALTED ||
-         state == rollout::v1::ROLLOUT_STATE_ABORTED ||
-         state == rollout::v1::ROLLOUT_STATE_FINISHED ||
-         state == rollout::v1::ROLLOUT_STATE_FAILED;
+  return state == rollout::v1::ROLLOUT_STATE_HALTED || HasEnded(state);
 }
 
 Rollouts::Rollouts(Store& store, const RecordWriter& writer,
@@ -131,9 +134,8 @@ absl::StatusOr<Rollouts::Draft> Rollouts::MakeDraft(
   }
   SHOAL_ASSIGN_OR_RETURN(draft.devices,
                          devices_.Accepted(request.device_type()));
-  const std::string only = HexEncode(request.only_running_sha256());
   std::erase_if(draft.devices, [&](const store::DeviceRow& row) {
-    return !only.empty() && row.device().running_sha256() != only;
+    return !RunsWhatIsLedBack(request.only_running_sha256(), row);
   });
   std::vector<rules::DeviceFacts> facts;
   for (const store::DeviceRow& row : draft.devices) {

@@ -105,15 +105,13 @@ class Rollouts {
   // Outcomes counted by phase, with the devices that are lost.
   absl::StatusOr<std::vector<rules::OutcomeCount>> Counts(
       const store::RolloutRow& row) const;
-  // Device ids in hex of those that will say nothing else of it.
-  absl::StatusOr<std::set<std::string>> AnsweredForGood(
-      const store::RolloutRow& row) const;
   // Has every device that the rollout concerns now answered for good? Reads all
   // devices of the type and all outcomes of the rollout.
   absl::StatusOr<bool> AllAnswered(const store::RolloutRow& row) const;
-  // Device ids in hex of those that answered.
-  absl::StatusOr<std::set<std::string>> Answered(
-      const store::RolloutRow& row) const;
+  // Device ids in hex of those that answered, or only of those among them that
+  // will say nothing else.
+  absl::StatusOr<std::set<std::string>> Answered(const store::RolloutRow& row,
+                                                 bool for_good) const;
   absl::StatusOr<store::RolloutRow> Row(const std::string& name) const;
   // Every rollout of a device type, newest first.
   absl::StatusOr<std::vector<store::RolloutRow>> OfType(

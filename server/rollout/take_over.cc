@@ -14,11 +14,9 @@ namespace {
 // Whether the device would still follow `document`, were there no newer one.
 bool Follows(const store::DeviceRow& row,
              const rollout::v1::RolloutDocument& document) {
-  const std::string& running = row.device().running_sha256();
-  const std::string& only = document.only_running_sha256();
-  return running != HexEncode(document.release().sha256()) &&
-         (only.empty() || running == HexEncode(only)) &&
-         rules::PhaseOf(document, FactsOf(row)) >= 0;
+  return row.device().running_sha256() !=
+             HexEncode(document.release().sha256()) &&
+         Concerns(document, row);
 }
 
 }  // namespace

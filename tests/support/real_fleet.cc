@@ -263,16 +263,23 @@ absl::Status RealFleet::WaitForMirrors() {
   return absl::OkStatus();
 }
 
-absl::Status RealFleet::PairDevice(const std::string& update_settings) {
+absl::StatusOr<std::unique_ptr<Device>> RealFleet::NewDevice(
+    const std::string& name, const std::string& image) {
+  const std::string ticket = Path(name + ".ticket");
   SHOAL_RETURN_IF_ERROR(Shoal({"device", "ticket", "--type", "gateway",
-                               "--no-qr", "--out", Path("ticket")})
+                               "--no-qr", "--out", ticket})
                             .status());
+  auto device = std::make_unique<Device>(dir_, name);
+  SHOAL_RETURN_IF_ERROR(
+      device->Init({"--image", image, "--ticket-file", ticket}));
+  return device;
+}
+
+absl::Status RealFleet::PairDevice(const std::string& update_settings) {
   images_["factory"] = std::string(40'000, 'f');
   SHOAL_RETURN_IF_ERROR(
       RealFileSystem().WriteAtomic(Path("factory"), images_["factory"]));
-  device_ = std::make_unique<Device>(dir_, "device");
-  SHOAL_RETURN_IF_ERROR(device_->Init(
-      {"--image", Path("factory"), "--ticket-file", Path("ticket")}));
+  SHOAL_ASSIGN_OR_RETURN(device_, NewDevice("device", Path("factory")));
   device_->Replace("interval = \"60s\"", "interval = \"200ms\"");
   device_->Replace("[network]\n", "[network]\nlog_interval = \"1s\"\n");
   device_->Configure(

@@ -94,6 +94,10 @@ class RealFleet {
   std::string plane_directory() const { return Path("plane"); }
   const std::string& fleet_id() const { return fleet_id_; }  // 32 bytes
   const std::vector<std::string>& nodes() const { return node_names_; }
+  // Another gateway with a claim ticket of its own that runs the file `image`;
+  // without power yet, so that its settings may be changed.
+  absl::StatusOr<std::unique_ptr<Device>> NewDevice(const std::string& name,
+                                                    const std::string& image);
   Device& device() { return *device_; }
   const crypto::SigningKey& helper() const { return helper_; }
   // The bytes of every image that the offline role signed for gateways.

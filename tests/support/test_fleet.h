@@ -33,6 +33,7 @@
 #include "shoal/records/v1/payloads.pb.h"
 #include "shoal/records/v1/record.pb.h"
 #include "shoal/release/v1/delta_index.pb.h"
+#include "shoal/rollout/v1/document.pb.h"
 #include "signing/metadata/image_info.h"
 #include "signing/metadata/metadata.h"
 
@@ -102,6 +103,9 @@ class TestFleet {
   // A document of director-<type>: "director/<type>/rollout/<id>",
   // "director/<type>/deltas/<version>", "director/<type>/revoked/devices".
   absl::Status AddDocument(const std::string& path, std::string_view bytes);
+  // An active rollout of the image to all gateways in one phase, for a day.
+  rollout::v1::RolloutDocument RolloutToAll(const std::string& id,
+                                            const TestImage& image) const;
   // Puts bytes under blobs/ and returns what a delta index says of them; the
   // caller fills in from and to.
   absl::StatusOr<release::v1::Delta> AddDelta(std::string_view bytes);

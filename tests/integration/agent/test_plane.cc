@@ -192,25 +192,7 @@ absl::StatusOr<TestImage> TestPlane::Release(const std::string& version,
 
 rollout::v1::RolloutDocument TestPlane::Rollout(const std::string& id,
                                                 const TestImage& image) {
-  rollout::v1::RolloutDocument d;
-  d.set_id(id);
-  d.set_version(1);
-  d.set_fleet(fleet_->fleet_id());
-  d.set_device_type("gateway");
-  d.mutable_release()->set_version(image.info.version);
-  d.mutable_release()->set_image_target(image.target.path);
-  d.mutable_release()->set_sha256(image.target.sha256);
-  d.mutable_release()->set_length(image.target.length);
-  d.mutable_release()->set_counter(image.info.counter);
-  d.mutable_selector()->set_all(true);
-  auto* phase = d.add_phases();
-  phase->set_name("all");
-  phase->set_threshold(uint64_t{1} << 32);
-  phase->set_expected_devices(1);
-  d.set_opened_at(absl::ToUnixMillis(absl::Now()));
-  d.set_state(rollout::v1::ROLLOUT_STATE_ACTIVE);
-  d.set_expires(absl::ToUnixSeconds(absl::Now() + absl::Hours(24)));
-  d.set_error_threshold_permille(100);
+  rollout::v1::RolloutDocument d = fleet_->RolloutToAll(id, image);
   d.set_order(image.info.counter);
   return d;
 }

@@ -15,24 +15,22 @@ namespace {
 class IdleFleet : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(
-        fleet_, RealFleet::StartEmpty(dir_,
-                                      "\n[trust]\n"
-                                      "timestamp_lifetime = \"20s\"\n"
-                                      "timestamp_renewal = \"5s\"\n"));
+    ASSERT_OK_AND_ASSIGN(fleet_,
+                         RealFleet::StartEmpty(dir_,
+                                               "\n[trust]\n"
+                                               "timestamp_lifetime = \"20s\"\n"
+                                               "timestamp_renewal = \"5s\"\n"));
     ASSERT_OK(RealFileSystem().WriteAtomic(dir_.File("image"),
                                            std::string(4000, 'i')));
   }
   std::unique_ptr<Device> Paired(const std::string& name) {
-    const std::string ticket = dir_.File(name + ".ticket");
-    EXPECT_OK(fleet_->Shoal(
-        {"device", "ticket", "--type", "gateway", "--no-qr", "--out", ticket}));
-    auto device = std::make_unique<Device>(dir_, name);
+    auto device = fleet_->NewDevice(name, dir_.File("image"));
+    EXPECT_OK(device);
+    if (!device.ok()) return nullptr;
+    (*device)->PowerOn();
     EXPECT_OK(
-        device->Init({"--image", dir_.File("image"), "--ticket-file", ticket}));
-    device->PowerOn();
-    EXPECT_OK(device->process().WaitForLog("event=paired", absl::Seconds(60)));
-    return device;
+        (*device)->process().WaitForLog("event=paired", absl::Seconds(60)));
+    return *std::move(device);
   }
   // When a timestamp in a file runs out.
   static absl::Time ExpiryIn(const std::string& path) {
@@ -49,7 +47,8 @@ class IdleFleet : public ::testing::Test {
 
 TEST_F(IdleFleet, T05_RenewalsReachWhoIsThereAndWhoComes) {
   auto device = Paired("first");
-  ASSERT_OK(WaitFor("metadata", [&] { return ExpiryOf(*device) > absl::Now(); }));
+  ASSERT_OK(
+      WaitFor("metadata", [&] { return ExpiryOf(*device) > absl::Now(); }));
   // Nobody asks for anything, and the device's next poll is minutes away.
   const absl::Time end = ExpiryOf(*device) + absl::Seconds(5);
   int stale = 0;

@@ -27,15 +27,13 @@ class NetworkKeyPrograms : public ::testing::Test {
     for (const std::string& name : nodes_) ASSERT_OK(fleet_->RestartNode(name));
   }
   std::unique_ptr<Device> Paired(const std::string& name) {
-    const std::string ticket = dir_.File(name + ".ticket");
-    EXPECT_OK(fleet_->Shoal(
-        {"device", "ticket", "--type", "gateway", "--no-qr", "--out", ticket}));
-    auto device = std::make_unique<Device>(dir_, name);
+    auto device = fleet_->NewDevice(name, dir_.File("image"));
+    EXPECT_OK(device);
+    if (!device.ok()) return nullptr;
+    (*device)->PowerOn();
     EXPECT_OK(
-        device->Init({"--image", dir_.File("image"), "--ticket-file", ticket}));
-    device->PowerOn();
-    EXPECT_OK(device->process().WaitForLog("event=paired", absl::Seconds(60)));
-    return device;
+        (*device)->process().WaitForLog("event=paired", absl::Seconds(60)));
+    return *std::move(device);
   }
   std::string IdOf(Device& device) {
     return device.Status().value("device_id", "");

@@ -25,12 +25,10 @@ class IdentityPrograms : public ::testing::Test {
                                            std::string(4000, 'i')));
   }
   std::unique_ptr<Device> Paired(const std::string& name) {
-    const std::string ticket = dir_.File(name + ".ticket");
-    EXPECT_OK(fleet_->Shoal(
-        {"device", "ticket", "--type", "gateway", "--no-qr", "--out", ticket}));
-    auto device = std::make_unique<Device>(dir_, name);
-    EXPECT_OK(
-        device->Init({"--image", dir_.File("image"), "--ticket-file", ticket}));
+    auto made = fleet_->NewDevice(name, dir_.File("image"));
+    EXPECT_OK(made);
+    if (!made.ok()) return nullptr;
+    std::unique_ptr<Device> device = *std::move(made);
     device->Replace("interval = \"60s\"", "interval = \"500ms\"");
     device->PowerOn();
     EXPECT_OK(device->process().WaitForLog("event=paired", absl::Seconds(60)));

@@ -68,6 +68,40 @@ class RolloutPlaneTest : public PlaneTest {
   store::ReleaseRow release_;
 };
 
+// The same; the plane reads reports, so that it knows what devices run.
+class RolloutReportsTest : public RolloutPlaneTest {
+ protected:
+  void SetUp() override {
+    RolloutPlaneTest::SetUp();
+    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                      return devices_->OnReport(tx, record);
+                    });
+  }
+  rollout::v1::Rollout Now(const std::string& id = "r1") {
+    auto rollout = rollouts_->Get("rollouts/" + id);
+    EXPECT_OK(rollout);
+    return rollout.ok() ? *rollout : rollout::v1::Rollout();
+  }
+  std::string Report(const TestDevice& device, const std::string& sha256,
+                     uint64_t version) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_box_key(device.box.public_key());
+    report.set_running_sha256(sha256);
+    report.set_running_version("2.0");
+    return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                        writer_->places().DeviceReport(device.id), version,
+                        report.SerializeAsString());
+  }
+  template <typename Request>
+  Request For(const std::string& id) {
+    Request request;
+    request.set_name("rollouts/" + id);
+    return request;
+  }
+};
+
 }  // namespace shoal::server
 
 #endif  // SHOAL_TESTS_UNIT_SERVER_ROLLOUT_FIXTURE_H_
