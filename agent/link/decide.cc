@@ -37,9 +37,10 @@ absl::Status Decider::ReportRefusal(
   // Metadata that ran out says nothing of this rollout.
   if (reason == "expired_metadata" || reason == "log_fork")
     return absl::OkStatus();
-  const int phase = rules::PhaseOf(document, link_->AssignedFacts());
-  if (phase < 0) return absl::OkStatus();
   const std::string& id = document.id();
+  const int phase = rules::PhaseFor(document, link_->AssignedFacts(),
+                                    state_->Get().rollouts[id].BeganIn());
+  if (phase < 0) return absl::OkStatus();
   UpdateRecord update;
   bool told = false;
   // The number is durable before anything is signed with it (T27). What was
@@ -123,15 +124,16 @@ const std::string* Decider::Spoiled(const RolloutEntry& entry) const {
 
 const RolloutEntry* Decider::Newest() {
   const rules::DeviceFacts facts = link_->AssignedFacts();
+  StateData state = state_->Get();
   for (const RolloutEntry& entry : link_->rollouts()) {
     // The newest rollout that selects this device is the one that counts;
     // an older one must not move it back.
     if (IsForeign(entry)) continue;
-    if (rules::PhaseOf(entry.document, facts) < 0) continue;
+    const RolloutMemory& memory = state.rollouts[entry.document.id()];
+    if (rules::PhaseFor(entry.document, facts, memory.BeganIn()) < 0) continue;
     // One that leads back from an image that does not run here says nothing.
     const std::string& only = entry.document.only_running_sha256();
-    if (!only.empty() && only != running_->info.sha256 &&
-        !state_->Get().rollouts[entry.document.id()].finished)
+    if (!only.empty() && only != running_->info.sha256 && !memory.finished)
       continue;
     return &entry;
   }
@@ -236,6 +238,7 @@ rules::StartInput Decider::InputFor(
       it != state.rollouts.end()) {
     input.attempts.count = it->second.attempts;
     input.attempts.last = absl::FromUnixMillis(it->second.last_attempt_ms);
+    input.began_in = it->second.BeganIn();
   }
   return input;
 }

@@ -41,6 +41,8 @@ inline constexpr std::string_view kGarbage = "garbage";
 inline constexpr std::string_view kRollouts = "rollout";
 inline constexpr std::string_view kOutcomes = "outcome";
 inline constexpr std::string_view kOutcomeCounts = "outcome_count";
+// Rollout id, device id in hex: phases in which a device was and is no more.
+inline constexpr std::string_view kLeftPhases = "left_phase";
 // Device id in hex, key digest in hex, rollout id: outcomes (records, raw) by a
 // key that the plane does not know as the device's.
 inline constexpr std::string_view kHeldOutcomes = "outcome_held";

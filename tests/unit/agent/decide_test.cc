@@ -107,6 +107,24 @@ class DeciderTest : public ::testing::Test {
     const auto update = rig_.state_->Get().update;
     return update ? update->rollout_id : "";
   }
+  // The plane's next word about the device.
+  void Assign(const std::string& ring) {
+    records::v1::Assignment next = link_->assignment();
+    next.set_version(next.version() + 1);
+    (*next.mutable_labels())["ring"] = ring;
+    dht::VerifiedRecord record;
+    record.writer.kind = records::v1::WRITER_CLASS_DIRECTOR;
+    record.writer.public_key = fleet_->director_key().public_key();
+    record.body.set_payload(next.SerializeAsString());
+    ASSERT_OK(link_->TakeAssignment(record));
+  }
+  // As if the update in hand had been committed and told.
+  void Commit() {
+    ASSERT_OK(rig_.state_->Change([](StateData& d) {
+      d.rollouts[d.update->rollout_id].finished = true;
+      d.update.reset();
+    }));
+  }
   RolloutMemory MemoryOf(const std::string& id) {
     return rig_.state_->Get().rollouts[id];
   }
@@ -137,6 +155,41 @@ TEST_F(DeciderTest, TheNewestThatSelectsTheDeviceIsFollowed) {
   Read();
   EXPECT_TRUE(Decide()) << decider_->waiting_reason();
   EXPECT_EQ(InHand(), "newer");
+}
+
+TEST_F(DeciderTest, WhoBeganStaysWhateverItsLabelsSaySince) {
+  Assign("beta");
+  auto beta = Rollout("beta", three_, 2);
+  beta.mutable_selector()->Clear();
+  (*beta.mutable_selector()->mutable_labels())["ring"] = "beta";
+  Sign(beta);
+  Sign(Rollout("older", two_, 1));
+  Read();
+  ASSERT_TRUE(Decide()) << decider_->waiting_reason();
+  ASSERT_EQ(InHand(), "beta");
+  Assign("late");
+  EXPECT_FALSE(Decide());
+  EXPECT_TRUE(decider_->may_activate()) << decider_->waiting_reason();
+  // Nor does what it took before move it back afterwards.
+  Commit();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+}
+
+TEST_F(DeciderTest, WhoWasRelabelledBeforeItBeganFollowsItsLabels) {
+  Assign("beta");
+  auto beta = Rollout("beta", three_, 2);
+  beta.mutable_selector()->Clear();
+  (*beta.mutable_selector()->mutable_labels())["ring"] = "beta";
+  beta.set_state(rollout::v1::ROLLOUT_STATE_PAUSED);
+  Sign(beta);
+  Sign(Rollout("older", two_, 1));
+  Read();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(decider_->waiting_reason(), "rollout_not_active");
+  Assign("late");
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "older");
 }
 
 TEST_F(DeciderTest, T28_AConflictElsewhereBlocksNoFix) {
