@@ -134,6 +134,14 @@ absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
     for (auto& previous : *document->mutable_previous()) name(&previous);
     next.set_indexed_deltas(indexes->deltas());
   }
+  if (IsFinal(document->state()) &&
+      !rules::CheckDocumentSize(*document, 0).ok()) {
+    // Of an older plane, which did not look: the end must reach devices.
+    document->clear_approvals();
+    document->clear_lifted_halts();
+  }
+  // Whatever made it grow: devices would read no document of their type.
+  SHOAL_RETURN_IF_ERROR(rules::CheckDocumentSize(*document, 0));
   repository.put[RolloutTarget(*document)] = document->SerializeAsString();
   SHOAL_ASSIGN_OR_RETURN(repository.remove,
                          rollouts_.Retired(document->device_type()));
