@@ -122,22 +122,48 @@ const std::string* Decider::Spoiled(const RolloutEntry& entry) const {
   return it == spoiled_.end() ? nullptr : &it->second;
 }
 
+uint64_t Decider::NewestTaken(const StateData& state) {
+  uint64_t known = 0;
+  for (const RolloutEntry& entry : link_->rollouts())
+    if (!IsForeign(entry)) known = std::max(known, entry.document.order());
+  uint64_t taken = 0;
+  for (const auto& [id, memory] : state.rollouts) {
+    if (memory.finished && memory.order <= known)
+      taken = std::max(taken, memory.order);
+  }
+  return taken;
+}
+
 const RolloutEntry* Decider::Newest() {
   const rules::DeviceFacts facts = link_->AssignedFacts();
+  const std::string& running = running_->info.sha256;
   StateData state = state_->Get();
+  const uint64_t taken = NewestTaken(state);
+  const RolloutEntry* ended = nullptr;
+  bool runs_ended = false;
   for (const RolloutEntry& entry : link_->rollouts()) {
+    const rollout::v1::RolloutDocument& document = entry.document;
     // The newest rollout that selects this device is the one that counts;
     // an older one must not move it back.
     if (IsForeign(entry)) continue;
-    const RolloutMemory& memory = state.rollouts[entry.document.id()];
-    if (rules::PhaseFor(entry.document, facts, memory.BeganIn()) < 0) continue;
+    if (document.order() < taken) break;
+    const RolloutMemory& memory = state.rollouts[document.id()];
+    if (rules::PhaseFor(document, facts, memory.BeganIn()) < 0) continue;
     // One that leads back from an image that does not run here says nothing.
-    const std::string& only = entry.document.only_running_sha256();
-    if (!only.empty() && only != running_->info.sha256 && !memory.finished)
+    const std::string& only = document.only_running_sha256();
+    if (!only.empty() && only != running && !memory.finished) continue;
+    // Nor does one that ended before this device took it, but that its image is
+    // not to be left for an older one.
+    if (!memory.finished && Spoiled(entry) == nullptr &&
+        rules::IsOver(document, link_->Now())) {
+      if (ended == nullptr) ended = &entry;
+      runs_ended |= rules::LeadsTo(document, running);
       continue;
+    }
+    if (runs_ended && !rules::LeadsTo(document, running)) continue;
     return &entry;
   }
-  return nullptr;
+  return ended;
 }
 
 void Decider::Watch(const UpdateRecord& update, const StateData& state) {

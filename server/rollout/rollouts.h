@@ -106,7 +106,7 @@ class Rollouts {
   // covers this one's devices and was made after it; "" when there is none.
   absl::StatusOr<std::string> SupersededBy(const store::RolloutRow& row) const;
   // Target paths of ended rollouts of a device type that its devices need no
-  // longer see: all but the newest five.
+  // longer see: all but the newest five, and those newer than one at work.
   absl::StatusOr<std::vector<std::string>> Retired(
       const std::string& device_type) const;
   // Outcomes counted by phase, with the devices that are lost.

@@ -192,6 +192,90 @@ TEST_F(DeciderTest, WhoWasRelabelledBeforeItBeganFollowsItsLabels) {
   EXPECT_EQ(InHand(), "older");
 }
 
+// B, newer and to some devices, ended before this one took it.
+TEST_F(DeciderTest, WhatEndedUnreachedLeavesTheDeviceToTheOlderOne) {
+  for (const bool expired : {false, true}) {
+    auto b = Rollout(expired ? "b2" : "b", three_, expired ? 4 : 3);
+    if (expired) {
+      b.set_expires(absl::ToUnixSeconds(absl::Now()) - 60);
+    } else {
+      b.set_state(rollout::v1::ROLLOUT_STATE_ABORTED);
+    }
+    Sign(b);
+  }
+  Sign(Rollout("a", two_, 1));
+  Read();
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "a");
+}
+
+TEST_F(DeciderTest, WhoTookTheNewerOneIsNotMovedBackWhenItIsForgotten) {
+  auto a = Rollout("a", two_, 1);
+  Sign(a);
+  Sign(Rollout("b", three_, 3));
+  Read();
+  ASSERT_TRUE(Decide());
+  ASSERT_EQ(InHand(), "b");
+  Commit();
+  // The metadata keep b no longer; others that ended are newer.
+  ASSERT_OK(fleet_->RemoveDocument("director/gateway/rollout/b"));
+  auto other = Rollout("c", two_, 4);
+  other.mutable_selector()->Clear();
+  other.mutable_selector()->add_device_ids(std::string(32, 'e'));
+  other.set_state(rollout::v1::ROLLOUT_STATE_FINISHED);
+  Sign(other);
+  Read();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+  // Newer ones go on.
+  Sign(Rollout("d", two_, 5));
+  Read();
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "d");
+}
+
+// The highest number of all, signed by a thief, committed, and gone with him.
+TEST_F(DeciderTest, T22_AThiefsOrderDoesNotShutTheDeviceForGood) {
+  Sign(Rollout("thief", two_, UINT64_MAX));
+  Read();
+  ASSERT_TRUE(Decide());
+  Commit();
+  ASSERT_OK(fleet_->RemoveDocument("director/gateway/rollout/thief"));
+  Sign(Rollout("next", three_, 2));
+  Read();
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "next");
+}
+
+// A device that lost its memory still runs what the newer one brought.
+TEST_F(DeciderTest, TheImageOfOneThatEndedIsNotLeftForAnOlderOne) {
+  ASSERT_OK_AND_ASSIGN(const RunningImage running, rig_.slots_->Running());
+  auto b = Rollout("b", three_, 3);
+  b.mutable_release()->set_sha256(running.info.sha256);
+  b.set_state(rollout::v1::ROLLOUT_STATE_ABORTED);
+  Sign(b);
+  Sign(Rollout("a", two_, 1));
+  Read();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+}
+
+TEST_F(DeciderTest, ADocumentThatIsTooLargeHidesNoOther) {
+  Sign(Rollout("older", two_, 1));
+  auto large = Rollout("large", three_, 2);
+  for (int i = 0; i < 64; ++i) {
+    auto* approval = large.add_approvals();
+    approval->set_operator_key(std::string(32, 'k'));
+    approval->set_signature(std::string(300, 's'));
+  }
+  ASSERT_GT(large.ByteSizeLong(), rules::kMaxDocumentBytes);
+  Sign(large);
+  Read();
+  ASSERT_EQ(link_->rollouts().size(), 1u);
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "older");
+}
+
 TEST_F(DeciderTest, T28_AConflictElsewhereBlocksNoFix) {
   // A rollout of other devices, the newest of all, and one that has ended: of
   // both another document comes under a version that was seen before.

@@ -1,3 +1,4 @@
+#include "server/rollout/explain.h"
 #include "tests/unit/server/rollout_fixture.h"
 
 namespace shoal::server {
@@ -158,6 +159,45 @@ TEST_F(RolloutsTest, ANewerRolloutSupersedesWhatItCovers) {
   EXPECT_EQ(rollouts_->Get("rollouts/r1")->state(),
             rollout::v1::ROLLOUT_STATE_FINISHED)
       << "the plane itself forgets nothing";
+}
+
+// To some devices, newer, and ended: they say to whom took them to leave the
+// older one alone.
+TEST_F(RolloutsTest, WhatIsNewerThanARolloutAtWorkStaysToBeRead) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(2, devices);
+  const Explainer explainer(*store_, *rollouts_, *devices_, *trust_,
+                            writer_->fleet_id());
+  const std::string name = "devices/" + HexEncode(devices[0].id);
+  for (int i = 2; i <= 9; ++i) {
+    rollout::v1::CreateRolloutRequest request;
+    request.set_rollout_id("r" + std::to_string(i));
+    request.set_release("releases/gateway/2.0");
+    request.mutable_selector()->add_device_ids(HexEncode(devices[0].id));
+    ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+    ASSERT_OK(driver_->Step());
+    EmptyOutbox();
+    ASSERT_OK(driver_->Step());
+    ASSERT_OK_AND_ASSIGN(const auto out, explainer.Device(name, ""));
+    EXPECT_EQ(out.rollout(), "rollouts/r" + std::to_string(i));
+    rollout::v1::AbortRolloutRequest abort;
+    abort.set_name("rollouts/r" + std::to_string(i));
+    abort.set_stay(true);
+    ASSERT_OK(rollouts_->Abort(abort, "operator:ann"));
+    ASSERT_OK(driver_->Step());
+  }
+  EXPECT_OK(trust_->FindTarget("director/gateway/rollout/r2"));
+  ASSERT_EQ(rollouts_->Get("rollouts/r1")->state(),
+            rollout::v1::ROLLOUT_STATE_ACTIVE);
+  // None of them reached the device: it is r1's again.
+  ASSERT_OK_AND_ASSIGN(auto out, explainer.Device(name, ""));
+  EXPECT_EQ(out.rollout(), "rollouts/r1");
+  // One did: nothing older moves it.
+  ASSERT_OK(
+      Take({OutcomeRecord(devices[0], "r5", records::v1::OUTCOME_RESULT_SUCCESS,
+                          ReleaseDigest(), 1)}));
+  ASSERT_OK_AND_ASSIGN(out, explainer.Device(name, ""));
+  EXPECT_EQ(out.rollout(), "rollouts/r5");
 }
 
 TEST_F(RolloutsTest, AManualGateWaitsForApproval) {
