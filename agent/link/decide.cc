@@ -1,6 +1,7 @@
 #include "agent/link/decide.h"
 
 #include <algorithm>
+#include <set>
 
 #include "agent/engine/candidate.h"
 #include "agent/engine/halts.h"
@@ -91,6 +92,18 @@ bool Decider::NoteAll() {
   // versions only grow (T22). A bad one stops its own rollout and no other: a
   // fix may be on its way in another.
   spoiled_.clear();
+  std::set<std::string> named;
+  for (const RolloutEntry& entry : link_->rollouts())
+    named.insert(entry.document.id());
+  StateData now = state_->Get();
+  if (ForgetPastRollouts(named, now)) {
+    const absl::Status saved = state_->Change(
+        [&](StateData& d) { (void)ForgetPastRollouts(named, d); });
+    if (!saved.ok()) {
+      LogError("state_not_saved", {{"error", saved}});
+      return false;
+    }
+  }
   for (const RolloutEntry& entry : link_->rollouts()) {
     const std::string& id = entry.document.id();
     StateData state = state_->Get();

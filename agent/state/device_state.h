@@ -80,7 +80,8 @@ class DeviceState {
 
   StateData Get() const;
   // Applies `change` to a copy and writes it. After OK it is on disk; after an
-  // error nothing has changed, neither here nor there. Texts that are not
+  // error nothing has changed, neither here nor there; "state_too_large" above
+  // 4 MiB, which the next start could not read. Texts that are not
   // UTF-8 come back with their bad bytes replaced, as after a restart.
   absl::Status Change(const std::function<void(StateData&)>& change);
 

@@ -234,6 +234,35 @@ TEST_F(DeciderTest, WhoTookTheNewerOneIsNotMovedBackWhenItIsForgotten) {
   EXPECT_EQ(InHand(), "d");
 }
 
+TEST_F(DeciderTest, RolloutsThatNobodyNamesAreForgottenButForTheLast) {
+  ASSERT_OK(rig_.state_->Change([](StateData& d) {
+    for (int i = 1; i <= 300; ++i) {
+      RolloutMemory& memory = d.rollouts["past" + std::to_string(i)];
+      memory.order = static_cast<uint64_t>(i);
+      // Most of them other devices' alone.
+      memory.finished = i == 7 || i == 250;
+      d.halts["h" + std::to_string(i)].rollout_id = "past" + std::to_string(i);
+    }
+  }));
+  Sign(Rollout("old", two_, 100));
+  auto newest = Rollout("newest", three_, 301);
+  newest.set_state(rollout::v1::ROLLOUT_STATE_PAUSED);
+  newest.mutable_selector()->Clear();
+  newest.mutable_selector()->add_device_ids(std::string(32, 'e'));
+  Sign(newest);
+  Read();
+  // The newest one that it took still counts.
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+  const StateData state = rig_.state_->Get();
+  EXPECT_EQ(state.rollouts.size(), kMaxPastRollouts + 2);
+  for (const char* id : {"old", "newest", "past7", "past250", "past300"})
+    EXPECT_TRUE(state.rollouts.contains(id)) << id;
+  EXPECT_FALSE(state.rollouts.contains("past100"));
+  // Halts of what is not finished are still halts.
+  EXPECT_TRUE(state.halts.contains("h100"));
+}
+
 // The highest number of all, signed by a thief, committed, and gone with him.
 TEST_F(DeciderTest, T22_AThiefsOrderDoesNotShutTheDeviceForGood) {
   Sign(Rollout("thief", two_, UINT64_MAX));
