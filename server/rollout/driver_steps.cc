@@ -164,10 +164,15 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   if (static_cast<int>(document.open_phase()) + 1 != document.phases_size())
     return false;
   const absl::Duration now = store_.clock().MonotonicNow();
-  Looks& looks = looks_
-                     .try_emplace(document.id(),
-                                  Looks{absl::ZeroDuration(), now + kSlowLook})
-                     .first->second;
+  Looks& looks = LooksAt(document.id());
+RolloutDriver::Looks& RolloutDriver::LooksAt(const std::string& rollout) {
+  return looks_
+      .try_emplace(rollout, Looks{absl::ZeroDuration(),
+                                  store_.clock().MonotonicNow() + kSlowLook,
+                                  absl::ZeroDuration()})
+      .first->second;
+}
+
   absl::Duration& next = by_numbers ? looks.next : looks.next_slow;
   if (now < next) return false;
   SHOAL_ASSIGN_OR_RETURN(const bool all, rollouts_.AllAnswered(row));
