@@ -244,6 +244,14 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
     return absl::OkStatus();
   }
+  auto left = tx.Get<store::LeftPhasesRow>(kLeftPhases, key);
+  if (left.ok() && left->gone()) {
+    // Its answer was under way when it was decommissioned.
+    left->set_gone(false);
+    tx.Put(kLeftPhases, key, *left);
+    auto* of = counts.mutable_phases(phase);
+    if (of->gone() > 0) of->set_gone(of->gone() - 1);
+  }
   view.set_device("devices/" + device);
   view.set_success(success);
   view.set_refused(outcome.result() == records::v1::OUTCOME_RESULT_REFUSED);
