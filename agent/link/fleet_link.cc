@@ -18,7 +18,6 @@
 namespace shoal::agent {
 namespace {
 
-constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
 constexpr uint32_t kSampleWanted = 20;
 // Refreshes in a row without proofs before that is worth an alarm: a proof may
@@ -115,11 +114,17 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
   std::vector<RolloutEntry> entries;
   for (const signing::TargetFile& target : *targets) {
     if (target.path.rfind(prefix, 0) != 0) continue;
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        updater_->FetchTarget(source, target, kMaxRolloutBytes));
+    const auto bytes =
+        updater_->FetchTarget(source, target, rules::kMaxDocumentBytes);
+    if (ReasonOf(bytes.status()) == "target_too_large") {
+      // This one says nothing; the others must not stay unread for it.
+      LogWarn("rollout_refused",
+              {{"target", target.path}, {"error", bytes.status()}});
+      continue;
+    }
+    SHOAL_RETURN_IF_ERROR(bytes);
     RolloutEntry entry;
-    if (!entry.document.ParseFromString(bytes)) {
+    if (!entry.document.ParseFromString(*bytes)) {
       LogWarn("rollout_refused",
               {{"target", target.path}, {"reason", "bad_rollout"}});
       continue;
