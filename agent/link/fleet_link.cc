@@ -210,10 +210,21 @@ bool FleetLink::HasFreshMetadata() const {
 bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
   records::v1::Head head;
   if (HasFreshMetadata() && head.ParseFromString(record.body.payload()) &&
-      CanWait(head.timestamp()))
+      (CanWait(head.timestamp()) || !IsWorthALook(head.timestamp())))
     return false;
   head_->Offer(record);
   return true;
+}
+
+// Whoever has a director's key may announce what it likes, as often as it
+// likes.
+bool FleetLink::IsWorthALook(const std::string& announced) {
+  const auto next = signing::ParseTimestamp(announced);
+  if (!next.ok()) return false;
+  if (updater_->MayBe("timestamp", std::nullopt, announced).ok())
+    return next->value.version >= updater_->timestamp().version;
+  // Signed by nobody, or by a key that a newer root names.
+  return unknown_heads_.Spend(o_.clock->MonotonicNow());
 }
 
 // A renewal and nothing else comes to a whole fleet every hour: while this

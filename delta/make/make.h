@@ -42,8 +42,9 @@ struct MakeOptions {
   // name; a patch that this lets through is right.
   bool verify = true;
   const std::atomic<bool>* cancel = nullptr;  // optional
-  // Optional; bytes of the new image done, of all. Called on the thread that
-  // called MakeDelta.
+  // Optional; bytes of the new image done, of all, over all steps: it never
+  // goes back, and ends with all of them when the patch is there. One thread
+  // at a time.
   std::function<void(uint64_t done, uint64_t total)> progress;
 };
 

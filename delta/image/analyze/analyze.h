@@ -55,10 +55,12 @@ absl::StatusOr<ImagePair> AnalyzePair(const ReadAt& read_old, uint64_t old_size,
                                       const AnalyzeOptions& options);
 
 // The expanded image of a map that may have verbatim segments (build side;
-// ExpandedReader refuses those): appends to `write` in order.
+// ExpandedReader refuses those): appends to `write` in order, a MiB at a time.
+// `cancel` may be null.
 absl::Status WriteExpanded(
     const ImageMap& map, const ReadAt& read_image,
-    const std::function<absl::Status(std::string_view)>& write);
+    const std::function<absl::Status(std::string_view)>& write,
+    const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace shoal::delta
 

@@ -117,7 +117,7 @@ TEST(Identity, IsMadeOnceAndPrivate) {
   ASSERT_OK_AND_ASSIGN(const DeviceKeys second,
                        DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
   EXPECT_EQ(first.signing.public_key(), second.signing.public_key());
-  EXPECT_EQ(first.box.public_key(), second.box.public_key());
+  EXPECT_EQ(first.box->public_key(), second.box->public_key());
   struct stat info {};
   ASSERT_EQ(::stat(dir.File("identity.key").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
