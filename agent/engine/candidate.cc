@@ -232,6 +232,29 @@ absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
   return absl::OkStatus();
 }
 
+bool ForgetPastRollouts(const std::set<std::string>& named, StateData& state) {
+  if (state.rollouts.size() <= kMaxPastRollouts) return false;
+  // Most worth keeping first.
+  std::vector<std::pair<std::pair<bool, uint64_t>, std::string>> past;
+  for (const auto& [id, memory] : state.rollouts) {
+    if (named.contains(id) || (state.update && state.update->rollout_id == id))
+      continue;
+    past.push_back(
+        {{memory.finished || memory.attempts > 0, memory.order}, id});
+  }
+  if (past.size() <= kMaxPastRollouts) return false;
+  std::sort(past.rbegin(), past.rend());
+  for (size_t i = kMaxPastRollouts; i < past.size(); ++i) {
+    const std::string& id = past[i].second;
+    if (state.rollouts[id].finished)
+      std::erase_if(state.halts, [&](const auto& halt) {
+        return halt.second.rollout_id == id;
+      });
+    state.rollouts.erase(id);
+  }
+  return true;
+}
+
 absl::Status CheckPace(const StateData& state, const Pace& pace,
                        absl::Time now) {
   if (!pace.in_window)

@@ -4,6 +4,7 @@
 #define SHOAL_AGENT_ENGINE_CANDIDATE_H_
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,13 @@ void AddComponents(const std::vector<SignedImage>& components,
 absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
                          std::string_view digest, RolloutMemory& memory,
                          bool* changed);
+
+// Of rollouts that no document names any more so many are remembered, those
+// that this device took or tried before the others, and the newest.
+inline constexpr size_t kMaxPastRollouts = 128;
+// Forgets the rest. `named`: ids of the documents that can be read now. The
+// halts of a finished rollout go with it. False: `state` is what it was.
+bool ForgetPastRollouts(const std::set<std::string>& named, StateData& state);
 
 // The device's own bounds on its pace: "outside_window", "too_soon",
 // "too_many_starts".

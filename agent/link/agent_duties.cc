@@ -45,7 +45,7 @@ void Agent::SendTelemetry() {
 void Agent::SendReport() {
   records::v1::DeviceReport report;
   report.set_device_type(config_.device_type);
-  report.set_box_key(keys_->box.public_key());
+  report.set_box_key(keys_->box->public_key());
   report.set_running_sha256(running_.info.sha256);
   report.set_running_version(running_.info.version);
   report.set_running_counter(running_.info.counter);

@@ -40,10 +40,11 @@ absl::Status Agent::GoOnline(Membership membership) {
     if (parts_.on_work) parts_.on_work();
     return kept;
   };
-  options.on_grant = [this](const std::string& record) {
+  options.on_grant = [this](const std::string& node,
+                            const std::string& record) {
     std::lock_guard lock(mutex_);
     if (grants_.size() >= kMaxGrants) return;
-    grants_.push_back(record);
+    grants_.emplace_back(node, record);
     wake_.notify_all();
     if (parts_.on_work) parts_.on_work();
   };

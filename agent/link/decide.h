@@ -53,8 +53,13 @@ class Decider {
   // Why a rollout is as good as halted: two documents of one version are known
   // of it, or an older one than before came. nullptr: it is not.
   const std::string* Spoiled(const RolloutEntry& entry) const;
-  // The rollout whose turn it is on this device: the newest that selects it.
+  // The rollout whose turn it is on this device: the newest that selects it and
+  // has not ended, or that it took; where there is none, the newest that ended.
   const RolloutEntry* Newest();
+  // Order of the newest rollout that this device took: none below it counts.
+  // One above all that are signed now does not bind: a thief of the director's
+  // key may have signed it.
+  uint64_t NewestTaken(const StateData& state);
   // An update in hand: may it restart, or is its rollout over?
   void Watch(const UpdateRecord& update, const StateData& state);
   absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document,

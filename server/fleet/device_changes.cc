@@ -226,6 +226,9 @@ absl::Status DeviceChanges::OnWrite(Transaction& tx, const std::string& key) {
   BoundReported(*next.mutable_device());
   SHOAL_RETURN_IF_ERROR(UpdateGroups(tx, indexed, next));
   SHOAL_RETURN_IF_ERROR(UpdateAssignment(tx, old, next));
+  if (on_facts_ && old != nullptr &&
+      !SameAssignment(old->assignment(), next.assignment()))
+    SHOAL_RETURN_IF_ERROR(on_facts_(tx, *old, next));
   WriteDeviceHistory(tx, old, next);
   SHOAL_RETURN_IF_ERROR(WriteDeviceIndex(tx, indexed, &next));
   SHOAL_RETURN_IF_ERROR(CountRunningImage(tx, indexed, &next));

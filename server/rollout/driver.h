@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "rules/parallel.h"
+#include "rules/progress.h"
 #include "server/rollout/delta_demand.h"
 #include "server/rollout/rollouts.h"
 
@@ -44,7 +45,13 @@ class RolloutDriver {
   absl::Status StepOne(const store::RolloutRow& row);
   absl::Status Prepare(const store::RolloutRow& row);
   absl::Status AwaitPublication(const store::RolloutRow& row);
-  absl::Status Advance(const store::RolloutRow& row);
+  absl::Status Advance(const store::RolloutRow& row, rules::PlaneView view);
+  // What gates are judged by, as it is now.
+  absl::StatusOr<rules::PlaneView> ViewOf(const store::RolloutRow& row) const;
+  // Ends it where that is due, whatever its state: superseded, expired, too
+  // many failures. True: it did.
+  absl::StatusOr<bool> EndIfDue(const store::RolloutRow& row,
+                                const rules::PlaneView& view);
   // True when it signed deltas that were made after the start.
   absl::StatusOr<bool> JoinLateDeltas(const store::RolloutRow& row);
   // Signs the next version of the document in one change with the row.

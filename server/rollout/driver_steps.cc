@@ -177,25 +177,49 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   return all;
 }
 
-absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
-  const auto& document = row.rollout().document();
-  const absl::Time now = store_.clock().WallNow();
-  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
-  if (!newer.empty()) {
-    return End(row, rollout::v1::ROLLOUT_STATE_FINISHED,
-               "superseded by " + newer);
-  }
-  if (row.rollout().state() == rollout::v1::ROLLOUT_STATE_PAUSED) {
-    return absl::ToUnixSeconds(now) >= document.expires()
-               ? End(row, rollout::v1::ROLLOUT_STATE_FINISHED, "expired")
-               : absl::OkStatus();
-  }
+absl::StatusOr<rules::PlaneView> RolloutDriver::ViewOf(
+    const store::RolloutRow& row) const {
   rules::PlaneView view;
   SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
   view.accepted_failures = {row.accepted_failures().begin(),
                             row.accepted_failures().end()};
   view.approvers = ApproversOf(row);
-  view.now = now;
+  view.now = store_.clock().WallNow();
+  return view;
+}
+
+absl::StatusOr<bool> RolloutDriver::EndIfDue(const store::RolloutRow& row,
+                                             const rules::PlaneView& view) {
+  using rollout::v1::ROLLOUT_STATE_FINISHED;
+  const auto& document = row.rollout().document();
+  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
+  if (!newer.empty()) {
+    SHOAL_RETURN_IF_ERROR(
+        End(row, ROLLOUT_STATE_FINISHED, "superseded by " + newer));
+    return true;
+  }
+  rules::PlaneStep step;
+  if (row.rollout().state() != rollout::v1::ROLLOUT_STATE_PAUSED) {
+    step = rules::NextStep(document, view);
+  } else if (view.now >= absl::FromUnixSeconds(document.expires())) {
+    step = {rules::PlaneStep::Kind::kFinish, "expired"};
+  }
+  if (step.kind == rules::PlaneStep::Kind::kHalt) {
+    SHOAL_RETURN_IF_ERROR(
+        End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message));
+    return true;
+  }
+  if (step.kind == rules::PlaneStep::Kind::kFinish && !step.message.empty()) {
+    SHOAL_RETURN_IF_ERROR(End(row, ROLLOUT_STATE_FINISHED, step.message));
+    return true;
+  }
+  return false;
+}
+
+absl::Status RolloutDriver::Advance(const store::RolloutRow& row,
+                                    rules::PlaneView view) {
+  const auto& document = row.rollout().document();
+  const absl::Time now = view.now;
   const size_t open = document.open_phase();
   // The moment from which the outcomes are enough is durable: a restart does
   // not begin the settling anew, nor shorten it.
@@ -214,28 +238,19 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     view.counts[open].enough_since = absl::FromUnixMillis(row.enough_since());
   }
   const rules::PlaneStep step = rules::NextStep(document, view);
-  switch (step.kind) {
-    case rules::PlaneStep::Kind::kHalt:
-      return End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message);
-    case rules::PlaneStep::Kind::kFinish:
-      if (!step.message.empty())
-        return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, step.message);
-      break;
-    case rules::PlaneStep::Kind::kOpenNext: {
-      SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
-      return Sign(
-          row,
-          [&](store::RolloutRow& next) {
-            next.mutable_rollout()->set_message("");
-            next.set_enough_since(0);
-            // Whom the old phases let in is known by the document before.
-            Admit(next, members, now, document.open_phase() + 1);
-            OpenPhase(next, document.open_phase() + 1, now);
-          },
-          nullptr);
-    }
-    case rules::PlaneStep::Kind::kWait:
-      break;
+  // What ends it was looked at before, by the same view.
+  if (step.kind == rules::PlaneStep::Kind::kOpenNext) {
+    SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
+    return Sign(
+        row,
+        [&](store::RolloutRow& next) {
+          next.mutable_rollout()->set_message("");
+          next.set_enough_since(0);
+          // Whom the old phases let in is known by the document before.
+          Admit(next, members, now, document.open_phase() + 1);
+          OpenPhase(next, document.open_phase() + 1, now);
+        },
+        nullptr);
   }
   SHOAL_ASSIGN_OR_RETURN(
       const bool finished,

@@ -10,7 +10,9 @@
 #include "rules/approval.h"
 #include "rules/conditions.h"
 #include "rules/progress.h"
+#include "rules/way_back.h"
 #include "server/rollout/explain_fit.h"
+#include "server/rollout/rollout_state.h"
 
 namespace shoal::server {
 namespace {
@@ -219,16 +221,31 @@ absl::StatusOr<std::optional<store::RolloutRow>> Explainer::RolloutOf(
   }
   SHOAL_ASSIGN_OR_RETURN(auto rows,
                          rollouts_.OfType(device.device().device_type()));
+  // As the device looks for it (agent/link/decide.cc): what ended says nothing
+  // to whom it did not reach, but nobody leaves what it took for an older one.
+  const rules::DeviceFacts facts = FactsOf(device);
+  SHOAL_ASSIGN_OR_RETURN(const std::string running_sha256,
+                         HexDecode(device.device().running_sha256()));
+  bool runs_ended = false;
   for (store::RolloutRow& row : rows) {
-    const auto state = row.rollout().state();
-    const bool over =
-        IsFinal(state) && state != rollout::v1::ROLLOUT_STATE_HALTED;
     const auto& document = row.rollout().document();
-    if (over || rules::PhaseOf(document, FactsOf(device)) < 0) continue;
+    const auto outcome = store_.Get<store::OutcomeRow>(
+        kOutcomes, fmt::format("{}/{}", document.id(), HexEncode(facts.id)));
+    if (!outcome.ok() && !absl::IsNotFound(outcome.status()))
+      return outcome.status();
+    if (outcome.ok() && outcome->outcome().success()) return std::move(row);
+    // One that answered began it, whatever its groups say since.
+    const bool began = outcome.ok() && !outcome->outcome().refused();
+    if (!began && rules::PhaseOf(document, facts) < 0) continue;
     if (!document.only_running_sha256().empty() &&
-        HexEncode(document.only_running_sha256()) !=
-            device.device().running_sha256())
+        document.only_running_sha256() != running_sha256)
       continue;
+    if (HasEnded(row.rollout().state()) ||
+        absl::ToUnixSeconds(store_.clock().WallNow()) >= document.expires()) {
+      runs_ended |= rules::LeadsTo(document, running_sha256);
+      continue;
+    }
+    if (runs_ended && !rules::LeadsTo(document, running_sha256)) continue;
     return std::move(row);
   }
   return std::nullopt;

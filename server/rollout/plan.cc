@@ -105,6 +105,30 @@ absl::Status CopyPolicy(const rollout::v1::CreateRolloutRequest& request,
   return absl::OkStatus();
 }
 
+// What is added while the rollout is at work: the names of delta indexes, the
+// approvals that its gates ask for (of one phase at least: the access policy
+// may ask for it), some halts that are lifted, and what the plane says of
+// itself.
+size_t RoomFor(const rollout::v1::RolloutDocument& document) {
+  constexpr size_t kApproval = 112;  // phase, key, signature
+  constexpr size_t kLiftedHalt = 34;
+  constexpr size_t kHaltsToLift = 8;
+  constexpr size_t kApprovalsOfPolicy = 4;
+  const auto index_of = [&](const rollout::v1::ReleaseRef& release) {
+    return DeltaIndexTarget(document.device_type(), release.version()).size() +
+           4;
+  };
+  size_t room = rules::kRoomForOrders + kHaltsToLift * kLiftedHalt +
+                index_of(document.release());
+  for (const auto& previous : document.previous()) room += index_of(previous);
+  size_t approvals = kApprovalsOfPolicy;
+  for (const auto& phase : document.phases()) {
+    if (phase.gate().manual())
+      approvals += std::max<size_t>(1, phase.gate().approvals());
+  }
+  return room + std::min<size_t>(approvals, 64) * kApproval;
+}
+
 void SetSpread(const rollout::v1::CreateRolloutRequest& request,
                rollout::v1::RolloutDocument& document) {
   if (!document.has_parallel() ||
@@ -257,9 +281,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
   SetSpread(request, document);
   document.set_rules_level(NeededLevel(document));
   SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
-  if (document.ByteSizeLong() > 16384 - 512) {
-    return Bad("the rollout's document is larger than 15.5 KiB");
-  }
+  SHOAL_RETURN_IF_ERROR(rules::CheckDocumentSize(document, RoomFor(document)));
   return document;
 }
 

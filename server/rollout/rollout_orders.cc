@@ -44,6 +44,8 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::ChangeRow(
     const std::string before = row.SerializeAsString();
     SHOAL_RETURN_IF_ERROR(change(tx, row));
     if (row.SerializeAsString() != before) {
+      SHOAL_RETURN_IF_ERROR(
+          rules::CheckDocumentSize(row.rollout().document(), 0));
       row.set_revision(row.revision() + 1);
       tx.Put(kRollouts, key, row);
       SHOAL_RETURN_IF_ERROR(tx.Commit());
@@ -153,6 +155,8 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
             document->add_lifted_halts(digest);
         }
         SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(*document));
+        SHOAL_RETURN_IF_ERROR(
+            rules::CheckDocumentSize(*document, rules::kRoomForOrders));
         document->set_state(rollout::v1::ROLLOUT_STATE_ACTIVE);
         rollout->set_state(rollout->published_at() > 0
                                ? rollout::v1::ROLLOUT_STATE_ACTIVE

@@ -92,11 +92,16 @@ absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
-  return std::all_of(devices.begin(), devices.end(),
-                     [&](const store::DeviceRow& device) {
-                       return !Concerns(document, device) ||
-                              done.contains(HexEncode(FactsOf(device).id));
-                     });
+  SHOAL_ASSIGN_OR_RETURN(const auto left, JustLeft(row));
+  const std::string image = HexEncode(document.release().sha256());
+  return std::all_of(
+      devices.begin(), devices.end(), [&](const store::DeviceRow& device) {
+        const std::string id = HexEncode(FactsOf(device).id);
+        // Who left a group by running the image has a word to say yet.
+        const bool at_it =
+            left.contains(id) && device.device().running_sha256() == image;
+        return done.contains(id) || !(at_it || Concerns(document, device));
+      });
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
@@ -173,8 +178,15 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   if (!IsDevicesKey(*device_row, record.writer.public_key))
     return Hold(tx, record, outcome.rollout_id());
   const auto& document = row->rollout().document();
+  const std::string key = OutcomeKey(outcome.rollout_id(), device);
+  const auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
+  if (!existing.ok() && !absl::IsNotFound(existing.status()))
+    return existing.status();
   // The phase is computed, not believed.
-  const int phase = rules::PhaseOf(document, FactsOf(*device_row));
+  SHOAL_ASSIGN_OR_RETURN(
+      const int phase,
+      PhaseOfOutcome(tx, document, *device_row, outcome.phase(),
+                     existing.ok() ? &*existing : nullptr));
   if (phase < 0) {
     LogWarn("outcome_refused", {{"device", device},
                                 {"rollout", outcome.rollout_id()},
@@ -187,7 +199,6 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
                                 {"reason", "wrong_place"}});
     return absl::OkStatus();
   }
-  const std::string key = OutcomeKey(outcome.rollout_id(), device);
   store::OutcomeRow stored;
   const bool in_force =
       HexEncode(record.writer.public_key) == device_row->device().public_key();
@@ -199,9 +210,6 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
   SHOAL_ASSIGN_OR_RETURN(store::OutcomeCountsRow counts,
                          ReadOutcomeCounts(tx, document));
-  const auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
-  if (!existing.ok() && !absl::IsNotFound(existing.status()))
-    return existing.status();
   const std::optional<uint64_t> known =
       existing.ok() ? CounterToExceed(*device_row, *existing, in_force)
                     : std::optional<uint64_t>(0);

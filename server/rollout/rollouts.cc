@@ -111,7 +111,13 @@ Rollouts::Rollouts(Store& store, const RecordWriter& writer,
       trust_(trust),
       releases_(releases),
       deltas_(deltas),
-      devices_(devices) {}
+      devices_(devices) {
+  store_.BeforeCommit(kRollouts, [this](Transaction&, const std::string&) {
+    std::lock_guard lock(at_work_mutex_);
+    at_work_ = nullptr;
+    return absl::OkStatus();
+  });
+}
 
 absl::StatusOr<Rollouts::Draft> Rollouts::MakeDraft(
     rollout::v1::CreateRolloutRequest request) const {

@@ -149,6 +149,10 @@ void PlaneTest::SetUp() {
   deltas_ = std::make_unique<Deltas>(*store_, *blobs_, *releases_);
   rollouts_ = std::make_unique<Rollouts>(*store_, *writer_, *trust_, *releases_,
                                          *deltas_, *devices_);
+  changes_->OnFacts([this](Transaction& tx, const store::DeviceRow& before,
+                           const store::DeviceRow& after) {
+    return rollouts_->KeepPhases(tx, before, after);
+  });
   telemetry_ = std::make_unique<Telemetry>(*store_, keys_->telemetry);
   intake_ = std::make_unique<Intake>(*store_, writer_->fleet_id(),
                                      writer_->places(), writers_->Resolver());

@@ -1,5 +1,6 @@
 // What operators order: approvals of several, pause, resume, activation; and
 // what the plane shows of lost devices and odd outcomes.
+#include "rules/approval.h"
 #include "server/rollout/explain.h"
 #include "server/rollout/forecast.h"
 #include "tests/unit/server/rollout_fixture.h"
@@ -95,6 +96,61 @@ TEST_F(RolloutOrdersTest, T28_ResumingNamesTheHaltsThatItLifts) {
   // The same halt again changes nothing.
   ASSERT_OK(Take({halt}));
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+}
+
+// Devices read no document above 16 KiB, and none of their type beside it.
+TEST_F(RolloutOrdersTest, NoOrderMakesADocumentTooLarge) {
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r1");
+  request.set_release("releases/gateway/2.0");
+  for (int i = 0; i < 16; ++i)
+    request.add_phases()->set_percent(6.25 * (i + 1));
+  TestDevice device;
+  EnrollNode("n1");
+  release_ = MakeRelease("2.0", "image two");
+  Pair(device);
+  auto* ids = request.mutable_selector();
+  ids->add_device_ids(HexEncode(device.id));
+  const auto fill = [&](int n) {
+    while (ids->device_ids_size() < n)
+      ids->add_device_ids(std::string(32, 'a'));
+    request.set_validate_only(true);
+    return rollouts_->Create(request, "operator:ann");
+  };
+  int most = 300;
+  while (fill(most + 1).ok()) ++most;
+  EXPECT_THAT(fill(most + 1), FailsBecause("document_too_large"));
+  ids->mutable_device_ids()->RemoveLast();
+  request.set_validate_only(false);
+  ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EmptyOutbox();
+  ASSERT_OK(driver_->Step());
+  // What planning left room for fits; what comes beyond it is refused.
+  int taken = 0;
+  absl::Status refused;
+  for (uint32_t phase = 0; phase < 16 && refused.ok(); ++phase) {
+    refused =
+        Approve("rollouts/r1", phase, "", "operator:ann",
+                operator_.Sign(rules::ApprovalInput(Now().document(), phase)))
+            .status();
+    taken += refused.ok();
+  }
+  EXPECT_GE(taken, 4);
+  EXPECT_THAT(refused, FailsBecause("document_too_large"));
+  // Whoever stops it is not refused.
+  ASSERT_OK(rollouts_->Pause(For<rollout::v1::PauseRolloutRequest>("r1"),
+                             "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  auto abort = For<rollout::v1::AbortRolloutRequest>("r1");
+  abort.set_stay(true);
+  ASSERT_OK(rollouts_->Abort(abort, "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  ASSERT_OK_AND_ASSIGN(const auto target,
+                       trust_->FindTarget("director/gateway/rollout/r1"));
+  EXPECT_LE(target.length, rules::kMaxDocumentBytes);
+  EXPECT_EQ(target.length, Now().document().ByteSizeLong());
+  EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ABORTED);
 }
 
 TEST_F(RolloutOrdersTest, FailuresMustBeAcceptedToGoOn) {
