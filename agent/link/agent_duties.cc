@@ -76,8 +76,7 @@ void Agent::SendReport() {
   if (!changed && age < absl::Hours(12)) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  inventory.merge(Inventory(config_.data_directory, running_.slot,
-                            config_.max_delta_memory));
+  inventory.merge(Inventory(config_.data_directory, running_.slot, deltas_));
   for (const auto& [name, value] : inventory)
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =
