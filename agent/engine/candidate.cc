@@ -232,6 +232,23 @@ absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
   return absl::OkStatus();
 }
 
+bool ForgetPastDirectors(const std::vector<std::string>& directors,
+                         StateData& state) {
+  std::set<std::string> now;
+  for (const std::string& key : directors) now.insert(HexEncode(key));
+  if (now == state.directors) return false;
+  const bool one_left = !std::includes(
+      now.begin(), now.end(), state.directors.begin(), state.directors.end());
+  state.directors = std::move(now);
+  if (!one_left) return true;
+  for (auto& [id, memory] : state.rollouts) {
+    memory.version = 0;
+    memory.digest.clear();
+    memory.conflict = false;
+  }
+  return true;
+}
+
 bool ForgetPastRollouts(const std::set<std::string>& named, StateData& state) {
   if (state.rollouts.size() <= kMaxPastRollouts) return false;
   // Most worth keeping first.

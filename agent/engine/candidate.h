@@ -89,6 +89,13 @@ inline constexpr size_t kMaxPastRollouts = 128;
 // halts of a finished rollout go with it. False: `state` is what it was.
 bool ForgetPastRollouts(const std::set<std::string>& named, StateData& state);
 
+// `directors`: public keys that may sign rollouts now. When one that might
+// before is none any more, the versions of all rollouts count from the
+// beginning: a thief of it may have driven them to the end. Whether anything
+// changed.
+bool ForgetPastDirectors(const std::vector<std::string>& directors,
+                         StateData& state);
+
 // The device's own bounds on its pace: "outside_window", "too_soon",
 // "too_many_starts".
 struct Pace {

@@ -95,10 +95,16 @@ bool Decider::NoteAll() {
   std::set<std::string> named;
   for (const RolloutEntry& entry : link_->rollouts())
     named.insert(entry.document.id());
+  const auto trust = link_->trust();
+  const auto forget = [&](StateData& d) {
+    const bool directors =
+        trust && ForgetPastDirectors(trust->trust.director_keys, d);
+    return ForgetPastRollouts(named, d) || directors;
+  };
   StateData now = state_->Get();
-  if (ForgetPastRollouts(named, now)) {
-    const absl::Status saved = state_->Change(
-        [&](StateData& d) { (void)ForgetPastRollouts(named, d); });
+  if (forget(now)) {
+    const absl::Status saved =
+        state_->Change([&](StateData& d) { (void)forget(d); });
     if (!saved.ok()) {
       LogError("state_not_saved", {{"error", saved}});
       return false;

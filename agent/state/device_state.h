@@ -57,6 +57,8 @@ struct StateData {
   uint64_t outcome_counter = 0;  // last used (T27)
   uint64_t report_version = 0;   // last used for DEVICE_REPORT
   std::map<std::string, RolloutMemory> rollouts;  // by id
+  // In hex: by whose documents the versions in `rollouts` were counted.
+  std::set<std::string> directors;
   std::map<std::string, HaltMemory> halts;  // by hex SHA-256 of the record
   // Keys, in hex, of operators who halted more than is remembered one by one
   // (agent/engine/halts.h).

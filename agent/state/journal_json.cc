@@ -165,6 +165,7 @@ std::string EncodeState(const StateData& d) {
             {"seen_commands", d.seen_commands},
             {"starts_ms", d.starts_ms},
             {"rollouts", json::object()},
+            {"directors", d.directors},
             {"halts", json::object()}};
   for (const auto& [id, r] : d.rollouts)
     j["rollouts"][id] = {{"version", r.version},
@@ -221,6 +222,7 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
           .enough_since_ms =
               r.value("enough_since_ms", std::map<std::string, int64_t>()),
           .ran_before = Bytes(r, "ran_before")};
+    d.directors = j.value("directors", std::set<std::string>());
     const json halts = j.value("halts", json::object());
     for (const auto& [digest, h] : halts.items())
       d.halts[digest] = {.rollout_id = h.value("rollout_id", ""),

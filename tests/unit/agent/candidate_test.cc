@@ -329,5 +329,34 @@ TEST(Candidate, T35_ADeltaThatWantsTooMuchMemoryIsLeft) {
   EXPECT_EQ(update.delta->artifact.length, 200u);
 }
 
+// A thief of the director's key signs the highest version there is, and two of
+// another; then root names another director.
+TEST(ForgetPastDirectors, T20_T22_WhatALostKeyDroveUpBindsNoMore) {
+  StateData state;
+  EXPECT_TRUE(ForgetPastDirectors({"lost"}, state));
+  EXPECT_FALSE(ForgetPastDirectors({"lost"}, state));
+  rollout::v1::RolloutDocument d;
+  d.set_id("r1");
+  d.set_version(UINT64_MAX);
+  bool changed = false;
+  ASSERT_OK(NoteRollout(d, "thief's", state.rollouts["r1"], &changed));
+  state.rollouts["r1"].attempts = 2;
+  state.rollouts["r1"].finished = true;
+  d.set_version(7);
+  EXPECT_THAT(NoteRollout(d, "honest", state.rollouts["r1"], &changed),
+              FailsBecause("old_rollout"));
+  // Another one beside it changes nothing.
+  EXPECT_TRUE(ForgetPastDirectors({"lost", "next"}, state));
+  EXPECT_THAT(NoteRollout(d, "honest", state.rollouts["r1"], &changed),
+              FailsBecause("old_rollout"));
+  EXPECT_TRUE(ForgetPastDirectors({"next"}, state));
+  EXPECT_OK(NoteRollout(d, "honest", state.rollouts["r1"], &changed));
+  // What this device did stays done.
+  EXPECT_EQ(state.rollouts["r1"].attempts, 2u);
+  EXPECT_TRUE(state.rollouts["r1"].finished);
+  ASSERT_OK_AND_ASSIGN(StateData again, DecodeState(EncodeState(state)));
+  EXPECT_FALSE(ForgetPastDirectors({"next"}, again));
+}
+
 }  // namespace
 }  // namespace shoal::agent
