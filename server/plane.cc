@@ -108,6 +108,11 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
   deltas = std::make_unique<Deltas>(*store, *blobs, *releases, config.deltas);
   rollouts = std::make_unique<Rollouts>(*store, *writer, *trust, *releases,
                                         *deltas, *devices);
+  device_changes->OnFacts([this](Transaction& tx,
+                                 const store::DeviceRow& before,
+                                 const store::DeviceRow& after) {
+    return rollouts->KeepPhases(tx, before, after);
+  });
   collector = std::make_unique<DeltaCollector>(
       *store, *trust, *publisher, *writer, *blobs, *releases, *deltas);
   explainer = std::make_unique<Explainer>(*store, *rollouts, *devices, *trust,

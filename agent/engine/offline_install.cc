@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "agent/engine/candidate.h"
+#include "agent/engine/delta_abilities.h"
 #include "agent/install/image_file.h"
 #include "common/bytes.h"
 #include "common/log.h"
@@ -153,8 +154,9 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
   OfflineResult result;
   const auto index = DeltaIndexOf(*updater, source, image->info);
-  UpdateRecord update = MakeUpdate(*image, index ? &*index : nullptr,
-                                   running.info, config.max_delta_memory);
+  UpdateRecord update =
+      MakeUpdate(*image, index ? &*index : nullptr, running.info,
+                 index ? FindDeltaAbilities(config) : rules::DeltaAbilities());
   result.image = update.image;
   AddComponents(*with_it, update);
   update.image_runs = running.info.sha256 == update.image.sha256;

@@ -53,7 +53,7 @@ void Agent::SendTelemetry() {
 void Agent::SendReport() {
   records::v1::DeviceReport report;
   report.set_device_type(config_.device_type);
-  report.set_box_key(keys_->box.public_key());
+  report.set_box_key(keys_->box->public_key());
   report.set_running_sha256(running_.info.sha256);
   report.set_running_version(running_.info.version);
   report.set_running_counter(running_.info.counter);
@@ -84,8 +84,7 @@ void Agent::SendReport() {
   if (!changed && age < absl::Hours(12)) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  inventory.merge(Inventory(config_.data_directory, running_.slot,
-                            config_.max_delta_memory));
+  inventory.merge(Inventory(config_.data_directory, running_.slot, deltas_));
   for (const auto& [name, value] : inventory)
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =

@@ -18,7 +18,6 @@
 namespace shoal::agent {
 namespace {
 
-constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
 constexpr uint32_t kSampleWanted = 20;
 // Refreshes in a row without proofs before that is worth an alarm: a proof may
@@ -115,11 +114,17 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
   std::vector<RolloutEntry> entries;
   for (const signing::TargetFile& target : *targets) {
     if (target.path.rfind(prefix, 0) != 0) continue;
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        updater_->FetchTarget(source, target, kMaxRolloutBytes));
+    const auto bytes =
+        updater_->FetchTarget(source, target, rules::kMaxDocumentBytes);
+    if (ReasonOf(bytes.status()) == "target_too_large") {
+      // This one says nothing; the others must not stay unread for it.
+      LogWarn("rollout_refused",
+              {{"target", target.path}, {"error", bytes.status()}});
+      continue;
+    }
+    SHOAL_RETURN_IF_ERROR(bytes);
     RolloutEntry entry;
-    if (!entry.document.ParseFromString(bytes)) {
+    if (!entry.document.ParseFromString(*bytes)) {
       LogWarn("rollout_refused",
               {{"target", target.path}, {"reason", "bad_rollout"}});
       continue;
@@ -218,10 +223,21 @@ bool FleetLink::HasFreshMetadata() const {
 bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
   records::v1::Head head;
   if (HasFreshMetadata() && head.ParseFromString(record.body.payload()) &&
-      CanWait(head.timestamp()))
+      (CanWait(head.timestamp()) || !IsWorthALook(head.timestamp())))
     return false;
   head_->Offer(record);
   return true;
+}
+
+// Whoever has a director's key may announce what it likes, as often as it
+// likes.
+bool FleetLink::IsWorthALook(const std::string& announced) {
+  const auto next = signing::ParseTimestamp(announced);
+  if (!next.ok()) return false;
+  if (updater_->MayBe("timestamp", std::nullopt, announced).ok())
+    return next->value.version >= updater_->timestamp().version;
+  // Signed by nobody, or by a key that a newer root names.
+  return unknown_heads_.Spend(o_.clock->MonotonicNow());
 }
 
 // A renewal and nothing else comes to a whole fleet every hour: while this

@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/log.h"
+#include "rules/access.h"
 #include "rules/progress.h"
 #include "server/rollout/driver.h"
 
@@ -16,23 +17,6 @@ namespace {
 // have, and where they don't.
 constexpr absl::Duration kLook = absl::Seconds(30);
 constexpr absl::Duration kSlowLook = absl::Minutes(10);
-
-// Names of those who approved the phase behind the open one. Rows of older
-// planes know only that somebody did.
-std::set<std::string> ApproversOf(const store::RolloutRow& row) {
-  const uint32_t next = row.rollout().document().open_phase() + 1;
-  std::set<std::string> names;
-  for (const auto& approval : row.rollout().approvals()) {
-    const std::string& who = approval.approver();
-    // A signed one is for all phases up to its own.
-    if (approval.phase() == next ||
-        (approval.phase() > next && !approval.signature().empty()))
-      names.insert(who.substr(who.find(':') + 1));
-  }
-  for (const uint32_t phase : row.approved_phases())
-    if (phase == next) names.insert("");
-  return names;
-}
 
 // Empty when none is signed.
 absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
@@ -47,6 +31,34 @@ absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
 }
 
 }  // namespace
+
+std::set<std::string> ApproversOf(const store::RolloutRow& row,
+                                  const policy::v1::AccessPolicy& policy) {
+  const uint32_t next = row.rollout().document().open_phase() + 1;
+  std::set<std::string> names;
+  for (const auto& approval : row.rollout().approvals()) {
+    // A signed one is for all phases up to its own.
+    const bool is_signed = !approval.signature().empty();
+    if (approval.phase() != next && !(approval.phase() > next && is_signed))
+      continue;
+    const std::string& who = approval.approver();
+    const std::string name = who.substr(who.find(':') + 1);
+    for (const auto& op : policy.operators()) {
+      const auto key = HexDecode(op.public_key());
+      if (op.name() != name || !key.ok() ||
+          (is_signed && *key != approval.operator_key()) ||
+          rules::FindOperatorByKey(policy, *key) == nullptr ||
+          !rules::Evaluate(policy, rules::PrincipalOf(op), "rollout.approve",
+                           nullptr, {})
+               .allowed)
+        continue;
+      names.insert(name);
+    }
+  }
+  for (const uint32_t phase : row.approved_phases())
+    if (phase == next) names.insert("");
+  return names;
+}
 
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now) {
   auto* document = row.mutable_rollout()->mutable_document();
@@ -156,6 +168,14 @@ absl::Status RolloutDriver::AwaitPublication(const store::RolloutRow& row) {
   return absl::OkStatus();
 }
 
+RolloutDriver::Looks& RolloutDriver::LooksAt(const std::string& rollout) {
+  return looks_
+      .try_emplace(rollout, Looks{absl::ZeroDuration(),
+                                  store_.clock().MonotonicNow() + kSlowLook,
+                                  absl::ZeroDuration()})
+      .first->second;
+}
+
 // Numbers alone would let newcomers end a rollout for those who were there
 // before, and keep one open for a device that has left.
 absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
@@ -164,10 +184,7 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   if (static_cast<int>(document.open_phase()) + 1 != document.phases_size())
     return false;
   const absl::Duration now = store_.clock().MonotonicNow();
-  Looks& looks = looks_
-                     .try_emplace(document.id(),
-                                  Looks{absl::ZeroDuration(), now + kSlowLook})
-                     .first->second;
+  Looks& looks = LooksAt(document.id());
   absl::Duration& next = by_numbers ? looks.next : looks.next_slow;
   if (now < next) return false;
   SHOAL_ASSIGN_OR_RETURN(const bool all, rollouts_.AllAnswered(row));
@@ -177,25 +194,49 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   return all;
 }
 
-absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
-  const auto& document = row.rollout().document();
-  const absl::Time now = store_.clock().WallNow();
-  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
-  if (!newer.empty()) {
-    return End(row, rollout::v1::ROLLOUT_STATE_FINISHED,
-               "superseded by " + newer);
-  }
-  if (row.rollout().state() == rollout::v1::ROLLOUT_STATE_PAUSED) {
-    return absl::ToUnixSeconds(now) >= document.expires()
-               ? End(row, rollout::v1::ROLLOUT_STATE_FINISHED, "expired")
-               : absl::OkStatus();
-  }
+absl::StatusOr<rules::PlaneView> RolloutDriver::ViewOf(
+    const store::RolloutRow& row) const {
   rules::PlaneView view;
   SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
   view.accepted_failures = {row.accepted_failures().begin(),
                             row.accepted_failures().end()};
-  view.approvers = ApproversOf(row);
-  view.now = now;
+  view.approvers = ApproversOf(row, trust_.View()->policy);
+  view.now = store_.clock().WallNow();
+  return view;
+}
+
+absl::StatusOr<bool> RolloutDriver::EndIfDue(const store::RolloutRow& row,
+                                             const rules::PlaneView& view) {
+  using rollout::v1::ROLLOUT_STATE_FINISHED;
+  const auto& document = row.rollout().document();
+  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
+  if (!newer.empty()) {
+    SHOAL_RETURN_IF_ERROR(
+        End(row, ROLLOUT_STATE_FINISHED, "superseded by " + newer));
+    return true;
+  }
+  rules::PlaneStep step;
+  if (row.rollout().state() != rollout::v1::ROLLOUT_STATE_PAUSED) {
+    step = rules::NextStep(document, view);
+  } else if (view.now >= absl::FromUnixSeconds(document.expires())) {
+    step = {rules::PlaneStep::Kind::kFinish, "expired"};
+  }
+  if (step.kind == rules::PlaneStep::Kind::kHalt) {
+    SHOAL_RETURN_IF_ERROR(
+        End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message));
+    return true;
+  }
+  if (step.kind == rules::PlaneStep::Kind::kFinish && !step.message.empty()) {
+    SHOAL_RETURN_IF_ERROR(End(row, ROLLOUT_STATE_FINISHED, step.message));
+    return true;
+  }
+  return false;
+}
+
+absl::Status RolloutDriver::Advance(const store::RolloutRow& row,
+                                    rules::PlaneView view) {
+  const auto& document = row.rollout().document();
+  const absl::Time now = view.now;
   const size_t open = document.open_phase();
   // The moment from which the outcomes are enough is durable: a restart does
   // not begin the settling anew, nor shorten it.
@@ -214,28 +255,19 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     view.counts[open].enough_since = absl::FromUnixMillis(row.enough_since());
   }
   const rules::PlaneStep step = rules::NextStep(document, view);
-  switch (step.kind) {
-    case rules::PlaneStep::Kind::kHalt:
-      return End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message);
-    case rules::PlaneStep::Kind::kFinish:
-      if (!step.message.empty())
-        return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, step.message);
-      break;
-    case rules::PlaneStep::Kind::kOpenNext: {
-      SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
-      return Sign(
-          row,
-          [&](store::RolloutRow& next) {
-            next.mutable_rollout()->set_message("");
-            next.set_enough_since(0);
-            // Whom the old phases let in is known by the document before.
-            Admit(next, members, now, document.open_phase() + 1);
-            OpenPhase(next, document.open_phase() + 1, now);
-          },
-          nullptr);
-    }
-    case rules::PlaneStep::Kind::kWait:
-      break;
+  // What ends it was looked at before, by the same view.
+  if (step.kind == rules::PlaneStep::Kind::kOpenNext) {
+    SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
+    return Sign(
+        row,
+        [&](store::RolloutRow& next) {
+          next.mutable_rollout()->set_message("");
+          next.set_enough_since(0);
+          // Whom the old phases let in is known by the document before.
+          Admit(next, members, now, document.open_phase() + 1);
+          OpenPhase(next, document.open_phase() + 1, now);
+        },
+        nullptr);
   }
   SHOAL_ASSIGN_OR_RETURN(
       const bool finished,

@@ -103,6 +103,7 @@ class TestFleet {
   // A document of director-<type>: "director/<type>/rollout/<id>",
   // "director/<type>/deltas/<version>", "director/<type>/revoked/devices".
   absl::Status AddDocument(const std::string& path, std::string_view bytes);
+  absl::Status RemoveDocument(const std::string& path);
   // An active rollout of the image to all gateways in one phase, for a day.
   rollout::v1::RolloutDocument RolloutToAll(const std::string& id,
                                             const TestImage& image) const;

@@ -82,6 +82,15 @@ absl::Status TestFleet::RemoveImage(const std::string& device_type,
   return absl::OkStatus();
 }
 
+absl::Status TestFleet::RemoveDocument(const std::string& path) {
+  for (const std::string& type : options_.device_types) {
+    if (roles_["director-" + type].targets.erase(path) == 0) continue;
+    dirty_["director-" + type] = true;
+    return absl::OkStatus();
+  }
+  return NotFound("unknown_target", path);
+}
+
 absl::Status TestFleet::AddDocument(const std::string& path,
                                     std::string_view bytes) {
   for (const std::string& type : options_.device_types) {
