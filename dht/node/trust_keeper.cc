@@ -17,6 +17,8 @@ namespace {
 // Rollouts have at most 16 KiB, delta indexes may be larger.
 constexpr uint64_t kMaxDocumentBytes = 4u << 20;
 constexpr uint64_t kOldVersionsKept = 2;
+// Of all delegated roles.
+constexpr uint64_t kMaxRoleBytes = 256u << 20;
 
 std::string Parent(const std::string& path) {
   return path.substr(0, path.rfind('/'));
@@ -37,6 +39,9 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
   options.directory = directory;
   options.fleet_id = bundle.fleet_id();
   options.root_v1 = bundle.roots(0);
+  // It keeps what all device types together have, to serve it.
+  options.max_loaded_bytes = kMaxRoleBytes;
+  options.max_stored_role_bytes = kMaxRoleBytes;
   SHOAL_ASSIGN_OR_RETURN(auto updater,
                          signing::Updater::Open(std::move(options), fs, clock));
   std::unique_ptr<TrustKeeper> keeper(

@@ -15,8 +15,10 @@ struct SetMatch {
   bool matches = false;
 };
 
-// `pattern` begins with '['.
+// `pattern` begins with '['. A set lies within one segment, as with the clients
+// that split pattern and path at '/' first.
 SetMatch MatchSet(std::string_view pattern, char c) {
+  pattern = pattern.substr(0, pattern.find('/'));
   size_t i = 1;
   const bool negated =
       i < pattern.size() && (pattern[i] == '!' || pattern[i] == '^');

@@ -87,7 +87,8 @@ absl::Status Updater::Impl::RefreshRoot(Fetcher& source) {
       SHOAL_RETURN_IF_ERROR(fs.Remove(Path("snapshot.json")));
     }
     if (state.timestamp_key_lost)
-      SHOAL_RETURN_IF_ERROR(log.KeyReplaced(state.root.version));
+      SHOAL_RETURN_IF_ERROR(
+          WithRoom([&] { return log.KeyReplaced(state.root.version); }));
     SHOAL_RETURN_IF_ERROR(Save("root.json", *bytes));
   }
   return CheckExpiry("root", state.root.expires, start);
@@ -105,8 +106,10 @@ absl::Status Updater::Impl::RefreshTimestamp(Fetcher& source) {
   if (status.ok() && options.anchored_by_root)
     return Save("timestamp.json", bytes);
   if (status.ok()) {
-    const absl::Status logged =
-        log.Admit(*state.timestamp, bytes, state.root.version, source, start);
+    const absl::Status logged = WithRoom([&] {
+      return log.Admit(*state.timestamp, bytes, state.root.version, source,
+                       start);
+    });
     if (!logged.ok()) {
       state.timestamp = before;
       state.timestamp_bytes = before_bytes;
@@ -187,6 +190,7 @@ absl::Status Updater::Refresh(Fetcher& source) {
   impl.view = impl.state;
   impl.ready = true;
   impl.fresh = true;
+  impl.PruneRoles();
   return absl::OkStatus();
 }
 

@@ -9,7 +9,9 @@
 // What was verified is kept in a directory (docs/metadata.md has its layout),
 // each file replaced atomically as soon as it is trusted: when a later role
 // fails, what was already trusted stays, and so does the last complete set.
-// Versions in it never go back.
+// Versions in it never go back. Delegated roles and small targets are copies:
+// they are kept within bounds, go when the snapshot names them no more, and
+// give way to the four top roles when the disk is full.
 //
 // Reasons (code):
 //   bad_signature       kPermissionDenied    fewer distinct valid keys than the
@@ -30,7 +32,8 @@
 //   metadata_too_large  kResourceExhausted
 //   too_many_roots      kResourceExhausted   more rotations than the cap in one
 //                                            refresh; the next goes on
-//   too_many_delegations kResourceExhausted  the cap ended a look-up
+//   too_many_delegations kResourceExhausted  a cap, of roles or of bytes, ended
+//                                            a look-up
 //   metadata_missing    kNotFound            the repository, or its snapshot,
 //                                            lacks a file it must have
 //   unknown_target      kNotFound            no role that may say so names the
@@ -88,7 +91,17 @@ struct UpdaterOptions {
   std::string root_v1;
   uint32_t max_root_rotations = 256;  // per refresh
   uint32_t max_delegations = 32;      // roles visited per look-up
-  VerifierPolicy policy = {};         // a device's is the default
+  // Bytes of delegated roles' files. They bound what a stolen online key, which
+  // may delegate as it likes, takes of this machine.
+  uint64_t max_lookup_bytes = 16u << 20;  // in one look-up
+  // Kept verified in memory between two look-ups; beyond, all are loaded anew.
+  uint64_t max_loaded_bytes = 16u << 20;
+  // Kept in the store; a role beyond is fetched whenever it is asked for. What
+  // targets.json itself delegates to goes first.
+  uint64_t max_stored_role_bytes = 32u << 20;
+  // Of small targets in the store; beyond, or after 256 of them, the others go.
+  uint64_t max_stored_target_bytes = 16u << 20;
+  VerifierPolicy policy = {};  // a device's is the default
 };
 
 // One thread at a time.

@@ -2,6 +2,7 @@
 #ifndef SHOAL_SIGNING_VERIFY_UPDATER_IMPL_H_
 #define SHOAL_SIGNING_VERIFY_UPDATER_IMPL_H_
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -77,11 +78,25 @@ struct Updater::Impl {
   absl::StatusOr<ParsedTimestamp> SignedTimestamp(std::string_view bytes) const;
   void LookForAnotherTruth(Fetcher& source);
 
+  // updater_room.cc: what is kept of copies.
+  static constexpr size_t kMaxStoredTargets = 256;
+  std::vector<std::string> RoleFiles();  // paths of delegated roles' files
+  uint64_t BytesOf(const std::vector<std::string>& files);
+  // At the beginning of a look-up: pointers into `view` do not survive it.
+  void TrimLoaded();
+  void PruneRoles();
+  void KeepRole(std::string_view role, std::string_view bytes);
+  absl::Status MakeRoomForTarget(uint64_t bytes);
+  // `write`, and when the disk is full again, without the copies.
+  absl::Status WithRoom(const std::function<absl::Status()>& write);
+
   absl::Status RequireReady() const;
   // Verified metadata of a delegated role out of memory, store or source.
+  // `room`: the bytes that the look-up may still load; less by its own
+  // afterwards. "too_many_delegations".
   absl::StatusOr<const Targets*> LoadRole(
       Fetcher* source, const DelegatedRole& role,
-      const std::map<std::string, Key>& keys);
+      const std::map<std::string, Key>& keys, uint64_t& room);
   // A target and the role whose word it is.
   struct Found {
     TargetFile target;

@@ -53,7 +53,7 @@ std::string Updater::Impl::RolePath(std::string_view role) const {
 
 absl::Status Updater::Impl::Save(std::string_view name,
                                  std::string_view bytes) {
-  return fs.WriteAtomic(Path(name), bytes);
+  return WithRoom([&] { return fs.WriteAtomic(Path(name), bytes); });
 }
 
 absl::Status Updater::Impl::AdoptFirstRoot(std::string bytes) {

@@ -12,8 +12,13 @@
 namespace shoal::signing {
 namespace {
 
-// Small targets kept in the store; beyond it the others are dropped.
-constexpr size_t kMaxStoredTargets = 256;
+absl::Status TooManyBytes(std::string_view role, uint64_t bytes,
+                          uint64_t room) {
+  return ResourceExhausted(
+      "too_many_delegations",
+      fmt::format("{} has {} bytes, and this look-up may load {} more", role,
+                  bytes, room));
+}
 
 absl::Status UnknownTarget(std::string_view path) {
   return NotFound("unknown_target",
@@ -30,17 +35,26 @@ absl::Status Updater::Impl::RequireReady() const {
 
 absl::StatusOr<const Targets*> Updater::Impl::LoadRole(
     Fetcher* source, const DelegatedRole& role,
-    const std::map<std::string, Key>& keys) {
+    const std::map<std::string, Key>& keys, uint64_t& room) {
+  const auto loaded = [&]() -> absl::StatusOr<const Targets*> {
+    const TrustedRole& known = view.roles.at(role.name);
+    if (known.bytes.size() > room)
+      return TooManyBytes(role.name, known.bytes.size(), room);
+    room -= known.bytes.size();
+    return &known.value;
+  };
   // What is in memory was verified with the keys of whoever asked first; two
   // delegators may name different ones, so each has it verified by its own.
-  if (view.VerifiedBy(role.name, keys, role.keys))
-    return &view.roles.at(role.name).value;
+  if (view.VerifiedBy(role.name, keys, role.keys)) return loaded();
   SHOAL_ASSIGN_OR_RETURN(const MetaFile pin, view.Pin(role.name));
+  if (pin.length.value_or(0) > room)
+    return TooManyBytes(role.name, *pin.length, room);
+  const uint64_t cap = std::min(kMaxTargetsBytes, room);
   const std::string path = RolePath(role.name);
   std::string stored;
   if (const auto it = view.roles.find(role.name); it != view.roles.end()) {
     stored = it->second.bytes;
-  } else if (auto bytes = fs.Read(path, kMaxTargetsBytes); bytes.ok()) {
+  } else if (auto bytes = fs.Read(path, cap); bytes.ok()) {
     stored = *std::move(bytes);
   }
   const absl::Status status =
@@ -50,13 +64,12 @@ absl::StatusOr<const Targets*> Updater::Impl::LoadRole(
   if (!status.ok()) {
     if (source == nullptr || ReasonOf(status) == "expired_metadata")
       return status;
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        FetchPinned(*source, role.name, pin, kMaxTargetsBytes));
+    SHOAL_ASSIGN_OR_RETURN(const std::string bytes,
+                           FetchPinned(*source, role.name, pin, cap));
     SHOAL_RETURN_IF_ERROR(view.UpdateRole(role.name, bytes, keys, role.keys));
-    SHOAL_RETURN_IF_ERROR(fs.WriteAtomic(path, bytes));
+    KeepRole(role.name, bytes);
   }
-  return &view.roles.at(role.name).value;
+  return loaded();
 }
 
 absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
@@ -83,6 +96,8 @@ absl::StatusOr<Updater::Impl::Found> Updater::Impl::Search(
     // The delegator's, in `view`: it is visited once, and so stays as it is.
     const std::map<std::string, Key>* keys;
   };
+  TrimLoaded();
+  uint64_t room = options.max_lookup_bytes;
   const std::string wanted(path);
   std::vector<Visit> stack;  // next to visit at the back
   std::set<std::string> visited;
@@ -117,7 +132,8 @@ absl::StatusOr<Updater::Impl::Found> Updater::Impl::Search(
     const Visit next = std::move(stack.back());
     stack.pop_back();
     visited.insert(next.role.name);
-    SHOAL_ASSIGN_OR_RETURN(targets, LoadRole(source, next.role, *next.keys));
+    SHOAL_ASSIGN_OR_RETURN(targets,
+                           LoadRole(source, next.role, *next.keys, room));
     role = next.role.name;
   }
 }
@@ -137,14 +153,17 @@ absl::StatusOr<FoundRole> Updater::Impl::FindRole(Fetcher* source,
     }
     return true;
   };
+  TrimLoaded();
+  uint64_t room = options.max_lookup_bytes;
   FoundRole found;
   const Targets& top = view.roles.at("targets").value;
   if (find(top, found)) return found;
   if (top.delegations) {
     for (const DelegatedRole& parent : top.delegations->roles) {
       if (name.substr(0, parent.name.size() + 1) == parent.name + "-") {
-        SHOAL_ASSIGN_OR_RETURN(const Targets* metadata,
-                               LoadRole(source, parent, top.delegations->keys));
+        SHOAL_ASSIGN_OR_RETURN(
+            const Targets* metadata,
+            LoadRole(source, parent, top.delegations->keys, room));
         found.ancestors = {parent};
         if (find(*metadata, found)) return found;
       }
@@ -160,8 +179,9 @@ absl::StatusOr<Targets> Updater::RoleMetadata(Fetcher* source,
   SHOAL_RETURN_IF_ERROR(impl_->RequireReady());
   if (role == "targets") return targets();
   SHOAL_ASSIGN_OR_RETURN(const FoundRole found, impl_->FindRole(source, role));
+  uint64_t room = impl_->options.max_lookup_bytes;
   SHOAL_ASSIGN_OR_RETURN(const Targets* metadata,
-                         impl_->LoadRole(source, found.role, found.keys));
+                         impl_->LoadRole(source, found.role, found.keys, room));
   return *metadata;
 }
 
@@ -225,11 +245,7 @@ absl::StatusOr<std::string> Updater::FetchTarget(Fetcher* source,
     return Unavailable("target_not_stored", target.path + " is not stored");
   SHOAL_ASSIGN_OR_RETURN(std::string bytes, source->FetchTarget(target));
   SHOAL_RETURN_IF_ERROR(CheckTarget(target, bytes));
-  SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                         impl_->fs.List(impl_->Path("targets")));
-  if (names.size() >= kMaxStoredTargets)
-    for (const std::string& old : names)
-      SHOAL_RETURN_IF_ERROR(impl_->fs.Remove(impl_->Path("targets/" + old)));
+  SHOAL_RETURN_IF_ERROR(impl_->MakeRoomForTarget(bytes.size()));
   SHOAL_RETURN_IF_ERROR(impl_->Save(name, bytes));
   return bytes;
 }

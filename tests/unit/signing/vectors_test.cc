@@ -282,6 +282,8 @@ const Row kRows[] = {
     {"WrongRolesKey", "timestamp", SignedByTheWrongRole, "bad_signature"},
     {"WrongRolesKey", "director", SignedByTheWrongRole, "bad_signature"},
 
+    {"ThresholdZero", "root", ThresholdZero, "bad_metadata"},
+    {"ThresholdMissing", "root", ThresholdOfNone, "bad_metadata"},
     {"ThresholdZero", "targets", ThresholdZero, "bad_metadata"},
     {"ThresholdZero", "fw-a", ThresholdZero, "bad_metadata"},
     {"ThresholdZero", "snapshot", ThresholdZero, "bad_metadata"},
@@ -384,16 +386,48 @@ class Vectors : public ::testing::TestWithParam<Row> {
     return absl::OkStatus();
   }
 
+  // What the device's disk holds of the role; "" when nothing.
+  std::string Kept(const std::string& role) {
+    return RealFileSystem()
+        .Read(dir_.File("store/" + role + ".json"), 10'000'000)
+        .value_or("");
+  }
+
   TempDir dir_;
   FakeClock clock_;
   TestRepository repository_{clock_.WallNow()};
 };
 
+// The delegator's file is signed by its keys, and only what it says of the role
+// makes the role's own file wrong.
+bool DelegatorIsTaken(const Row& row) {
+  return row.mutate == ThresholdTwoSignedByOne ||
+         row.mutate == ThresholdTwoByOneKeyUnderTwoIds ||
+         row.mutate == KeyUnderAForgedId;
+}
+// The file that breaks the rule.
+std::string Culprit(const Row& row) {
+  return row.mutate == ThresholdZero || row.mutate == ThresholdOfNone
+             ? Delegator(row.role)
+             : row.role;
+}
+
 TEST_P(Vectors, T01_T02_T05_T06_T08_T11_TheRuleAndTheRoleAreNamed) {
   const Row& row = GetParam();
   repository_.AddTarget("fw-a", "fw/a/1/image", "what is trusted");
   repository_.PublishAll();
-  ASSERT_OK(Everything(*Open()));
+  uint64_t trusted = 0;
+  {
+    const auto before = Open();
+    ASSERT_OK(Everything(*before));
+    trusted = before->timestamp().version;
+  }
+  std::map<std::string, std::string> kept;
+  for (const char* role : {"root", "timestamp", "snapshot", "targets", "fw-a",
+                           "policy", "director"}) {
+    kept[role] = Kept(role);
+    ASSERT_FALSE(kept[role].empty()) << role;
+  }
   Attack attack(repository_);
   attack.NextVersions();
   row.mutate(attack, row.role);
@@ -401,11 +435,43 @@ TEST_P(Vectors, T01_T02_T05_T06_T08_T11_TheRuleAndTheRoleAreNamed) {
   auto updater = Open();
   const absl::Status status = Everything(*updater);
   EXPECT_EQ(ReasonOf(status), row.reason) << status;
-  // Thresholds and keys stand with whoever delegates.
-  const std::string message(status.message());
-  EXPECT_TRUE(message.find(row.role) != message.npos ||
-              message.find(Delegator(row.role)) != message.npos)
-      << message;
+  const std::string culprit = Culprit(row);
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(culprit));
+
+  // It stayed on what it trusted: nothing of the file that is wrong is kept, in
+  // the very words that were there before…
+  const bool by_root = !IsDelegated(row.role);
+  // A root is kept once it is signed, since the next must follow it; expired,
+  // nothing is acted upon until that one comes (5.3.10).
+  const bool expired_root = row.mutate == Expired && culprit == "root";
+  if (expired_root)
+    EXPECT_NE(Kept(culprit), kept[culprit]);
+  else if (DelegatorIsTaken(row) && by_root)
+    // …but what root itself took the trust from, which may be forgotten.
+    EXPECT_THAT(Kept(row.role), ::testing::AnyOf(kept[row.role], ""));
+  else
+    EXPECT_EQ(Kept(culprit), kept[culprit]);
+  // …and the set that was whole is the one that it acts upon, unless the fault
+  // lies below one that is whole, or root gave other keys.
+  const absl::Status stored = updater->UseStored();
+  if (expired_root) {
+    EXPECT_EQ(ReasonOf(stored), "expired_metadata") << stored;
+    ASSERT_OK(updater->UseStored(/*allow_expired=*/true));
+    EXPECT_EQ(updater->timestamp().version, trusted);
+  } else if (DelegatorIsTaken(row) && by_root) {
+    EXPECT_EQ(ReasonOf(stored), "bad_signature") << stored;
+  } else {
+    ASSERT_OK(stored);
+    if (IsDelegated(culprit)) {
+      EXPECT_GT(updater->timestamp().version, trusted);
+      EXPECT_FALSE(updater->TargetsOf(nullptr, culprit).ok());
+    } else {
+      EXPECT_EQ(updater->timestamp().version, trusted);
+      ASSERT_OK_AND_ASSIGN(const TargetFile image,
+                           updater->GetTarget(nullptr, "fw/a/1/image"));
+      EXPECT_EQ(image.sha256, crypto::Sha256Digest("what is trusted"));
+    }
+  }
 
   // Mended, the same device goes on. A root that its keys did sign, foolish as
   // it was, is kept and bounds the next.
@@ -443,6 +509,32 @@ TEST(VectorsOfTargets, T23_AnImageSaysForWhichHardwareItIs) {
   info.piece_length = 16'384;
   target.custom = FormatImageInfo(info);
   EXPECT_EQ(ReasonOf(ParseImageInfo(target).status()), "bad_image_info");
+
+  // Revisions of the hardware; candidate_test.cc has what a device makes of
+  // them ("wrong_hardware").
+  info.device_type = "camera";
+  info.hardware = {"rev-a", "rev-b"};
+  target.custom = FormatImageInfo(info);
+  ASSERT_OK_AND_ASSIGN(const ImageInfo read, ParseImageInfo(target));
+  EXPECT_EQ(read.hardware, info.hardware);
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"rev a"},
+        {"../x"},
+        {""},
+        std::vector<std::string>(33, "rev")}) {
+    info.hardware = wrong;
+    target.custom = FormatImageInfo(info);
+    EXPECT_EQ(ReasonOf(ParseImageInfo(target).status()), "bad_image_info")
+        << wrong.front();
+  }
+  // In a form that could be read as "any", it is none.
+  for (const char* form : {"null", R"("rev-b")", "{}", "[1]", "[]"}) {
+    json custom = json::parse(FormatImageInfo(info));
+    custom["shoal"]["hardware"] = json::parse(form);
+    target.custom = custom.dump();
+    const auto odd = ParseImageInfo(target);
+    EXPECT_TRUE(!odd.ok() || std::string(form) == "[]") << form;
+  }
 }
 
 struct Forbidden {
