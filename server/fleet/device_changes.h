@@ -29,7 +29,7 @@ class DeviceChanges {
       Store& store, const RecordWriter& writer);
 
   // From now on called, in the same transaction, for every change of a device's
-  // labels or groups. Before other threads write.
+  // labels, groups or enrolment state. Before other threads write.
   using FactsHook = std::function<absl::Status(Transaction& tx,
                                                const store::DeviceRow& before,
                                                const store::DeviceRow& after)>;

@@ -71,6 +71,13 @@ class RolloutDriver {
   // True when it signed a version that admits more, or says again whom it
   // admitted.
   absl::StatusOr<bool> AdmitMore(const store::RolloutRow& row);
+  // When a rollout's devices are looked through again: for who has not answered,
+  // where the numbers say that all have and where they don't; and for whom to
+  // admit.
+  struct Looks {
+    absl::Duration next, next_slow, admit;
+  };
+  Looks& LooksAt(const std::string& rollout);
   // May it end because all have answered? Asked again after a while only.
   absl::StatusOr<bool> MayFinish(const store::RolloutRow& row, bool by_numbers);
   Store& store_;
@@ -81,11 +88,6 @@ class RolloutDriver {
   TrustRepository& trust_;
   Publisher& publisher_;
   const CountMirrors mirrors_;
-  // When it is looked again who has not answered, by rollout: where the numbers
-  // say that all have, and where they don't.
-  struct Looks {
-    absl::Duration next, next_slow;
-  };
   std::map<std::string, Looks> looks_;
   std::thread thread_;
 };

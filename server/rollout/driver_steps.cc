@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/log.h"
+#include "rules/access.h"
 #include "rules/progress.h"
 #include "server/rollout/driver.h"
 
@@ -16,23 +17,6 @@ namespace {
 // have, and where they don't.
 constexpr absl::Duration kLook = absl::Seconds(30);
 constexpr absl::Duration kSlowLook = absl::Minutes(10);
-
-// Names of those who approved the phase behind the open one. Rows of older
-// planes know only that somebody did.
-std::set<std::string> ApproversOf(const store::RolloutRow& row) {
-  const uint32_t next = row.rollout().document().open_phase() + 1;
-  std::set<std::string> names;
-  for (const auto& approval : row.rollout().approvals()) {
-    const std::string& who = approval.approver();
-    // A signed one is for all phases up to its own.
-    if (approval.phase() == next ||
-        (approval.phase() > next && !approval.signature().empty()))
-      names.insert(who.substr(who.find(':') + 1));
-  }
-  for (const uint32_t phase : row.approved_phases())
-    if (phase == next) names.insert("");
-  return names;
-}
 
 // Empty when none is signed.
 absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
@@ -47,6 +31,34 @@ absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
 }
 
 }  // namespace
+
+std::set<std::string> ApproversOf(const store::RolloutRow& row,
+                                  const policy::v1::AccessPolicy& policy) {
+  const uint32_t next = row.rollout().document().open_phase() + 1;
+  std::set<std::string> names;
+  for (const auto& approval : row.rollout().approvals()) {
+    // A signed one is for all phases up to its own.
+    const bool is_signed = !approval.signature().empty();
+    if (approval.phase() != next && !(approval.phase() > next && is_signed))
+      continue;
+    const std::string& who = approval.approver();
+    const std::string name = who.substr(who.find(':') + 1);
+    for (const auto& op : policy.operators()) {
+      const auto key = HexDecode(op.public_key());
+      if (op.name() != name || !key.ok() ||
+          (is_signed && *key != approval.operator_key()) ||
+          rules::FindOperatorByKey(policy, *key) == nullptr ||
+          !rules::Evaluate(policy, rules::PrincipalOf(op), "rollout.approve",
+                           nullptr, {})
+               .allowed)
+        continue;
+      names.insert(name);
+    }
+  }
+  for (const uint32_t phase : row.approved_phases())
+    if (phase == next) names.insert("");
+  return names;
+}
 
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now) {
   auto* document = row.mutable_rollout()->mutable_document();
@@ -156,6 +168,14 @@ absl::Status RolloutDriver::AwaitPublication(const store::RolloutRow& row) {
   return absl::OkStatus();
 }
 
+RolloutDriver::Looks& RolloutDriver::LooksAt(const std::string& rollout) {
+  return looks_
+      .try_emplace(rollout, Looks{absl::ZeroDuration(),
+                                  store_.clock().MonotonicNow() + kSlowLook,
+                                  absl::ZeroDuration()})
+      .first->second;
+}
+
 // Numbers alone would let newcomers end a rollout for those who were there
 // before, and keep one open for a device that has left.
 absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
@@ -164,10 +184,7 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   if (static_cast<int>(document.open_phase()) + 1 != document.phases_size())
     return false;
   const absl::Duration now = store_.clock().MonotonicNow();
-  Looks& looks = looks_
-                     .try_emplace(document.id(),
-                                  Looks{absl::ZeroDuration(), now + kSlowLook})
-                     .first->second;
+  Looks& looks = LooksAt(document.id());
   absl::Duration& next = by_numbers ? looks.next : looks.next_slow;
   if (now < next) return false;
   SHOAL_ASSIGN_OR_RETURN(const bool all, rollouts_.AllAnswered(row));
@@ -183,7 +200,7 @@ absl::StatusOr<rules::PlaneView> RolloutDriver::ViewOf(
   SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
   view.accepted_failures = {row.accepted_failures().begin(),
                             row.accepted_failures().end()};
-  view.approvers = ApproversOf(row);
+  view.approvers = ApproversOf(row, trust_.View()->policy);
   view.now = store_.clock().WallNow();
   return view;
 }

@@ -4,14 +4,25 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "rules/parallel.h"
 #include "server/store/state.pb.h"
+#include "shoal/policy/v1/policy.pb.h"
 
 namespace shoal::server {
 
+// Names of those who approved the phase behind the open one and still may: an
+// operator who was revoked since, or lost the right, opens nothing. Rows of
+// older planes know only that somebody did: "".
+std::set<std::string> ApproversOf(const store::RolloutRow& row,
+                                  const policy::v1::AccessPolicy& policy);
+// Of the halts that are known of it, those that were lifted included. (Older
+// planes kept the records themselves.)
+std::set<std::string> HaltDigests(const store::RolloutRow& row);
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now);
 // Says in the document whom it lets begin, with `opening` as the open phase
 // (else the document's). Nothing without max_parallel.

@@ -11,6 +11,7 @@
 #include "rules/conditions.h"
 #include "rules/progress.h"
 #include "rules/way_back.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/explain_fit.h"
 #include "server/rollout/rollout_state.h"
 
@@ -61,12 +62,10 @@ std::string FirstUnmet(const Explanation& out) {
 
 bool Halted(const store::RolloutRow& row) {
   const auto& lifted = row.rollout().document().lifted_halts();
-  return std::any_of(row.halt_records().begin(), row.halt_records().end(),
-                     [&](const std::string& halt) {
-                       return std::find(lifted.begin(), lifted.end(),
-                                        dht::RecordDigest(halt)) ==
-                              lifted.end();
-                     });
+  const std::set<std::string> halts = HaltDigests(row);
+  return std::any_of(halts.begin(), halts.end(), [&](const std::string& halt) {
+    return std::find(lifted.begin(), lifted.end(), halt) == lifted.end();
+  });
 }
 
 // `count` without the `accepted` failures.
@@ -91,7 +90,8 @@ void AddFailures(const rollout::v1::RolloutDocument& document,
 }
 
 void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
-             absl::Time now, Explanation& out) {
+             const policy::v1::AccessPolicy& policy, absl::Time now,
+             Explanation& out) {
   const auto& document = row.rollout().document();
   const int open = static_cast<int>(document.open_phase());
   const auto& gate = document.phases(open).gate();
@@ -122,12 +122,7 @@ void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
                                               At(since), At(settled)));
   }
   if (gate.manual()) {
-    std::set<std::string> names;
-    for (const auto& approval : row.rollout().approvals()) {
-      const std::string& who = approval.approver();
-      if (approval.phase() == document.open_phase() + 1)
-        names.insert(who.substr(who.find(':') + 1));
-    }
+    const std::set<std::string> names = ApproversOf(row, policy);
     Add(out, "approval", rules::Approved(gate, names), "needs_approval",
         fmt::format(
             "{} of {} approvals{}{}", names.size(),
@@ -183,7 +178,7 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
   const auto count = rules::WithoutAccepted(counts[open], accepted);
   AddFailures(document, count, accepted, out);
   const bool last = open + 1 == static_cast<size_t>(document.phases_size());
-  if (!last) AddGate(row, count, now, out);
+  if (!last) AddGate(row, count, trust_.View()->policy, now, out);
   SHOAL_ASSIGN_OR_RETURN(const auto answered,
                          rollouts_.Answered(row, /*for_good=*/true));
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
@@ -295,6 +290,8 @@ absl::StatusOr<Explanation> Explainer::Device(
   input.fleet_id = fleet_id_;
   input.now = now;
   input.halted = Halted(*found);
+  if (outcome.ok() && !outcome->outcome().refused())
+    input.began_in = static_cast<int>(outcome->outcome().phase());
   SHOAL_ASSIGN_OR_RETURN(input.running_sha256,
                          HexDecode(row.device().running_sha256()));
   Add(out, rules::StartConditions(document, input, rules::Viewpoint::kPlane));
@@ -309,7 +306,8 @@ absl::StatusOr<Explanation> Explainer::Device(
       decision.needs_consent ? decision.explanation + "; with consent"
                              : decision.explanation);
   if (decision.approvals > 0) {
-    const int phase = std::max(0, rules::PhaseOf(document, input.device));
+    const int phase =
+        std::max(0, rules::PhaseFor(document, input.device, input.began_in));
     const auto approved = rules::SignedApprovers(
         document, static_cast<uint32_t>(phase), view->policy);
     Add(out, "approvals", approved.size() >= decision.approvals,

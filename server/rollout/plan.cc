@@ -129,6 +129,14 @@ size_t RoomFor(const rollout::v1::RolloutDocument& document) {
   return room + std::min<size_t>(approvals, 64) * kApproval;
 }
 
+// Rounded up. In whole millionths of a percent: 7 % of 100 devices are 7, and
+// not what 0.07 comes to in binary.
+uint64_t DevicesOf(double percent, size_t devices) {
+  constexpr uint64_t kUnits = 1'000'000;
+  const auto units = static_cast<uint64_t>(std::llround(percent * kUnits));
+  return (units * devices + 100 * kUnits - 1) / (100 * kUnits);
+}
+
 void SetSpread(const rollout::v1::CreateRolloutRequest& request,
                rollout::v1::RolloutDocument& document) {
   if (!document.has_parallel() ||
@@ -209,7 +217,9 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
   // Below the answer are exactly `count` positions.
   const auto threshold_of = [&](uint64_t count) -> uint64_t {
     if (count == 0) return 0;
-    if (count >= positions.size()) return kAll;
+    if (positions.empty()) return 0;
+    // Whoever enrols later is none of those that were counted.
+    if (count >= positions.size()) return positions.back() + 1;
     return positions[count];  // the first that is not in
   };
 
@@ -241,10 +251,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
           // Nobody is here yet: those who come are spread evenly.
           here = static_cast<uint64_t>(percent / 100 * kAll);
         } else {
-          counted = std::max<uint64_t>(
-              counted,
-              static_cast<uint64_t>(std::ceil(
-                  percent / 100 * static_cast<double>(positions.size()))));
+          counted = std::max(counted, DevicesOf(percent, positions.size()));
           here = threshold_of(counted);
         }
         break;

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "rules/access.h"
 #include "rules/progress.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -42,10 +43,12 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::ChangeRow(
                        name + " was changed meanwhile: read it again");
     }
     const std::string before = row.SerializeAsString();
+    const size_t size = row.rollout().document().ByteSizeLong();
     SHOAL_RETURN_IF_ERROR(change(tx, row));
     if (row.SerializeAsString() != before) {
-      SHOAL_RETURN_IF_ERROR(
-          rules::CheckDocumentSize(row.rollout().document(), 0));
+      const auto& document = row.rollout().document();
+      if (document.ByteSizeLong() > size)
+        SHOAL_RETURN_IF_ERROR(rules::CheckDocumentSize(document, 0));
       row.set_revision(row.revision() + 1);
       tx.Put(kRollouts, key, row);
       SHOAL_RETURN_IF_ERROR(tx.Commit());
@@ -148,8 +151,7 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
             row.add_accepted_failures(count.failed);
         }
         auto* document = rollout->mutable_document();
-        for (const std::string& halt : row.halt_records()) {
-          const std::string digest = dht::RecordDigest(halt);
+        for (const std::string& digest : HaltDigests(row)) {
           const auto& lifted = document->lifted_halts();
           if (std::find(lifted.begin(), lifted.end(), digest) == lifted.end())
             document->add_lifted_halts(digest);

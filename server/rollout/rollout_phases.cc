@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "fmt/format.h"
+#include "server/rollout/outcome_counts.h"
 #include "server/rollout/rollout_state.h"
 #include "server/rollout/rollouts.h"
 
@@ -32,9 +33,11 @@ absl::Status Rollouts::KeepPhases(Transaction& tx,
   SHOAL_ASSIGN_OR_RETURN(const auto documents, AtWork(tx));
   const rules::DeviceFacts old_facts = FactsOf(before);
   const rules::DeviceFacts new_facts = FactsOf(after);
+  const bool leaves =
+      after.device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED;
   for (const auto& document : *documents) {
     const int was = rules::PhaseOf(document, old_facts);
-    const int is = rules::PhaseOf(document, new_facts);
+    const int is = leaves ? -1 : rules::PhaseOf(document, new_facts);
     if (was == is) continue;
     const std::string key =
         fmt::format("{}/{}", document.id(), HexEncode(old_facts.id));
@@ -46,6 +49,14 @@ absl::Status Rollouts::KeepPhases(Transaction& tx,
         std::find(phases->begin(), phases->end(), was) == phases->end())
       row->add_phases(static_cast<uint32_t>(was));
     row->set_left_at(is < 0 ? absl::ToUnixMillis(store_.clock().WallNow()) : 0);
+    if (leaves && !tx.Has(kOutcomes, key)) {
+      // No gate waits for it any more.
+      row->set_gone(true);
+      SHOAL_ASSIGN_OR_RETURN(auto counts, ReadOutcomeCounts(tx, document));
+      auto* phase = counts.mutable_phases(was);
+      phase->set_gone(phase->gone() + 1);
+      tx.Put(kOutcomeCounts, document.id(), counts);
+    }
     // Whoever was in none before has nothing to keep.
     if (row->phases_size() > 0) tx.Put(kLeftPhases, key, *row);
   }

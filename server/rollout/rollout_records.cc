@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "common/bytes.h"
 #include "common/log.h"
@@ -9,6 +10,7 @@
 #include "rules/access.h"
 #include "rules/outcome_shard.h"
 #include "rules/outcomes.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/outcome_counts.h"
 #include "server/rollout/rollout_state.h"
 #include "server/rollout/rollouts.h"
@@ -20,6 +22,9 @@ namespace {
 std::string OutcomeKey(std::string_view rollout, std::string_view device_hex) {
   return fmt::format("{}/{}", rollout, device_hex);
 }
+
+// As rules::ValidateRollout allows.
+constexpr size_t kMaxLiftedHalts = 64;
 
 // How wrong a device's clock may be before it is shown.
 constexpr int64_t kClockSlackMs = 5 * 60 * 1000;
@@ -74,6 +79,13 @@ std::optional<uint64_t> CounterToExceed(const store::DeviceRow& device,
 }
 
 }  // namespace
+
+std::set<std::string> HaltDigests(const store::RolloutRow& row) {
+  std::set<std::string> digests;
+  for (const std::string& halt : row.halt_records())
+    digests.insert(halt.size() == 32 ? halt : dht::RecordDigest(halt));
+  return digests;
+}
 
 absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
     const store::RolloutRow& row) const {
@@ -140,13 +152,14 @@ absl::Status Rollouts::OnHalt(Transaction& tx,
     LogWarn("halt_refused", {{"rollout", halt.rollout_id()}});
     return absl::OkStatus();
   }
-  for (const std::string& known : row.halt_records()) {
-    if (dht::RecordDigest(known) == record.digest) return absl::OkStatus();
-  }
-  for (const std::string& lifted : row.rollout().document().lifted_halts()) {
-    if (lifted == record.digest) return absl::OkStatus();
-  }
-  row.add_halt_records(record.bytes);
+  std::set<std::string> known = HaltDigests(row);
+  const auto& lifted = row.rollout().document().lifted_halts();
+  known.insert(lifted.begin(), lifted.end());
+  // With more of them than a document lifts it is over for good, as devices see
+  // it: a stolen key shall not make the row grow.
+  if (known.contains(record.digest) || known.size() > kMaxLiftedHalts)
+    return absl::OkStatus();
+  row.add_halt_records(record.digest);
   if (!HasEnded(row.rollout().state())) {
     row.mutable_rollout()->set_state(rollout::v1::ROLLOUT_STATE_HALTED);
     row.mutable_rollout()->set_message(
@@ -230,6 +243,14 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     }
     tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
     return absl::OkStatus();
+  }
+  auto left = tx.Get<store::LeftPhasesRow>(kLeftPhases, key);
+  if (left.ok() && left->gone()) {
+    // Its answer was under way when it was decommissioned.
+    left->set_gone(false);
+    tx.Put(kLeftPhases, key, *left);
+    auto* of = counts.mutable_phases(phase);
+    if (of->gone() > 0) of->set_gone(of->gone() - 1);
   }
   view.set_device("devices/" + device);
   view.set_success(success);

@@ -85,7 +85,8 @@ uint32_t LostIn(const store::RolloutRow& row, int phase,
       document.parallel().admitted() < rules::kEveryPosition)
     return 0;
   const uint32_t expected = document.phases(phase).expected_devices();
-  return expected - std::min(expected, count.total() + count.refused);
+  return expected -
+         std::min(expected, count.total() + count.refused + count.gone);
 }
 
 absl::StatusOr<std::string> RolloutKey(const std::string& name) {
@@ -233,6 +234,22 @@ absl::StatusOr<store::RolloutRow> Rollouts::Insert(
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
     const rollout::v1::CreateRolloutRequest& request,
     const std::string& principal) {
+  // A repeated call is answered whatever has become of groups, approvers and
+  // releases that the first one named.
+  const auto find_first =
+      [&](const Transaction& tx) -> absl::StatusOr<std::string> {
+    rollout::v1::Rollout first;
+    SHOAL_ASSIGN_OR_RETURN(const bool again,
+                           FindRequest(tx, "CreateRollout", principal,
+                                       request.request_id(), request, first));
+    return again ? first.name() : "";
+  };
+  std::string first;
+  {
+    const Transaction tx(store_);
+    SHOAL_ASSIGN_OR_RETURN(first, find_first(tx));
+  }
+  if (!first.empty()) return Get(first);
   SHOAL_ASSIGN_OR_RETURN(const Draft draft, MakeDraft(request));
   SHOAL_ASSIGN_OR_RETURN(const auto warnings, TakeOverWarnings(draft, *this));
   const auto warn = [&warnings](absl::StatusOr<rollout::v1::Rollout> answer) {
@@ -243,21 +260,18 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
   std::string name;
   {
     Transaction tx(store_);
-    rollout::v1::Rollout first;
-    SHOAL_ASSIGN_OR_RETURN(bool again,
-                           FindRequest(tx, "CreateRollout", principal,
-                                       request.request_id(), request, first));
-    if (!again) {
+    // One that came at the same time may have been first.
+    SHOAL_ASSIGN_OR_RETURN(first, find_first(tx));
+    if (first.empty()) {
       SHOAL_ASSIGN_OR_RETURN(const auto row, Insert(tx, draft, principal));
       if (request.validate_only()) return warn(View(row));
       RememberRequest(tx, "CreateRollout", principal, request.request_id(),
                       request, row.rollout());
       SHOAL_RETURN_IF_ERROR(tx.Commit());
       name = row.rollout().name();
-    } else {
-      return Get(first.name());
     }
   }
+  if (!first.empty()) return Get(first);
   return warn(Get(name));
 }
 

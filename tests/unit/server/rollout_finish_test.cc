@@ -139,6 +139,25 @@ TEST_F(RolloutFinishTest, OneDeadCanaryDoesNotShutTheGate) {
   EXPECT_EQ(Stepped().document().open_phase(), 1u);
 }
 
+TEST_F(RolloutFinishTest, DecommissionedCanariesDoNotShutTheGate) {
+  ASSERT_NO_FATAL_FAILURE(Start(5, Canaries(3)));
+  const auto document = rollouts_->Get("rollouts/r1")->document();
+  std::vector<const TestDevice*> canaries;
+  for (const TestDevice& device : devices_of_) {
+    rules::DeviceFacts facts;
+    facts.id = device.id;
+    facts.device_type = "gateway";
+    if (rules::PhaseOf(document, facts) == 0) canaries.push_back(&device);
+  }
+  ASSERT_EQ(canaries.size(), 3u);
+  ASSERT_OK(Answer(*canaries[0], OUTCOME_RESULT_SUCCESS, "ok", 1));
+  EXPECT_EQ(Stepped().document().open_phase(), 0u);
+  for (const size_t i : {1, 2})
+    ASSERT_OK(devices_->Decommission("devices/" + HexEncode(canaries[i]->id),
+                                     "stolen", "operator:ann"));
+  EXPECT_EQ(Stepped().document().open_phase(), 1u);
+}
+
 TEST_F(RolloutFinishTest, AnAcceptedFailureThatIsNoneMakesNoRoomForAnother) {
   rollout::v1::CreateRolloutRequest request;
   request.set_error_threshold_permille(200);

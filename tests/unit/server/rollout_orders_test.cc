@@ -1,6 +1,7 @@
 // What operators order: approvals of several, pause, resume, activation; and
 // what the plane shows of lost devices and odd outcomes.
 #include "rules/approval.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/explain.h"
 #include "server/rollout/forecast.h"
 #include "tests/unit/server/rollout_fixture.h"
@@ -251,6 +252,117 @@ TEST_F(RolloutOrdersTest, MaxParallelAdmitsAsOutcomesCome) {
   }
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_FINISHED);
+}
+
+// A look reads all devices and all outcomes.
+TEST_F(RolloutOrdersTest, MaxParallelIsLookedAtNowAndThen) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  ActiveRollout(3, devices, request);
+  clock_.Advance(absl::Seconds(10));
+  ASSERT_OK(driver_->Step());  // nobody has answered
+  const auto version = Now().document().version();
+  for (const TestDevice& device : devices) {
+    if (rules::AdmittedAt(Now().document(), device.id) != absl::InfinitePast())
+      continue;
+    ASSERT_OK(Take({OutcomeRecord(device, "r1", OUTCOME_RESULT_SUCCESS,
+                                  ReleaseDigest(), 1)}));
+  }
+  ASSERT_OK(driver_->Step());  // it was looked a moment ago
+  EXPECT_EQ(Now().document().version(), version);
+  clock_.Advance(absl::Seconds(2));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().version(), version + 1);
+}
+
+TEST_F(RolloutOrdersTest, AnApprovalEndsWithTheRightToGiveIt) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  for (int i = 0; i < 2; ++i) {
+    request.add_phases()->set_count(1);
+    request.mutable_phases(i)->mutable_gate()->set_manual(true);
+  }
+  request.add_phases()->set_percent(100);
+  ActiveRollout(3, devices, request);
+  ASSERT_OK(Approve("rollouts/r1", 1, "", "operator:ann"));
+  const std::set<std::string> ann = {"ann"};
+  policy::v1::AccessPolicy policy = trust_->View()->policy;
+  ASSERT_OK_AND_ASSIGN(auto row, rollouts_->Row("rollouts/r1"));
+  EXPECT_EQ(ApproversOf(row, policy), ann);
+  // A signed one, too, of a later phase.
+  row.mutable_rollout()->clear_approvals();
+  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  auto* later = row.mutable_rollout()->add_approvals();
+  later->set_phase(2);
+  later->set_approver("operator:ann");
+  later->set_operator_key(operator_.public_key());
+  later->set_signature("s");
+  EXPECT_EQ(ApproversOf(row, policy), ann);
+  policy.mutable_revocations()->add_operator_keys(
+      HexEncode(operator_.public_key()));
+  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  row.mutable_rollout()->mutable_approvals(0)->clear_signature();
+  row.mutable_rollout()->mutable_approvals(0)->set_phase(1);
+  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  policy.clear_revocations();
+  EXPECT_EQ(ApproversOf(row, policy), ann);
+  policy.clear_rules();
+  EXPECT_TRUE(ApproversOf(row, policy).empty());
+}
+
+TEST_F(RolloutOrdersTest, ExplainCountsTheApprovalsThatTheGateCounts) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  for (int i = 0; i < 2; ++i) {
+    request.add_phases()->set_count(1);
+    request.mutable_phases(i)->mutable_gate()->set_manual(true);
+  }
+  request.add_phases()->set_percent(100);
+  ActiveRollout(3, devices, request);
+  // Of the last phase, and so of all before it.
+  ASSERT_OK(Approve("rollouts/r1", 2, "", "operator:ann",
+                    operator_.Sign(rules::ApprovalInput(Now().document(), 2))));
+  const Explainer explainer(*store_, *rollouts_, *devices_, *trust_,
+                            writer_->fleet_id());
+  ASSERT_OK_AND_ASSIGN(const auto out, explainer.Rollout("rollouts/r1"));
+  const auto approval =
+      std::find_if(out.conditions().begin(), out.conditions().end(),
+                   [](const auto& one) { return one.name() == "approval"; });
+  ASSERT_NE(approval, out.conditions().end());
+  EXPECT_EQ(approval->state(), rollout::v1::CONDITION_STATE_MET);
+  EXPECT_EQ(approval->explanation(), "1 of 1 approvals (ann)");
+}
+
+// Of one rollout 65 halts are kept, as on a device: a document lifts 64.
+TEST_F(RolloutOrdersTest, AStolenHaltKeyGrowsNoRow) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  size_t size = 0;
+  for (int i = 1; i <= 70; ++i) {
+    records::v1::Halt halt;
+    halt.set_rollout_id("r1");
+    halt.set_counter(static_cast<uint64_t>(i));
+    halt.set_reason(std::string(1000, 'r'));
+    dht::RecordFields fields;
+    fields.kind = records::v1::RECORD_KIND_HALT;
+    fields.place = writer_->places().Halt("gateway");
+    fields.version = static_cast<uint64_t>(i);
+    fields.issued = clock_.WallNow();
+    fields.expires = clock_.WallNow() + absl::Hours(24);
+    fields.payload = halt.SerializeAsString();
+    ASSERT_OK(Take({dht::SignRecord(fields, operator_, writer_->fleet_id())}));
+    const size_t now = rollouts_->Row("rollouts/r1")->ByteSizeLong();
+    if (i > 65) {
+      EXPECT_EQ(now, size) << i;
+    }
+    size = now;
+  }
+  EXPECT_LT(size, 8'000u);
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
+  EXPECT_THAT(rollouts_->Resume(For<rollout::v1::ResumeRolloutRequest>("r1"),
+                                "operator:ann", true),
+              FailsBecause("bad_rollout"));
 }
 
 TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {

@@ -15,7 +15,7 @@ class RolloutPhasesTest : public RolloutReportsTest {
       TestDevice device;
       Pair(device);
       ASSERT_OK(Take({Runs(device, "1.0", std::string(32, '1'))}));
-      devices_.push_back(std::move(device));
+      paired_.push_back(std::move(device));
     }
   }
   std::string Runs(const TestDevice& device, const std::string& version,
@@ -61,12 +61,13 @@ class RolloutPhasesTest : public RolloutReportsTest {
                             : records::v1::OUTCOME_RESULT_FAILED);
     outcome.set_counter(counter);
     outcome.set_phase(phase);
+    outcome.set_finished(absl::ToUnixMillis(clock_.WallNow()));
     outcome.set_running_sha256(ReleaseDigest());
     return Take({DeviceRecord(device, records::v1::RECORD_KIND_OUTCOME,
                               writer_->places().Outcome("r1", device.id, 1),
                               counter, outcome.SerializeAsString())});
   }
-  std::vector<TestDevice> devices_;
+  std::vector<TestDevice> paired_;
   uint64_t reports_ = 0;
 };
 
@@ -79,16 +80,16 @@ TEST_F(RolloutPhasesTest, SuccessesOfAGroupThatTheUpdateItselfEmptiesCount) {
   request.mutable_selector()->add_groups("old");
   Begin(request);
   ASSERT_EQ(Now().phases(0).expected(), 2u);
-  for (const TestDevice& device : devices_)
+  for (const TestDevice& device : paired_)
     ASSERT_OK(Take({Runs(device, "2.0", ReleaseDigest())}));
   ASSERT_EQ(groups_->Get("groups/old")->member_count(), 0);
-  ASSERT_OK(Says(devices_[0], 0, true, 1));
+  ASSERT_OK(Says(paired_[0], 0, true, 1));
   EXPECT_EQ(Now().phases(0).succeeded(), 1u);
   // The other one has left too, but its answer is under way.
   clock_.Advance(absl::Minutes(11));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
-  ASSERT_OK(Says(devices_[1], 0, true, 1));
+  ASSERT_OK(Says(paired_[1], 0, true, 1));
   EXPECT_EQ(Now().phases(0).succeeded(), 2u);
   clock_.Advance(absl::Minutes(11));
   ASSERT_OK(driver_->Step());
@@ -102,8 +103,8 @@ TEST_F(RolloutPhasesTest, WhoLeftTheGroupByTheImageIsWaitedForAWhile) {
   rollout::v1::CreateRolloutRequest request;
   request.mutable_selector()->add_groups("old");
   Begin(request);
-  ASSERT_OK(Says(devices_[0], 0, true, 1));
-  ASSERT_OK(Take({Runs(devices_[1], "2.0", ReleaseDigest())}));
+  ASSERT_OK(Says(paired_[0], 0, true, 1));
+  ASSERT_OK(Take({Runs(paired_[1], "2.0", ReleaseDigest())}));
   clock_.Advance(absl::Minutes(11));
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
@@ -115,7 +116,7 @@ TEST_F(RolloutPhasesTest, WhoLeftTheGroupByTheImageIsWaitedForAWhile) {
 
 TEST_F(RolloutPhasesTest, WhoIsRelabelledCountsWhereItBegan) {
   PairAll(3);
-  for (const TestDevice& device : devices_) Label(device, "beta");
+  for (const TestDevice& device : paired_) Label(device, "beta");
   rollout::v1::CreateRolloutRequest request;
   auto* beta = request.add_phases();
   (*beta->mutable_labels())["ring"] = "beta";
@@ -123,36 +124,36 @@ TEST_F(RolloutPhasesTest, WhoIsRelabelledCountsWhereItBegan) {
   request.set_error_threshold_permille(1000);
   Begin(request);
   ASSERT_EQ(Now().phases(0).expected(), 3u);
-  Label(devices_[0], "late");
+  Label(paired_[0], "late");
   // It had begun in the first phase, which it says and the plane knows.
-  ASSERT_OK(Says(devices_[0], 0, false, 1));
+  ASSERT_OK(Says(paired_[0], 0, false, 1));
   EXPECT_EQ(Now().phases(0).failed(), 1u);
   // Its second try is one of the same phase.
-  ASSERT_OK(Says(devices_[0], 0, true, 2));
+  ASSERT_OK(Says(paired_[0], 0, true, 2));
   EXPECT_EQ(Now().phases(0).succeeded(), 1u);
   EXPECT_EQ(Now().phases(0).failed(), 0u);
   // One that began after it was relabelled.
-  Label(devices_[1], "late");
-  ASSERT_OK(Says(devices_[1], 1, true, 1));
+  Label(paired_[1], "late");
+  ASSERT_OK(Says(paired_[1], 1, true, 1));
   EXPECT_EQ(Now().phases(1).succeeded(), 1u);
   // Nobody is believed to have been where it never was.
-  ASSERT_OK(Says(devices_[2], 1, true, 1));
+  ASSERT_OK(Says(paired_[2], 1, true, 1));
   EXPECT_EQ(Now().phases(0).succeeded(), 2u);
 }
 
 TEST_F(RolloutPhasesTest, WhoIsLabelledOutOfTheRolloutStillCounts) {
   PairAll(2);
-  Label(devices_[0], "beta");
+  Label(paired_[0], "beta");
   rollout::v1::CreateRolloutRequest request;
   (*request.mutable_selector()->mutable_labels())["ring"] = "beta";
   Begin(request);
-  Label(devices_[0], "late");
-  ASSERT_OK(Says(devices_[0], 0, false, 1));
+  Label(paired_[0], "late");
+  ASSERT_OK(Says(paired_[0], 0, false, 1));
   EXPECT_EQ(Now().phases(0).failed(), 1u);
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
   // One that it never selected does not.
-  ASSERT_OK(Says(devices_[1], 0, true, 1));
+  ASSERT_OK(Says(paired_[1], 0, true, 1));
   EXPECT_EQ(Now().outcome_count(), 1u);
 }
 

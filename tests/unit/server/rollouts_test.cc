@@ -15,7 +15,7 @@ class RolloutsTest : public RolloutPlaneTest {
     for (int i = 0; i < count; ++i) {
       TestDevice device;
       Pair(device);
-      devices_.push_back(std::move(device));
+      paired_.push_back(std::move(device));
     }
     rollout::v1::CreateRolloutRequest request;
     request.set_rollout_id("r1");
@@ -25,7 +25,7 @@ class RolloutsTest : public RolloutPlaneTest {
     ASSERT_TRUE(rollouts_->Row("rollouts/r1")->document_signed());
     ASSERT_EQ(rollouts_->Get("rollouts/r1")->published_at(), 0);
   }
-  std::vector<TestDevice> devices_;
+  std::vector<TestDevice> paired_;
 };
 
 TEST_F(RolloutsTest, ARolloutIsFinishedWhenAllDevicesRunTheDigest) {
@@ -68,7 +68,7 @@ TEST_F(RolloutsTest, WhatIsNotPublishedYetIsStoppedByItsFailures) {
   SignedRollout(2);
   mirrors_ = 0;
   ASSERT_OK(
-      Take({OutcomeRecord(devices_[0], "r1", records::v1::OUTCOME_RESULT_FAILED,
+      Take({OutcomeRecord(paired_[0], "r1", records::v1::OUTCOME_RESULT_FAILED,
                           std::string(32, 'o'), 1)}));
   ASSERT_OK(driver_->Step());
   ASSERT_OK_AND_ASSIGN(auto rollout, rollouts_->Get("rollouts/r1"));
@@ -250,10 +250,26 @@ TEST_F(RolloutsTest, RequestIdsMakeCreationIdempotent) {
   ASSERT_OK_AND_ASSIGN(auto again, rollouts_->Create(request, "operator:ann"));
   EXPECT_EQ(first.name(), again.name());
   EXPECT_EQ(rollouts_->List(0, "")->rollouts.size(), 1u);
+  // Also when what it named is gone.
+  fleet::v1::CreateGroupRequest group;
+  group.set_group_id("lab");
+  ASSERT_OK(groups_->Create(group, "operator:ann"));
+  auto to_lab = request;
+  to_lab.set_rollout_id("lab");
+  to_lab.set_request_id("to lab");
+  to_lab.mutable_selector()->add_groups("lab");
+  ASSERT_OK(rollouts_->Create(to_lab, "operator:ann"));
+  {
+    Transaction tx(*store_);
+    tx.Delete(kGroups, "lab");
+    ASSERT_OK(tx.Commit());
+  }
+  ASSERT_OK_AND_ASSIGN(again, rollouts_->Create(to_lab, "operator:ann"));
+  EXPECT_EQ(again.name(), "rollouts/lab");
   request.set_request_id("");
   request.set_validate_only(true);
   ASSERT_OK(rollouts_->Create(request, "operator:ann"));
-  EXPECT_EQ(rollouts_->List(0, "")->rollouts.size(), 1u);
+  EXPECT_EQ(rollouts_->List(0, "")->rollouts.size(), 2u);
 }
 
 }  // namespace
