@@ -15,12 +15,10 @@
 #include <functional>
 #include <random>
 
-#include "agent/patch/heartbeat.h"
 #include "agent/patch/patch_runner.h"
 #include "agent/patch/sandbox.h"
 #include "common/crypto/hash.h"
 #include "delta/image/image_map.h"
-#include "tests/support/fake_clock.h"
 #include "tests/support/process_harness.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -151,30 +149,6 @@ TEST_F(PatchProgram, SaysThatItLivesWhileItHashes) {
   }));
   EXPECT_GE(while_hashing, 2);
   EXPECT_EQ(delta::ReadFile(job_.new_path), "new");
-}
-
-// Steps of ten seconds each, as of a card that is dying.
-TEST(HeartbeatTest, BeatsWithEachSlowStepAndOncePerIntervalOfFastOnes) {
-  testing::FakeClock clock;
-  std::vector<uint64_t> said;
-  Heartbeat heart(clock, [&](uint64_t written) { said.push_back(written); });
-  heart.Beat();
-  EXPECT_TRUE(said.empty()) << "before it began";
-  heart.Begin(0);
-  for (int i = 0; i < 30; ++i) {
-    clock.Advance(absl::Seconds(10));
-    heart.Beat();
-  }
-  EXPECT_EQ(said, std::vector<uint64_t>(30, 0));
-  heart.Written(5);
-  EXPECT_EQ(said.back(), 5u) << "at once";
-  for (int i = 0; i < 1000; ++i) {
-    clock.Advance(absl::Milliseconds(1));
-    heart.Beat();
-    heart.Written(6);
-  }
-  EXPECT_EQ(said.size(), 41u);
-  EXPECT_EQ(said.back(), 6u);
 }
 
 TEST_F(PatchProgram, TellsItsTools) {
