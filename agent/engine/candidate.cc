@@ -6,7 +6,6 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
-#include "rules/delta_abilities.h"
 #include "rules/seen.h"
 
 namespace shoal::agent {
@@ -27,6 +26,20 @@ ArtifactSource SourceOf(const SignedImage& image) {
           .piece_length = image.info.piece_length,
           .local_path = {},
           .max_bytes_per_second = 0};
+}
+
+// What neither side says anything of is tried: shoal-patch refuses what it
+// cannot apply before it writes.
+bool CanTake(const rules::DeltaAbilities& abilities,
+             const release::v1::Delta& delta) {
+  if (!(delta.mode() == rules::kSdelta1 && abilities.sdelta1) &&
+      !(delta.mode() == rules::kBsdiff40 && abilities.bsdiff40))
+    return false;
+  if (delta.memory() > abilities.memory.value_or(UINT64_MAX)) return false;
+  if (!delta.has_needs() || abilities.tools == rules::DeltaTools()) return true;
+  return abilities.tools.Include(
+      {delta.needs().model(),
+       {delta.needs().codecs().begin(), delta.needs().codecs().end()}});
 }
 
 absl::Status WrongType(std::string_view what, std::string_view is,
@@ -152,7 +165,8 @@ absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
 
 UpdateRecord MakeUpdate(const SignedImage& image,
                         const release::v1::DeltaIndex* index,
-                        const ImageInfo& running, uint64_t max_delta_memory) {
+                        const ImageInfo& running,
+                        const rules::DeltaAbilities& abilities) {
   UpdateRecord update;
   update.image = {.version = image.info.version,
                   .sha256 = image.target.sha256,
@@ -165,9 +179,7 @@ UpdateRecord MakeUpdate(const SignedImage& image,
     if (delta.from_sha256() != running.sha256 ||
         delta.to_sha256() != image.target.sha256 ||
         delta.from_length() != running.length ||
-        !rules::IsDeltaFormat(delta.mode()) ||
-        delta.length() >= image.target.length ||
-        delta.memory() > max_delta_memory)
+        delta.length() >= image.target.length || !CanTake(abilities, delta))
       continue;
     update.delta =
         DeltaSource{.artifact = {.sha256 = delta.sha256(),

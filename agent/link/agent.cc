@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "agent/boot/boot_env.h"
+#include "agent/engine/delta_abilities.h"
 #include "agent/engine/health.h"
 #include "agent/install/image_file.h"
 #include "agent/link/inventory.h"
@@ -78,6 +79,8 @@ absl::Status Agent::Prepare() {
       running_.info.counter = 0;
     }
   }
+  deltas_ =
+      parts_.patch ? UsualDeltaAbilities(config_) : FindDeltaAbilities(config_);
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
   SHOAL_RETURN_IF_ERROR(PrepareFetch());
   engine_ = std::make_unique<Engine>(MakeEngineOptions());

@@ -112,6 +112,7 @@ class Agent {
   std::unique_ptr<Components> components_;
   std::optional<DeviceKeys> keys_;
   RunningImage running_;  // with the digest of its real bytes
+  rules::DeltaAbilities deltas_;
   std::unique_ptr<LazyFetch> own_fetch_;
   LazyFetch* fetch_ = nullptr;  // it, or the shared one
 

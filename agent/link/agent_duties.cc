@@ -11,6 +11,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "signing/verify/fetcher.h"
 
 namespace shoal::agent {
 
@@ -19,9 +20,16 @@ void Agent::ServeInstallRequest() {
   if (!pending) return;
   if (link_ != nullptr)
     pending->request.fleet_id = link_->out().membership().fleet_id;
-  const auto result =
-      BeginOfflineInstall(config_, pending->request, fs_, clock_, *state_,
-                          *slots_, *components_, *engine_);
+  const auto result = BeginOfflineInstall(
+      config_, pending->request, fs_, clock_, *state_, *slots_, *components_,
+      *engine_, link_ == nullptr ? nullptr : &link_->updater());
+  if (link_ != nullptr) {
+    signing::DirectoryFetcher stick(fs_, pending->request.directory);
+    if (const absl::Status taken = link_->TakeOver(stick); !taken.ok())
+      LogDebug("stick_not_taken_over", {{"error", taken}});
+    // What the stick lacks, the network may have.
+    refresh_now_ = true;
+  }
   InstallAnswer answer;
   if (result.ok())
     answer.result = *result;
@@ -76,8 +84,7 @@ void Agent::SendReport() {
   if (!changed && age < absl::Hours(12)) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  inventory.merge(Inventory(config_.data_directory, running_.slot,
-                            config_.max_delta_memory));
+  inventory.merge(Inventory(config_.data_directory, running_.slot, deltas_));
   for (const auto& [name, value] : inventory)
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =

@@ -60,7 +60,7 @@ absl::Status Agent::GoOnline(Membership membership) {
                                               &link->out());
   decider_ =
       std::make_unique<Decider>(&config_, &fs_, state_.get(), engine_.get(),
-                                link.get(), components_.get());
+                                link.get(), components_.get(), &deltas_);
   link_ = link.get();
   {
     std::lock_guard lock(link_mutex_);
@@ -96,8 +96,8 @@ void Agent::StepPairing() {
     device.clock = &clock_;
     device.config = &config_;
     device.keys = &*keys_;
-    device.inventory = Inventory(config_.data_directory, running_.slot,
-                                 config_.max_delta_memory);
+    device.inventory =
+        Inventory(config_.data_directory, running_.slot, deltas_);
     auto opened = Pairing::OpenConfigured(std::move(device), fetch_);
     if (!opened.ok()) {
       trouble(opened.status());

@@ -408,7 +408,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   };
   const bool image_runs = running.info.sha256 == image.target.sha256;
   if (image_runs && release.components.empty()) {
-    UpdateRecord update = MakeUpdate(image, nullptr, running.info, 0);
+    UpdateRecord update = MakeUpdate(image, nullptr, running.info, *deltas_);
     finish(update);
     *began = true;
     return engine_->BeginReport(update);
@@ -421,8 +421,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =
       image_runs ? nullptr : link_->DeltaIndexOf(led);
-  UpdateRecord update =
-      MakeUpdate(image, index.get(), running.info, config_->max_delta_memory);
+  UpdateRecord update = MakeUpdate(image, index.get(), running.info, *deltas_);
   update.image_runs = image_runs;
   finish(update);
   *began = true;

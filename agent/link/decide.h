@@ -18,13 +18,15 @@ class Decider {
  public:
   // None is owned; all outlive it. Control thread.
   Decider(const AgentConfig* config, FileSystem* fs, DeviceState* state,
-          Engine* engine, FleetLink* link, Components* components)
+          Engine* engine, FleetLink* link, Components* components,
+          const rules::DeltaAbilities* deltas)
       : config_(config),
         fs_(fs),
         state_(state),
         engine_(engine),
         link_(link),
-        components_(components) {}
+        components_(components),
+        deltas_(deltas) {}
 
   // Returns true when an update began. `running` was hashed by the caller.
   // waiting_reason() says why not, "" when there is nothing to do.
@@ -74,6 +76,7 @@ class Decider {
   Engine* engine_;
   FleetLink* link_;
   Components* components_;
+  const rules::DeltaAbilities* deltas_;
   const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
   std::map<std::string, std::string> spoiled_;  // rollout → reason; NoteAll()

@@ -150,15 +150,28 @@ absl::Status FleetLink::Refresh() {
       ReasonOf(status) == "log_unproven" ? unproven_refreshes_ + 1 : 0;
   if (unproven_refreshes_ == kUnprovenAlarm)
     LogWarn("log_unproven", {{"error", status}});
-  if (status.ok()) status = RebuildTrust(fetcher_);
-  if (status.ok()) status = LoadRollouts(fetcher_);
-  if (!status.ok()) {
+  return ActUpon(std::move(status), *fetcher_);
+}
+
+absl::Status FleetLink::TakeOver(signing::Fetcher& source) {
+  return ActUpon(
+      updater_->fresh()
+          ? absl::OkStatus()
+          : FailedPrecondition("not_refreshed", "nothing new was taken"),
+      source);
+}
+
+absl::Status FleetLink::ActUpon(absl::Status refreshed,
+                                signing::Fetcher& source) {
+  if (refreshed.ok()) refreshed = RebuildTrust(&source);
+  if (refreshed.ok()) refreshed = LoadRollouts(&source);
+  if (!refreshed.ok()) {
     // Back to what was whole and verified; CheckFresh says whether it still
     // holds.
     const absl::Status stored = updater_->UseStored();
     if (!stored.ok()) LogDebug("metadata_stale", {{"error", stored}});
   }
-  return status;
+  return refreshed;
 }
 
 std::vector<std::string> FleetLink::TimeKeys() const {

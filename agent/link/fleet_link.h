@@ -79,6 +79,12 @@ class FleetLink {
   // The TUF workflow, then trust and rollouts anew. Blocks some seconds. On
   // an error the last good state stays in force.
   absl::Status Refresh();
+  // Whoever takes metadata from elsewhere, a stick of the owner, takes it with
+  // this, so that the link never holds less than the disk does; whatever came
+  // of it, TakeOver from the same source comes next.
+  signing::Updater& updater() { return *updater_; }
+  // Trust and rollouts anew, after updater().Refresh(source); as Refresh.
+  absl::Status TakeOver(signing::Fetcher& source);
   // The time from the storage nodes when it is due; never blocks. True: the
   // device's time moved, so refresh.
   bool StepTime();
@@ -189,6 +195,8 @@ class FleetLink {
   absl::Status OpenNetwork();
   std::vector<std::string> Places() const;  // to listen at, without HEAD
   void ListenForAll();
+  // What follows a refresh of updater_ from `source`.
+  absl::Status ActUpon(absl::Status refreshed, signing::Fetcher& source);
   absl::Status RebuildTrust(signing::Fetcher* source);
   absl::Status LoadRollouts(signing::Fetcher* source);
   bool CanWait(const std::string& announced) const;

@@ -24,6 +24,8 @@
 #include "common/status.h"
 #include "delta/apply/apply.h"
 #include "delta/apply/bsdiff40.h"
+#include "delta/format/format.h"
+#include "delta/image/image_map.h"
 
 namespace shoal::agent {
 namespace {
@@ -269,6 +271,16 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
   return FinishNewSlot(arguments, slots);
 }
 
+// One line of JSON, for AskPatchTools().
+[[noreturn]] void TellToolsAndExit() {
+  std::string codecs;
+  for (const std::string& codec : delta::CodecLibraries())
+    codecs += (codecs.empty() ? "" : ",") + JsonString(codec);
+  WriteLine(fmt::format("{{\"model\":{},\"codecs\":[{}]}}",
+                        delta::kModelVersion, codecs));
+  _exit(0);
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{
       "Applies a delta: patch on descriptor 3, old slot on 4, new slot on 5, "
@@ -290,6 +302,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--resume", arguments.resume,
                  "A state of an earlier run, hex: go on there");
+  app.add_flag_callback(
+      "--tools", TellToolsAndExit,
+      "Say which model and codec libraries it has, and nothing else");
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   auto expected = HexDecode(arguments.expected_sha256);

@@ -55,6 +55,10 @@ absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
   analyze.max_rebuild_memory = options.max_rebuild_memory;
   analyze.cancel = options.cancel;
   analyze.progress = options.progress;
+  if (options.codecs)
+    analyze.may_use = [&options](ImageCodec codec) {
+      return options.codecs->contains(LibraryOf(codec));
+    };
   SHOAL_ASSIGN_OR_RETURN(
       const ImagePair pair,
       AnalyzePair(ReadFrom(old_file), old_file.bytes().size(),
@@ -82,6 +86,7 @@ absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
     return Internal("zstd_failed", ZSTD_getErrorName(size));
   packed.resize(size);
   result.maps = size < maps.size() ? std::move(packed) : std::move(maps);
+  result.codecs = LibrariesOf(pair.new_map);
   result.memory = ImagesMemory(pair.old_map, pair.new_map, result.maps_size,
                                result.maps.size());
   return result;

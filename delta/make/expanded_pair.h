@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -23,6 +25,7 @@ struct ExpandedPair {
   std::string maps;              // as stored behind the header
   uint32_t maps_size = 0;        // before compression
   uint64_t memory = 0;           // what a reader needs for it
+  std::set<std::string> codecs;  // libraries that a reader needs for it
 };
 
 using ExpandProgress = std::function<void(uint64_t done, uint64_t total)>;
@@ -31,6 +34,7 @@ struct ExpandOptions {
   std::string temporary_prefix;                 // of the expanded images' files
   int threads = 2;                              // 1..64
   uint64_t max_rebuild_memory = 0;              // see AnalyzeOptions
+  std::optional<std::set<std::string>> codecs;  // see MakeOptions
   const std::atomic<bool>* cancel = nullptr;    // optional
   ExpandProgress progress;                      // see AnalyzeOptions
 };

@@ -262,6 +262,8 @@ absl::StatusOr<Made> MakeOne(Job& job, const Header& header,
   made.stats.reader_memory = job.options.format == Format::kBsdiff40
                                  ? kBsdiff40Memory
                                  : header.reader_memory;
+  if (job.options.format == Format::kSdelta)
+    made.stats.model_version = header.model_version;
   return made;
 }
 
@@ -323,6 +325,7 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
         [&](uint64_t done) { progress.Part(done, header.new_size); }));
   }
   MakeStats& stats = made.stats;
+  stats.codecs = expanded.codecs;
   stats.patch_size = made.patch->size();
   stats.patch_sha256 = made.patch->Digest();
   SHOAL_RETURN_IF_ERROR(made.patch->Commit());

@@ -95,7 +95,7 @@ absl::StatusOr<ReaderPlan> PlanReader(const MakeOptions& options,
         plan.expanded,
         ExpandPair(old_file, new_file,
                    {patch_path, options.threads, max_rebuild_memory,
-                    options.cancel, progress}));
+                    options.device_codecs, options.cancel, progress}));
     const auto header = PlanWith(options, plan.expanded, memory);
     if (!header) continue;
     plan.header = *header;

@@ -113,6 +113,10 @@ class TestFleet {
   absl::Status SetPolicy(const policy::v1::AccessPolicy& policy);
   const policy::v1::AccessPolicy& policy() const { return policy_; }
 
+  // The next root, with another key for the timestamp, is in the tree at once;
+  // Publish() signs by it from then on.
+  absl::Status RotateTimestampKey();
+
   // Signs what changed, then snapshot and timestamp anew, and writes the tree.
   absl::Status Publish();
   // The timestamps signed from now on expire then, not after their lifetime.

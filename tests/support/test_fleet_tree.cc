@@ -142,6 +142,21 @@ absl::Status TestFleet::SetPolicy(const policy::v1::AccessPolicy& policy) {
   return absl::OkStatus();
 }
 
+absl::Status TestFleet::RotateTimestampKey() {
+  SHOAL_ASSIGN_OR_RETURN(signing::ParsedRoot parsed,
+                         signing::ParseRoot(metadata_.at("root")));
+  signing::Root& root = parsed.value;
+  timestamp_ = crypto::SigningKey::Generate();
+  signing::Key key = signing::MakeEd25519Key(timestamp_.public_key());
+  root.roles["timestamp"].key_ids = {key.id};
+  root.keys.emplace(key.id, std::move(key));
+  root.version += 1;
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      signing::SignRoot(root, {&root_keys_[0], &root_keys_[1]}));
+  return WriteRole("root", root.version, bytes);
+}
+
 absl::Status TestFleet::Publish() {
   for (auto& [name, role] : roles_) {
     if (!dirty_[name]) continue;

@@ -26,6 +26,8 @@ struct AnalyzeOptions {
   int threads = 2;  // 1..64; `read` is called on all of them
   // Blocks whose compressing takes more memory on the device stay raw.
   uint64_t max_rebuild_memory = 12u << 20;  // bytes
+  // Blocks of other codecs stay raw; null: all may be used.
+  std::function<bool(ImageCodec codec)> may_use;
   // The expanded image may be this many times as long as the image (no zip
   // bombs, and a bound for what a device has to expand).
   uint32_t max_expansion = 64;

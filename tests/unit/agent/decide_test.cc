@@ -80,7 +80,7 @@ class DeciderTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(link_, FleetLink::Open(std::move(options)));
     decider_ = std::make_unique<Decider>(&config_, &fs_, rig_.state_.get(),
                                          rig_.engine_.get(), link_.get(),
-                                         &components_);
+                                         &components_, &deltas_);
   }
   // To everybody, all at once.
   rollout::v1::RolloutDocument Rollout(const std::string& id,
@@ -145,6 +145,7 @@ class DeciderTest : public ::testing::Test {
   std::unique_ptr<DeviceKeys> keys_;
   Components components_{config_, SystemClock()};
   std::unique_ptr<FleetLink> link_;
+  rules::DeltaAbilities deltas_;
   std::unique_ptr<Decider> decider_;
   TestImage two_, three_;
 };

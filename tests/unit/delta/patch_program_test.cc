@@ -19,6 +19,7 @@
 #include "agent/patch/patch_runner.h"
 #include "agent/patch/sandbox.h"
 #include "common/crypto/hash.h"
+#include "delta/image/image_map.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/process_harness.h"
 #include "tests/support/status_matchers.h"
@@ -174,6 +175,19 @@ TEST(HeartbeatTest, BeatsWithEachSlowStepAndOncePerIntervalOfFastOnes) {
   }
   EXPECT_EQ(said.size(), 41u);
   EXPECT_EQ(said.back(), 6u);
+}
+
+TEST_F(PatchProgram, TellsItsTools) {
+  ASSERT_OK_AND_ASSIGN(const PatchTools tools, AskPatchTools(job_.program));
+  EXPECT_EQ(tools.model, delta::kModelVersion);
+  const auto libraries = delta::CodecLibraries();
+  EXPECT_EQ(std::set<std::string>(tools.codecs.begin(), tools.codecs.end()),
+            libraries);
+  EXPECT_EQ(libraries.size(), 5u);
+  // One of an older package knows no such question.
+  EXPECT_THAT(AskPatchTools("/bin/echo"), FailsBecause("patch_crashed"));
+  EXPECT_THAT(AskPatchTools("/bin/false"), FailsBecause("patch_crashed"));
+  EXPECT_THAT(AskPatchTools(dir_.File("none")), FailsBecause("io_not_found"));
 }
 
 TEST_F(PatchProgram, AChildThatGivesNoAnswerHasCrashed) {
