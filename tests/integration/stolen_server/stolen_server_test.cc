@@ -163,10 +163,11 @@ TEST_F(StolenServer, T20_T28_T52_T53_NoDeviceTakesAnOrder) {
   REFUSED("a command that is called a halt", RecordRefused("wrong_writer"),
           [&] { AtCommandPlace(RECORD_KIND_HALT, order); });
 
-  // Configuration, hooks and sessions have no place in what a director signs.
-  // A thief may write them into it all the same: the device reads what it
-  // knows, which is an image that the offline role signed, and runs nothing
-  // else.
+  // Configuration, hooks and sessions have no field in what a director signs:
+  // DirectorWords.T20_HaveNoPlaceForAnOrder holds that, not this. Here a thief
+  // writes them where nobody reads, and the device goes on with what it knows,
+  // an image that the offline role signed: no more than that such content does
+  // no harm.
   const std::string own_settings = ReadText(device().config());
   {
     SCOPED_TRACE("a rollout with a hook, a setting and a session in it");
