@@ -127,6 +127,18 @@ class ReleasesService final : public release::v1::Releases::Service {
                       });
   }
 
+  grpc::Status DeleteRelease(
+      ServerContext* context, const release::v1::DeleteReleaseRequest* request,
+      release::v1::DeleteReleaseResponse* response) override {
+    return edge_.Call(context, *request, "release.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().deleter->Delete(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
+  }
+
  private:
   absl::Status Download(
       const std::string& name,

@@ -279,6 +279,11 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
     return NoteFailure(pair, row.status());
   }
   Transaction tx(store_);
+  for (const store::ReleaseRow* one : {&pair.from, &pair.to})
+    if (!tx.Has(kReleases,
+                one->release().device_type() + "/" + one->release().version()))
+      return MakeError(absl::StatusCode::kAborted, "release_deleted",
+                       one->release().name() + " was deleted meanwhile");
   tx.Put(kDeltas, DeltaKey(pair), *row);
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   if (hold) hold.unlock();

@@ -212,7 +212,20 @@ absl::StatusOr<store::RolloutRow> Rollouts::Insert(
     return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
                      rollout.name() + " exists");
   }
-  // A group may have gone since the draft was made.
+  // A release or a group may have gone since the draft was made.
+  std::vector<const rollout::v1::ReleaseRef*> named = {
+      &draft.document.release()};
+  for (const auto& previous : draft.document.previous())
+    named.push_back(&previous);
+  for (const rollout::v1::ReleaseRef* ref : named) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const auto release,
+        tx.Get<store::ReleaseRow>(
+            kReleases, draft.document.device_type() + "/" + ref->version()));
+    if (release.release().sha256() != HexEncode(ref->sha256()))
+      return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
+                       release.release().name() + " changed: try again");
+  }
   SHOAL_RETURN_IF_ERROR(CheckGroups(draft.document));
   SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
   plane.set_rollout_order(plane.rollout_order() + 1);

@@ -133,9 +133,6 @@ class Rollouts {
   absl::StatusOr<Draft> DraftWayBack(
       const store::RolloutRow& row,
       const rollout::v1::AbortRolloutRequest& request) const;
-  absl::Status AddPrevious(const store::ReleaseRow& aborted,
-                           const store::ReleaseRow& target,
-                           rollout::v1::CreateRolloutRequest& back) const;
   absl::Status Hold(Transaction& tx, const dht::VerifiedRecord& record,
                     const std::string& rollout);
   // Without outcomes.

@@ -73,10 +73,7 @@ class RolloutReportsTest : public RolloutPlaneTest {
  protected:
   void SetUp() override {
     RolloutPlaneTest::SetUp();
-    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
-                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                      return devices_->OnReport(tx, record);
-                    });
+    ReadReports();
   }
   rollout::v1::Rollout Now(const std::string& id = "r1") {
     auto rollout = rollouts_->Get("rollouts/" + id);
