@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/log.h"
+#include "rules/outcomes.h"
 #include "rules/progress.h"
 #include "server/rollout/driver.h"
 

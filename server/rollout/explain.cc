@@ -9,7 +9,7 @@
 #include "rules/access.h"
 #include "rules/approval.h"
 #include "rules/conditions.h"
-#include "rules/progress.h"
+#include "rules/outcomes.h"
 #include "server/rollout/explain_fit.h"
 
 namespace shoal::server {

@@ -73,6 +73,34 @@ std::optional<uint64_t> CounterToExceed(const store::DeviceRow& device,
   return existing.counter();
 }
 
+// A failure that was accepted and is none any more makes no room for another.
+// Devices learn of it with the document's next version.
+absl::Status LowerAccepted(Transaction& tx, const store::RolloutRow& row,
+                           const store::OutcomeCountsRow& counts) {
+  if (row.accepted_failures().empty()) return absl::OkStatus();
+  store::RolloutRow lower = row;
+  auto* document = lower.mutable_rollout()->mutable_document();
+  auto* entries = document->mutable_accepted_failures();
+  bool lowered = false;
+  for (int i = 0; i < row.accepted_failures_size(); ++i) {
+    const uint32_t failed = counts.phases(i).failed();
+    if (row.accepted_failures(i) <= failed) continue;
+    lower.set_accepted_failures(i, failed);
+    lowered = true;
+    const auto entry =
+        std::find_if(entries->begin(), entries->end(), [i](const auto& one) {
+          return one.phase() == static_cast<uint32_t>(i);
+        });
+    if (entry == entries->end()) continue;
+    entry->set_count(failed);
+    if (failed == 0) entries->erase(entry);
+  }
+  if (!lowered) return absl::OkStatus();
+  lower.set_revision(row.revision() + 1);
+  tx.Put(kRollouts, document->id(), lower);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
@@ -250,18 +278,7 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   // operator's etag, need not be done again for every outcome that comes in.
   CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
   tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
-  // A failure that was accepted and is none any more makes no room for another.
-  bool lowered = false;
-  for (int i = 0; i < row->accepted_failures_size(); ++i) {
-    if (row->accepted_failures(i) <= counts.phases(i).failed()) continue;
-    row->set_accepted_failures(i, counts.phases(i).failed());
-    lowered = true;
-  }
-  if (lowered) {
-    row->set_revision(row->revision() + 1);
-    tx.Put(kRollouts, outcome.rollout_id(), *row);
-  }
-  return absl::OkStatus();
+  return LowerAccepted(tx, *row, counts);
 }
 
 absl::Status Rollouts::Hold(Transaction& tx, const dht::VerifiedRecord& record,

@@ -121,6 +121,36 @@ TEST_F(RolloutOrdersTest, FailuresMustBeAcceptedToGoOn) {
       << "new failures count";
 }
 
+// Devices that have no plane judge by the document.
+TEST_F(RolloutOrdersTest, TheDocumentCarriesWhatWasAccepted) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_error_threshold_permille(400);
+  ActiveRollout(3, devices, request);
+  for (int i = 0; i < 2; ++i)
+    ASSERT_OK(Answer(devices[static_cast<size_t>(i)],
+                     OUTCOME_RESULT_ROLLED_BACK, "sick", 1, 2));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
+  EXPECT_EQ(Now().document().accepted_failures_size(), 0);
+  auto resume = For<rollout::v1::ResumeRolloutRequest>("r1");
+  resume.set_accept_failures(true);
+  ASSERT_OK(rollouts_->Resume(resume, "operator:ann", true));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().document().accepted_failures_size(), 1);
+  const auto accepted = Now().document().accepted_failures(0);
+  EXPECT_EQ(accepted.phase(), 0u);
+  EXPECT_EQ(accepted.count(), 2u);
+  EXPECT_EQ(accepted.until(), absl::ToUnixMillis(clock_.WallNow()));
+  EXPECT_OK(rules::ValidateRollout(Now().document()));
+  // One that is none any more makes no room for another.
+  ASSERT_OK(Answer(devices[0], OUTCOME_RESULT_SUCCESS, "ok", 2));
+  ASSERT_OK(rollouts_->Pause(For<rollout::v1::PauseRolloutRequest>("r1"),
+                             "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().accepted_failures(0).count(), 1u);
+}
+
 TEST_F(RolloutOrdersTest, AnActivationIsReleasedByANewVersion) {
   std::vector<TestDevice> devices;
   rollout::v1::CreateRolloutRequest request;
