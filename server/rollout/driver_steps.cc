@@ -18,23 +18,6 @@ namespace {
 constexpr absl::Duration kLook = absl::Seconds(30);
 constexpr absl::Duration kSlowLook = absl::Minutes(10);
 
-// Names of those who approved the phase behind the open one. Rows of older
-// planes know only that somebody did.
-std::set<std::string> ApproversOf(const store::RolloutRow& row) {
-  const uint32_t next = row.rollout().document().open_phase() + 1;
-  std::set<std::string> names;
-  for (const auto& approval : row.rollout().approvals()) {
-    const std::string& who = approval.approver();
-    // A signed one is for all phases up to its own.
-    if (approval.phase() == next ||
-        (approval.phase() > next && !approval.signature().empty()))
-      names.insert(who.substr(who.find(':') + 1));
-  }
-  for (const uint32_t phase : row.approved_phases())
-    if (phase == next) names.insert("");
-  return names;
-}
-
 // Empty when none is signed.
 absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
                                                     const std::string& target) {
@@ -48,6 +31,22 @@ absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
 }
 
 }  // namespace
+
+std::set<std::string> ApproversOf(const store::RolloutRow& row,
+                                  uint32_t phase) {
+  std::set<std::string> names;
+  for (const auto& approval : row.rollout().approvals()) {
+    const std::string& who = approval.approver();
+    // A signed one is for all phases up to its own.
+    if (approval.phase() == phase ||
+        (approval.phase() > phase && !approval.signature().empty()))
+      names.insert(who.substr(who.find(':') + 1));
+  }
+  // Rows of older planes know only that somebody did.
+  for (const uint32_t one : row.approved_phases())
+    if (one == phase) names.insert("");
+  return names;
+}
 
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now) {
   auto* document = row.mutable_rollout()->mutable_document();
@@ -195,7 +194,7 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
   SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
   view.accepted_failures = {row.accepted_failures().begin(),
                             row.accepted_failures().end()};
-  view.approvers = ApproversOf(row);
+  view.approvers = ApproversOf(row, document.open_phase() + 1);
   view.now = now;
   const size_t open = document.open_phase();
   // The moment from which the outcomes are enough is durable: a restart does

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -12,6 +14,8 @@
 
 namespace shoal::server {
 
+// Names of the operators who approved phase `phase`.
+std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t phase);
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now);
 // Says in the document whom it lets begin, with `opening` as the open phase
 // (else the document's). Nothing without max_parallel.

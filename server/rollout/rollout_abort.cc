@@ -13,6 +13,8 @@ namespace shoal::server {
 namespace {
 
 constexpr size_t kMaxId = 64;
+// Devices that a document names beside all else that it holds in 16 KiB.
+constexpr size_t kMaxNamed = 300;
 
 // ID-back; when that is taken ID-back-2 and so on. Of a long id the end goes.
 std::string WayBackId(const Store& store, const std::string& id) {
@@ -24,6 +26,38 @@ std::string WayBackId(const Store& store, const std::string& id) {
 }
 
 }  // namespace
+
+// The rollout's own selector. Of a group that is gone (the rollout was at its
+// end by then) no device can tell any more that it was in it: the devices that
+// took the image are named instead, or where they are too many, all that run
+// it.
+absl::StatusOr<policy::v1::DeviceSelector> Rollouts::SelectorBack(
+    const rollout::v1::RolloutDocument& document) const {
+  policy::v1::DeviceSelector selector = document.selector();
+  const bool gone = std::any_of(
+      selector.groups().begin(), selector.groups().end(),
+      [&](const std::string& group) {
+        const auto row = store_.Get<store::GroupRow>(kGroups, group);
+        return absl::IsNotFound(row.status()) ||
+               (row.ok() && row->group().deleting());
+      });
+  if (!gone) return selector;
+  selector.clear_groups();
+  std::vector<std::string> took;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, document.id() + "/", "",
+      [&](std::string_view key, const store::OutcomeRow& row) {
+        if (row.outcome().success())
+          took.emplace_back(key.substr(key.find('/') + 1));
+        return took.size() <= kMaxNamed;
+      }));
+  if (took.size() <= kMaxNamed && selector.device_ids().empty())
+    selector.mutable_device_ids()->Add(took.begin(), took.end());
+  if (selector.device_ids().empty() && selector.labels().empty() &&
+      selector.device_types().empty())
+    selector.set_all(true);
+  return selector;
+}
 
 absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
     const store::RolloutRow& row,
@@ -71,7 +105,7 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
   back.set_rollout_id(WayBackId(store_, document.id()));
   back.set_device_type(document.device_type());
   back.set_release(back_to);
-  *back.mutable_selector() = document.selector();
+  SHOAL_ASSIGN_OR_RETURN(*back.mutable_selector(), SelectorBack(document));
   *back.mutable_retry() = document.retry();
   auto* phase = back.add_phases();
   phase->set_name("all");

@@ -108,15 +108,14 @@ absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
   SHOAL_ASSIGN_OR_RETURN(const auto counts,
                          ReadOutcomeCounts(store_, row.rollout().document()));
   std::vector<rules::OutcomeCount> by_phase = CountsByPhase(counts);
-  for (size_t i = 0; i < by_phase.size(); ++i)
-    by_phase[i].lost =
-        LostIn(row, static_cast<int>(i), by_phase[i], store_.clock().WallNow());
+  SHOAL_ASSIGN_OR_RETURN(const auto lost, lost_.InPhases(row, by_phase));
+  for (size_t i = 0; i < by_phase.size(); ++i) by_phase[i].lost = lost[i];
   return by_phase;
 }
 
 absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
   const auto& document = row.rollout().document();
-  SHOAL_ASSIGN_OR_RETURN(const auto done, Answered(row, /*for_good=*/true));
+  SHOAL_ASSIGN_OR_RETURN(const auto done, Answered(row, Spoke::kForGood));
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
@@ -128,15 +127,15 @@ absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
-    const store::RolloutRow& row, bool for_good) const {
+    const store::RolloutRow& row, Spoke spoke) const {
   std::set<std::string> devices;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
       kOutcomes, row.rollout().document().id() + "/", "",
       [&](std::string_view key, const store::OutcomeRow& stored) {
         const rollout::v1::DeviceOutcome& outcome = stored.outcome();
-        if (!for_good ||
-            (VerdictOf(outcome) != rules::OutcomeVerdict::kWaiting &&
-             outcome.tries_left() == 0))
+        if (outcome.tries_left() == 0 &&
+            (spoke == Spoke::kNotAtIt ||
+             VerdictOf(outcome) != rules::OutcomeVerdict::kWaiting))
           devices.emplace(key.substr(key.find('/') + 1));
         return true;
       }));

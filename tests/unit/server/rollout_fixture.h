@@ -91,6 +91,18 @@ class RolloutReportsTest : public RolloutPlaneTest {
                         writer_->places().DeviceReport(device.id), version,
                         report.SerializeAsString());
   }
+  // A report of a device that waits.
+  std::string Waits(const TestDevice& device, const std::string& word,
+                    uint64_t version) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_box_key(device.box.public_key());
+    report.set_running_version("1.0");
+    report.set_waiting_reason(word);
+    return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                        writer_->places().DeviceReport(device.id), version,
+                        report.SerializeAsString());
+  }
   template <typename Request>
   Request For(const std::string& id) {
     Request request;

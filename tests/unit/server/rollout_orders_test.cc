@@ -7,6 +7,8 @@
 namespace shoal::server {
 namespace {
 
+using records::v1::OUTCOME_RESULT_FAILED;
+using records::v1::OUTCOME_RESULT_REFUSED;
 using records::v1::OUTCOME_RESULT_ROLLED_BACK;
 using records::v1::OUTCOME_RESULT_SUCCESS;
 using testing::FailsBecause;
@@ -225,6 +227,70 @@ TEST_F(RolloutOrdersTest, MaxParallelAdmitsAsOutcomesCome) {
   }
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_FINISHED);
+}
+
+// Who failed and will try again is at it.
+TEST_F(RolloutOrdersTest, WhoTriesAgainHoldsItsPlace) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  request.set_error_threshold_permille(1000);
+  ActiveRollout(3, devices, request);
+  const auto admitted = [&] {
+    std::vector<const TestDevice*> some;
+    for (const TestDevice& device : devices) {
+      if (rules::AdmittedAt(Now().document(), device.id) ==
+          absl::InfinitePast())
+        some.push_back(&device);
+    }
+    return some;
+  };
+  ASSERT_EQ(admitted().size(), 1u);
+  const TestDevice& first = *admitted()[0];
+  ASSERT_OK(Answer(first, OUTCOME_RESULT_FAILED, "no_source", 1, 2));
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted().size(), 1u);
+  // What must be brought up to it first is not at it.
+  ASSERT_OK(Answer(first, OUTCOME_RESULT_FAILED, "no_source", 2));
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(admitted().size(), 2u);
+  for (const TestDevice* device : admitted()) {
+    if (device->id == first.id) continue;
+    ASSERT_OK(Answer(*device, OUTCOME_RESULT_REFUSED, "dependency_unmet", 1));
+  }
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted().size(), 3u);
+}
+
+// It was let in a day ago and waits for its window: it will be at it. Nobody
+// waits for one that is silent, or whose owner has not agreed.
+TEST_F(RolloutOrdersTest, WhoWaitsForItsWindowHoldsItsPlace) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  ActiveRollout(2, devices, request);
+  const auto admitted = [&] {
+    return std::count_if(devices.begin(), devices.end(), [&](const auto& one) {
+      return rules::AdmittedAt(Now().document(), one.id) ==
+             absl::InfinitePast();
+    });
+  };
+  ASSERT_EQ(admitted(), 1);
+  const auto all_say = [&](const std::string& word, uint64_t version) {
+    for (const TestDevice& device : devices)
+      ASSERT_OK(Take({Waits(device, word, version)}));
+  };
+  clock_.Advance(absl::Hours(30));
+  all_say("outside_window", 1);
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted(), 1);
+  clock_.Advance(absl::Seconds(5));
+  all_say("needs_consent", 2);
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted(), 2);
 }
 
 TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {
