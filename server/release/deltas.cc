@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
 #include "common/bytes.h"
 #include "common/log.h"
 #include "delta/make/make.h"
@@ -25,6 +26,9 @@ constexpr absl::Duration kLongestPause = absl::Hours(1);
 constexpr absl::Duration kLastingPause = absl::Hours(24);
 // So many failures in a row are as good as lasting for those who wait.
 constexpr uint32_t kTriesWaitedFor = 3;
+
+// Between two looks at what is wanted.
+constexpr absl::Duration kLookPause = absl::Milliseconds(100);
 
 // Of the disk or the memory, not of the images.
 bool MayPass(const absl::Status& status) {
@@ -186,6 +190,8 @@ void Deltas::Run() {
       failed.insert(key);
     }
     store_.WaitForChange(seen, absl::Seconds(5));
+    // Outcomes that come in change the store every few milliseconds.
+    absl::SleepFor(kLookPause);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "common/bytes.h"
 #include "common/log.h"
@@ -31,10 +32,13 @@ static_assert(rules::kMaxOutcomeShards == dht::kMaxOutcomeShards);
 bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
                 const dht::VerifiedRecord& record,
                 const dht::PlaceNamer& places) {
+  // A phase's size says how many places it has; phases may have the same ones.
+  std::set<uint32_t> tried;
   for (int phase = 0; phase < document.phases_size(); ++phase) {
-    if (record.body.place() ==
-        places.Outcome(document.id(), record.writer.id,
-                       rules::OutcomeShards(document, phase)))
+    const uint32_t shards = rules::OutcomeShards(document, phase);
+    if (tried.insert(shards).second &&
+        record.body.place() ==
+            places.Outcome(document.id(), record.writer.id, shards))
       return true;
   }
   return false;
@@ -191,9 +195,10 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     LogWarn("outcome_refused", {{"device", device}, {"reason", "bad_outcome"}});
     return absl::OkStatus();
   }
-  auto row = tx.Get<store::RolloutRow>(kRollouts, outcome.rollout_id());
-  if (absl::IsNotFound(row.status())) return absl::OkStatus();
-  SHOAL_RETURN_IF_ERROR(row);
+  const auto parsed = ParsedRow(tx, outcome.rollout_id());
+  if (absl::IsNotFound(parsed.status())) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(parsed);
+  const store::RolloutRow* const row = parsed->get();
   auto device_row = tx.Get<store::DeviceRow>(kDevices, device);
   if (absl::IsNotFound(device_row.status())) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(device_row);
@@ -278,6 +283,23 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
   tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
   return LowerAccepted(tx, *row, counts);
+}
+
+absl::StatusOr<std::shared_ptr<const store::RolloutRow>> Rollouts::ParsedRow(
+    const Transaction& tx, const std::string& id) const {
+  constexpr size_t kMost = 16;
+  SHOAL_ASSIGN_OR_RETURN(auto bytes, tx.GetRaw(kRollouts, id));
+  if (!bytes) return NotFound("not_found", "no rollout " + id);
+  std::lock_guard lock(parsed_mutex_);
+  if (const auto it = parsed_.find(id);
+      it != parsed_.end() && it->second.bytes == *bytes)
+    return it->second.row;
+  auto row = std::make_shared<store::RolloutRow>();
+  if (!row->ParseFromString(*bytes))
+    return DataLoss("bad_row", "the row of rollout " + id + " is damaged");
+  if (parsed_.size() >= kMost) parsed_.clear();
+  parsed_[id] = {*std::move(bytes), row};
+  return row;
 }
 
 absl::Status Rollouts::Hold(Transaction& tx, const dht::VerifiedRecord& record,

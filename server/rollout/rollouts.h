@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -138,6 +140,10 @@ class Rollouts {
   absl::StatusOr<Draft> DraftWayBack(
       const store::RolloutRow& row,
       const rollout::v1::AbortRolloutRequest& request) const;
+  // The row as it was parsed last, if its bytes are still the same: outcomes
+  // come by the thousand of one rollout.
+  absl::StatusOr<std::shared_ptr<const store::RolloutRow>> ParsedRow(
+      const Transaction& tx, const std::string& id) const;
   absl::Status Hold(Transaction& tx, const dht::VerifiedRecord& record,
                     const std::string& rollout);
   // Without outcomes.
@@ -149,6 +155,12 @@ class Rollouts {
   Deltas& deltas_;
   Devices& devices_;
   mutable LostDevices lost_;
+  struct Parsed {
+    std::string bytes;
+    std::shared_ptr<const store::RolloutRow> row;
+  };
+  mutable std::mutex parsed_mutex_;
+  mutable std::map<std::string, Parsed> parsed_;  // by id
 };
 
 // "rollouts/ID" → ID; "bad_name".
