@@ -57,7 +57,21 @@ rules::OutcomeCount CountOutcomes(
                                   outcome.running_sha256(), outcome.reason()),
               absl::FromUnixMillis(record.body.issued()));
   }
-  return tally.ByPhase()[0];
+  return rules::WithoutAccepted(document, phase, tally.ByPhase()[0]);
+}
+
+absl::StatusOr<rollout::v1::RolloutDocument> ParseRollout(
+    std::string_view target_path, std::string_view bytes) {
+  rollout::v1::RolloutDocument document;
+  if (!document.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return InvalidArgument("bad_rollout", "it does not parse");
+  SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
+  // Halts, versions and what was tried are remembered by the id, and only a
+  // director that is not to be trusted signs one rollout as another.
+  if (target_path.substr(target_path.rfind('/') + 1) != document.id())
+    return InvalidArgument("wrong_target",
+                           "it says that it is rollout " + document.id());
+  return document;
 }
 
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
@@ -118,17 +132,14 @@ absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
     SHOAL_ASSIGN_OR_RETURN(
         const std::string bytes,
         updater_->FetchTarget(source, target, kMaxRolloutBytes));
-    RolloutEntry entry;
-    if (!entry.document.ParseFromString(bytes)) {
+    auto document = ParseRollout(target.path, bytes);
+    if (!document.ok()) {
       LogWarn("rollout_refused",
-              {{"target", target.path}, {"reason", "bad_rollout"}});
+              {{"target", target.path}, {"error", document.status()}});
       continue;
     }
-    if (const absl::Status valid = rules::ValidateRollout(entry.document);
-        !valid.ok()) {
-      LogWarn("rollout_refused", {{"target", target.path}, {"error", valid}});
-      continue;
-    }
+    RolloutEntry entry;
+    entry.document = *std::move(document);
     entry.digest = target.sha256;
     entries.push_back(std::move(entry));
   }
@@ -298,7 +309,8 @@ std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
     LogInfo("outcome_sample", {{"rollout", document.id()},
                                {"phase", phase},
                                {"succeeded", count.succeeded},
-                               {"failed", count.failed}});
+                               {"failed", count.failed},
+                               {"accepted", count.accepted}});
     samples.push_back(count);
   }
   return samples;
