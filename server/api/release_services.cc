@@ -26,11 +26,12 @@ class ReleasesService final : public release::v1::Releases::Service {
     return edge_.Call(
         context, "release.create", [&](const Caller& caller) -> absl::Status {
           release::v1::CreateReleaseRequest request;
-          if (!reader->Read(&request) || !request.has_header()) {
+          const bool any = reader->Read(&request);
+          SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
+          if (!any || !request.has_header()) {
             return InvalidArgument("bad_request",
                                    "the first message must be the header");
           }
-          SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
           SHOAL_ASSIGN_OR_RETURN(
               auto upload, edge_.parts().releases->Begin(request.header(),
                                                          caller.audit_name()));
