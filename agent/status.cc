@@ -17,30 +17,15 @@ namespace {
 
 using nlohmann::json;
 
-const char* ResultName(UpdateResult result) {
-  switch (result) {
-    case UpdateResult::kSuccess:
-      return "success";
-    case UpdateResult::kRolledBack:
-      return "rolled_back";
-    case UpdateResult::kRefused:
-      return "refused";
-    case UpdateResult::kFailed:
-      return "failed";
-    case UpdateResult::kNone:
-      break;
-  }
-  return "none";
-}
-
 json Show(const UpdateRecord& update) {
   return {{"rollout", update.rollout_id},
           {"state", std::string(UpdateStateName(update.state))},
+          {"phase", update.phase},
           {"version", update.image.version},
           {"sha256", HexEncode(update.image.sha256)},
           {"from_version", update.from.version},
           {"attempt", update.attempt},
-          {"result", ResultName(update.result)},
+          {"result", std::string(UpdateResultName(update.result))},
           {"reason", update.reason},
           {"message", update.message},
           {"used_delta", update.used_delta},
@@ -96,6 +81,10 @@ absl::StatusOr<json> Collect(FileSystem& fs, const AgentConfig& config) {
                          {"reason", state.last_refusal->reason},
                          {"message", state.last_refusal->message},
                          {"time_ms", state.last_refusal->time_ms}};
+  j["tally"] = {{"updates", state.tally.updates},
+                {"refusals", state.tally.refusals},
+                {"bytes_from_peers", state.tally.bytes_from_peers},
+                {"bytes_from_origin", state.tally.bytes_from_origin}};
   j["log"] = nullptr;
   const std::string log_path = JoinPath(config.MetadataDirectory(), "log");
   if (fs.Exists(log_path)) {

@@ -18,6 +18,38 @@ const json& ObjectAt(const json& status, const char* name) {
   return found != status.end() && found->is_object() ? *found : kEmpty;
 }
 
+uint64_t Number(const json& object, const char* name) {
+  return object.value(name, uint64_t{0});
+}
+
+// Counted over the device's life, the update in hand included.
+void CollectTally(const json& tally, const json& update,
+                  metrics::Samples& out) {
+  for (const auto& [result, count] : ObjectAt(tally, "updates").items())
+    out.Counter("shoal_agent_updates_total", "Updates that ended.",
+                count.get<double>(), {{"result", result}});
+  for (const auto& [what, count] : ObjectAt(tally, "refusals").items())
+    out.Counter("shoal_agent_refusals_total",
+                "What the device refused: its signature or its content.",
+                count.get<double>(), {{"case", what}});
+  for (const char* source : {"peers", "origin"}) {
+    const std::string name = std::string("bytes_from_") + source;
+    out.Counter("shoal_agent_download_bytes_total",
+                "Bytes of images and deltas that were downloaded.",
+                static_cast<double>(Number(tally, name.c_str()) +
+                                    Number(update, name.c_str())),
+                {{"source", source}});
+  }
+  if (update.empty()) return;
+  out.Gauge("shoal_agent_update_state", "1; the state of the update in hand.",
+            1,
+            {{"state", update.value("state", "")},
+             {"rollout", update.value("rollout", "")}});
+  out.Gauge("shoal_agent_update_phase",
+            "Phase of its rollout that the device is in.",
+            static_cast<double>(Number(update, "phase")));
+}
+
 void Collect(const json& status, metrics::Samples& out) {
   const json& running = ObjectAt(status, "running");
   out.Gauge("shoal_agent_info", "1; what the device is and runs.", 1,
@@ -46,6 +78,7 @@ void Collect(const json& status, metrics::Samples& out) {
               "End of the last update, in seconds since 1970.",
               static_cast<double>(last.value("finished_ms", int64_t{0})) / 1e3);
   }
+  CollectTally(ObjectAt(status, "tally"), update, out);
   const json& live = ObjectAt(status, "live");
   out.Gauge("shoal_agent_connected_nodes",
             "Storage nodes that answered the running agent, at its last word.",
@@ -54,14 +87,25 @@ void Collect(const json& status, metrics::Samples& out) {
 
 }  // namespace
 
-absl::StatusOr<std::string> StatusMetrics(FileSystem& fs,
-                                          const AgentConfig& config) {
+absl::Status CollectStatus(FileSystem& fs, const AgentConfig& config,
+                           metrics::Samples& out) {
   SHOAL_ASSIGN_OR_RETURN(const std::string text, StatusJson(fs, config));
   const json status = json::parse(text, nullptr, false);
   if (!status.is_object()) return Internal("bad_status", "no JSON object");
+  Collect(status, out);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> StatusMetrics(FileSystem& fs,
+                                          const AgentConfig& config) {
+  absl::Status collected;
   metrics::Metrics metrics;
-  metrics.Collect([&](metrics::Samples& out) { Collect(status, out); });
-  return metrics.Text();
+  metrics.Collect([&](metrics::Samples& out) {
+    collected = CollectStatus(fs, config, out);
+  });
+  std::string text = metrics.Text();
+  SHOAL_RETURN_IF_ERROR(collected);
+  return text;
 }
 
 }  // namespace shoal::agent

@@ -10,11 +10,19 @@
 #include "agent/state/agent_config.h"
 #include "common/files.h"
 
+namespace shoal::metrics {
+class Samples;
+}
+
 namespace shoal::agent {
 
 // docs/operations/monitoring.md lists the metrics. Errors of StatusJson().
 absl::StatusOr<std::string> StatusMetrics(FileSystem& fs,
                                           const AgentConfig& config);
+
+// The same as samples, for whoever adds more (agent/link/agent_metrics.h).
+absl::Status CollectStatus(FileSystem& fs, const AgentConfig& config,
+                           metrics::Samples& out);
 
 }  // namespace shoal::agent
 

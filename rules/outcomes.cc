@@ -1,6 +1,7 @@
 #include "rules/outcomes.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "rules/way_back.h"
 
@@ -60,6 +61,7 @@ std::vector<OutcomeCount> OutcomeTally::ByPhase() const {
         break;
       case OutcomeVerdict::kFailed:
         ++count.failed;
+        count.failed_at.push_back(latest.at);
         break;
       case OutcomeVerdict::kRefused:
         ++count.refused;
@@ -69,9 +71,32 @@ std::vector<OutcomeCount> OutcomeTally::ByPhase() const {
     }
     if (Tried(latest.verdict)) count.answered_at.push_back(latest.at);
   }
-  for (OutcomeCount& count : counts)
+  for (OutcomeCount& count : counts) {
     std::sort(count.answered_at.begin(), count.answered_at.end());
+    std::sort(count.failed_at.begin(), count.failed_at.end());
+  }
   return counts;
+}
+
+OutcomeCount WithoutAccepted(OutcomeCount count, uint32_t accepted) {
+  count.accepted = std::min(count.failed, accepted);
+  count.failed -= count.accepted;
+  return count;
+}
+
+OutcomeCount WithoutAccepted(const rollout::v1::RolloutDocument& document,
+                             int phase, OutcomeCount count) {
+  for (const auto& entry : document.accepted_failures()) {
+    if (entry.phase() != static_cast<uint32_t>(phase)) continue;
+    const auto in_time =
+        std::upper_bound(count.failed_at.begin(), count.failed_at.end(),
+                         absl::FromUnixMillis(entry.until())) -
+        count.failed_at.begin();
+    return WithoutAccepted(
+        std::move(count),
+        std::min(entry.count(), static_cast<uint32_t>(in_time)));
+  }
+  return count;
 }
 
 }  // namespace shoal::rules

@@ -61,6 +61,14 @@ class OutcomeTally {
   std::map<std::string, Latest, std::less<>> latest_;
 };
 
+// Accepted failures are no failures; that those devices answered still counts.
+OutcomeCount WithoutAccepted(OutcomeCount count, uint32_t accepted);
+// The same by what the document says of phase `phase`, for whoever has no other
+// word: of the failures in `count`, which OutcomeTally made, those that were
+// signed in time, as many as were accepted.
+OutcomeCount WithoutAccepted(const rollout::v1::RolloutDocument& document,
+                             int phase, OutcomeCount count);
+
 }  // namespace shoal::rules
 
 #endif  // SHOAL_RULES_OUTCOMES_H_

@@ -26,7 +26,7 @@ absl::Time AdmittedAt(const rollout::v1::RolloutDocument& document,
 struct ParallelMember {
   uint32_t position = 0;
   int phase = 0;
-  bool answered = false;  // or lost: it takes no place
+  bool answered = false;  // or not waited for: it takes no place
 };
 // The next value of parallel.admitted once `open_phase` is open: as many of the
 // devices of open phases, by position, that at most parallel.max have not

@@ -2,18 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include "rules/outcomes.h"
 
 namespace shoal::rules {
 
 using rollout::v1::RolloutDocument;
 using Kind = PlaneStep::Kind;
-
-OutcomeCount WithoutAccepted(OutcomeCount count, uint32_t accepted) {
-  count.accepted = std::min(count.failed, accepted);
-  count.failed -= count.accepted;
-  return count;
-}
 
 PlaneStep NextStep(const RolloutDocument& document, const PlaneView& view) {
   const int open = static_cast<int>(document.open_phase());

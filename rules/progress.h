@@ -37,9 +37,6 @@ struct PlaneStep {
 PlaneStep NextStep(const rollout::v1::RolloutDocument& document,
                    const PlaneView& view);
 
-// Accepted failures are no failures; that those devices answered still counts.
-OutcomeCount WithoutAccepted(OutcomeCount count, uint32_t accepted);
-
 }  // namespace shoal::rules
 
 #endif  // SHOAL_RULES_PROGRESS_H_

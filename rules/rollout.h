@@ -24,8 +24,10 @@ struct OutcomeCount {
   uint32_t trying = 0;    // of `failed`: will try again
   uint32_t lost = 0;      // silent for too long: no gate waits for them
   uint32_t gone = 0;      // left the fleet without an answer: nor for them
-  // When those who tried signed it, oldest first; empty: not known.
+  // When those who tried signed it, and of them those who failed, oldest first;
+  // empty: not known.
   std::vector<absl::Time> answered_at = {};
+  std::vector<absl::Time> failed_at = {};
   // Since when they are enough for the gate behind the phase, by the reader's
   // clock; for gates with settle_ms.
   absl::Time enough_since = absl::InfiniteFuture();

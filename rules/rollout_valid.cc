@@ -28,6 +28,7 @@ constexpr int kMaxGroups = 64;
 constexpr size_t kMaxLiftedHalts = 64;
 constexpr int kMaxPrevious = 8;
 constexpr int kMaxApprovals = 64;
+constexpr uint32_t kMaxAccepted = 10'000'000;
 
 absl::Status Bad(const std::string& what) {
   return InvalidArgument("bad_rollout", what);
@@ -149,6 +150,19 @@ absl::Status ValidateApprovals(const RolloutDocument& document) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateAccepted(const RolloutDocument& document) {
+  std::set<uint32_t> phases;
+  for (const auto& entry : document.accepted_failures()) {
+    if (entry.phase() >= static_cast<uint32_t>(document.phases_size()) ||
+        !phases.insert(entry.phase()).second)
+      return Bad("accepted failures are of one of the phases, once");
+    if (entry.count() == 0 || entry.count() > kMaxAccepted ||
+        entry.until() < 0 || entry.until() > kYear9999Ms)
+      return Bad("accepted failures have a number and a time");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateRollout(const RolloutDocument& document) {
@@ -199,6 +213,7 @@ absl::Status ValidateRollout(const RolloutDocument& document) {
     return Bad(fmt::format("at most {} lifted halts", kMaxLiftedHalts));
   SHOAL_RETURN_IF_ERROR(ValidateWayBack(document));
   SHOAL_RETURN_IF_ERROR(ValidateApprovals(document));
+  SHOAL_RETURN_IF_ERROR(ValidateAccepted(document));
   return ValidatePhases(document);
 }
 

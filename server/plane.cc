@@ -108,13 +108,16 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
   deltas = std::make_unique<Deltas>(*store, *blobs, *releases, config.deltas);
   rollouts = std::make_unique<Rollouts>(*store, *writer, *trust, *releases,
                                         *deltas, *devices);
+  sweeper = std::make_unique<BlobSweeper>(*store, *writer, *blobs);
+  collector = std::make_unique<DeltaCollector>(*store, *trust, *publisher,
+                                               *releases, *deltas, *sweeper);
+  deleter = std::make_unique<ReleaseDeleter>(*store, *trust, *publisher,
+                                             *releases, *sweeper);
   device_changes->OnFacts([this](Transaction& tx,
                                  const store::DeviceRow& before,
                                  const store::DeviceRow& after) {
     return rollouts->KeepPhases(tx, before, after);
   });
-  collector = std::make_unique<DeltaCollector>(
-      *store, *trust, *publisher, *writer, *blobs, *releases, *deltas);
   explainer = std::make_unique<Explainer>(*store, *rollouts, *devices, *trust,
                                           writer->fleet_id());
   telemetry = std::make_unique<Telemetry>(*store, keys->telemetry);
@@ -263,7 +266,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   SHOAL_RETURN_IF_ERROR(releases->SyncTree());
   SHOAL_RETURN_IF_ERROR(nodes->PublishDirectory());
   SHOAL_RETURN_IF_ERROR(publisher->PublishCurrent());
-  SHOAL_RETURN_IF_ERROR(collector->Sweep());
+  SHOAL_RETURN_IF_ERROR(sweeper->Sweep());
   SHOAL_RETURN_IF_ERROR(seeder->OfferAll(*releases, *deltas));
   SHOAL_ASSIGN_OR_RETURN(auto directory, nodes->Directory());
   puller->SetDirectory(directory);
@@ -337,6 +340,7 @@ absl::Status Plane::Impl::StartWorkers(FileSystem& fs) {
   parts.rollouts = rollouts.get();
   parts.deltas = deltas.get();
   parts.collector = collector.get();
+  parts.deleter = deleter.get();
   parts.explainer = explainer.get();
   parts.telemetry = telemetry.get();
   parts.intake = intake.get();

@@ -93,7 +93,9 @@ struct Plane::Impl {
   std::unique_ptr<Releases> releases;
   std::unique_ptr<Deltas> deltas;
   std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<BlobSweeper> sweeper;
   std::unique_ptr<DeltaCollector> collector;
+  std::unique_ptr<ReleaseDeleter> deleter;
   std::unique_ptr<Explainer> explainer;
   std::unique_ptr<Telemetry> telemetry;
   std::unique_ptr<Intake> intake;

@@ -73,7 +73,7 @@ void Plane::Impl::Wire() {
     if (!offered.ok()) LogError("offer_failed", {{"error", offered}});
   });
   deltas->SetDemand([this] { return DemandOfPlane(*rollouts, *releases); });
-  collector->OnGone(
+  sweeper->OnGone(
       [this](const std::string& sha256) { fetch->StopSeeding(sha256); });
 }
 

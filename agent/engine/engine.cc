@@ -177,6 +177,9 @@ absl::StatusOr<Engine::Next> Engine::Step() {
     if (answer.note) answer.note(d, *d.update);
     d.update->state = *to;
     if (*to == UpdateState::kIdle) {
+      ++d.tally.updates[std::string(UpdateResultName(d.update->result))];
+      d.tally.bytes_from_peers += d.update->bytes_from_peers;
+      d.tally.bytes_from_origin += d.update->bytes_from_origin;
       d.last_update = *d.update;
       d.update.reset();
     }

@@ -97,6 +97,7 @@ void NoteRefusal(DeviceState& state, Clock& clock, std::string_view what,
     d.last_refusal = Refusal{std::string(what), ReasonOf(status),
                              std::string(status.message()),
                              absl::ToUnixMillis(clock.WallNow())};
+    ++d.tally.refusals[d.last_refusal->what];
   });
   if (!saved.ok()) LogError("state_not_saved", {{"error", saved}});
 }

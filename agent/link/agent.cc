@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentConfig config,
 }
 
 Agent::~Agent() {
+  metrics_.reset();
   if (engine_) engine_->Cancel();
   {
     std::lock_guard lock(mutex_);
@@ -84,6 +85,13 @@ absl::Status Agent::Prepare() {
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
   SHOAL_RETURN_IF_ERROR(PrepareFetch());
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
+  if (!config_.metrics_listen.empty()) {
+    auto metrics = AgentMetrics::Open(fs_, config_);
+    // A port that is taken is no reason to be without updates.
+    if (!metrics.ok())
+      LogError("metrics_failed", {{"error", metrics.status()}});
+    if (metrics.ok()) metrics_ = *std::move(metrics);
+  }
   last_decision_ = last_refresh_ = last_telemetry_ = last_report_ =
       last_announce_ = last_heartbeat_ = clock_.MonotonicNow();
   return absl::OkStatus();
@@ -152,10 +160,12 @@ void Agent::Refresh() {
   refresh_again_ = !status.ok();
   retry_refresh_ = clock_.MonotonicNow() + pace_->Spread(kRetryRefresh);
   if (status.ok()) {
+    refreshed_ = clock_.WallNow();
     last_metadata_trouble_.clear();
     LogDebug("metadata_fresh", {});
     return;
   }
+  ++refresh_failures_;
   const std::string reason = ReasonOf(status);
   // No source is no lie.
   if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||

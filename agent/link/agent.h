@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "agent/engine/engine.h"
+#include "agent/link/agent_metrics.h"
 #include "agent/link/commands.h"
 #include "agent/link/decide.h"
 #include "agent/link/fleet_link.h"
@@ -97,6 +98,7 @@ class Agent {
   void Seed();
   void Announce();
   void WriteLive(const std::string& waiting);
+  void CountLive(const std::string& waiting);
   absl::Status ReportOutcome(const UpdateRecord& update,
                              const RunningImage& running);
   bool Due(absl::Duration& last, absl::Duration period);
@@ -131,6 +133,10 @@ class Agent {
   absl::Duration last_pairing_try_;
   std::string last_trouble_;
   std::atomic<bool> may_activate_{false};  // the decider's, for the engine
+
+  std::unique_ptr<AgentMetrics> metrics_;  // null: off
+  absl::Time refreshed_ = absl::InfinitePast();
+  uint64_t refresh_failures_ = 0;
 
   std::unique_ptr<Engine> engine_;
   std::thread engine_thread_;

@@ -11,6 +11,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "rules/report_pace.h"
 #include "signing/verify/fetcher.h"
 
 namespace shoal::agent {
@@ -81,7 +82,7 @@ void Agent::SendReport() {
   *report.mutable_log() = log;
   const bool changed = key != last_report_key_;
   const absl::Duration age = clock_.MonotonicNow() - last_report_;
-  if (!changed && age < absl::Hours(12)) return;
+  if (!changed && age < rules::kReportAtLeastEvery) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
   inventory.merge(Inventory(config_.data_directory, running_.slot, deltas_));
@@ -174,7 +175,23 @@ void Agent::Announce() {
   }
 }
 
+void Agent::CountLive(const std::string& waiting) {
+  LiveNumbers live;
+  live.refreshed = refreshed_;
+  live.refresh_failures = refresh_failures_;
+  live.clock = clock_.WallNow();
+  live.clock_floor = device_clock_.floor();
+  live.clock_source = std::string(ClockSourceName(device_clock_.source()));
+  live.waiting = waiting;
+  if (link_ != nullptr) {
+    live.spool_records = link_->spool().pending();
+    live.log_alarm = link_->LogStatus().alarm();
+  }
+  metrics_->Set(std::move(live));
+}
+
 void Agent::WriteLive(const std::string& waiting) {
+  if (metrics_ != nullptr) CountLive(waiting);
   const uint64_t nodes =
       link_ == nullptr ? 0 : link_->network().Stats().connected_nodes;
   const auto agreed = link_ == nullptr ? std::nullopt : link_->time().agreed();

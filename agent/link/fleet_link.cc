@@ -9,9 +9,6 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "rules/outcome_shard.h"
-#include "rules/outcomes.h"
-#include "rules/position.h"
 #include "shoal/log/v1/log.pb.h"
 #include "signing/verify/writer.h"
 
@@ -19,45 +16,11 @@ namespace shoal::agent {
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
-constexpr uint32_t kSampleWanted = 20;
 // Refreshes in a row without proofs before that is worth an alarm: a proof may
 // be on its way a little longer than its head.
 constexpr int kUnprovenAlarm = 5;
 
-bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
-             const records::v1::Outcome& outcome) {
-  const uint64_t position = rules::Position(document.id(), outcome.device_id());
-  const uint64_t below = document.phases(phase).threshold();
-  const uint64_t from = phase == 0 ? 0 : document.phases(phase - 1).threshold();
-  if (position >= from && position < below) return true;
-  // Labels and groups of other devices are not known here; those whom they put
-  // into the phase say so themselves.
-  return (!document.phases(phase).labels().empty() ||
-          !document.phases(phase).groups().empty()) &&
-         outcome.phase() == static_cast<uint32_t>(phase);
-}
-
 }  // namespace
-
-rules::OutcomeCount CountOutcomes(
-    const rollout::v1::RolloutDocument& document, int phase,
-    const std::vector<dht::VerifiedRecord>& records) {
-  rules::OutcomeTally tally(1);
-  for (const dht::VerifiedRecord& record : records) {
-    records::v1::Outcome outcome;
-    if (record.body.kind() != records::v1::RECORD_KIND_OUTCOME ||
-        !outcome.ParseFromString(record.body.payload()) ||
-        outcome.device_id() != record.writer.id ||
-        outcome.rollout_id() != document.id() ||
-        !InPhase(document, phase, outcome))
-      continue;
-    tally.Add(outcome.device_id(), outcome.counter(), 0,
-              rules::JudgeOutcome(document, outcome.result(),
-                                  outcome.running_sha256(), outcome.reason()),
-              absl::FromUnixMillis(record.body.issued()));
-  }
-  return tally.ByPhase()[0];
-}
 
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
@@ -99,48 +62,6 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
     // node took in time, none will take.
     ResignSpool();
   }
-  return absl::OkStatus();
-}
-
-absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
-  const std::string& type = o_.config->device_type;
-  const auto targets = updater_->TargetsOf(source, "director-" + type);
-  if (ReasonOf(targets.status()) == "unknown_role") {
-    rollouts_.clear();
-    return absl::OkStatus();
-  }
-  SHOAL_RETURN_IF_ERROR(targets);
-  const std::string prefix = fmt::format("director/{}/rollout/", type);
-  std::vector<RolloutEntry> entries;
-  for (const signing::TargetFile& target : *targets) {
-    if (target.path.rfind(prefix, 0) != 0) continue;
-    const auto bytes =
-        updater_->FetchTarget(source, target, rules::kMaxDocumentBytes);
-    if (ReasonOf(bytes.status()) == "target_too_large") {
-      // This one says nothing; the others must not stay unread for it.
-      LogWarn("rollout_refused",
-              {{"target", target.path}, {"error", bytes.status()}});
-      continue;
-    }
-    SHOAL_RETURN_IF_ERROR(bytes);
-    RolloutEntry entry;
-    if (!entry.document.ParseFromString(*bytes)) {
-      LogWarn("rollout_refused",
-              {{"target", target.path}, {"reason", "bad_rollout"}});
-      continue;
-    }
-    if (const absl::Status valid = rules::ValidateRollout(entry.document);
-        !valid.ok()) {
-      LogWarn("rollout_refused", {{"target", target.path}, {"error", valid}});
-      continue;
-    }
-    entry.digest = target.sha256;
-    entries.push_back(std::move(entry));
-  }
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    return a.document.order() > b.document.order();
-  });
-  rollouts_ = std::move(entries);
   return absl::OkStatus();
 }
 
@@ -306,31 +227,6 @@ std::unique_ptr<release::v1::DeltaIndex> FleetLink::DeltaIndexOf(
   if (index.ok()) return *std::move(index);
   LogWarn("delta_index_unusable", {{"error", index.status()}});
   return nullptr;
-}
-
-std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
-    const rollout::v1::RolloutDocument& document, int last_phase) {
-  std::vector<rules::OutcomeCount> samples;
-  for (int phase = 0; phase <= last_phase; ++phase) {
-    const uint32_t shards = rules::OutcomeShards(document, phase);
-    std::vector<dht::VerifiedRecord> records;
-    rules::OutcomeCount count;
-    for (uint32_t shard = 0; shard < shards; ++shard) {
-      const auto found = network_->GetBlocking(
-          places_.OutcomeShard(document.id(), shard), absl::Seconds(3));
-      if (found.ok())
-        records.insert(records.end(), found->begin(), found->end());
-      count = CountOutcomes(document, phase, records);
-      // A sample is enough; one place alone may hold a lucky few.
-      if (count.total() >= 2 * kSampleWanted) break;
-    }
-    LogInfo("outcome_sample", {{"rollout", document.id()},
-                               {"phase", phase},
-                               {"succeeded", count.succeeded},
-                               {"failed", count.failed}});
-    samples.push_back(count);
-  }
-  return samples;
 }
 
 bool FleetLink::IsOperator(const std::string& operator_key) const {

@@ -244,9 +244,15 @@ class FleetLink {
   TrialKeys on_trial_;
 };
 
+// The rollout of a signed target. "bad_rollout" and other reasons of
+// rules::ValidateRollout; "wrong_target" when it stands under another's name.
+absl::StatusOr<rollout::v1::RolloutDocument> ParseRollout(
+    std::string_view target_path, std::string_view bytes);
+
 // How often each device of `phase` succeeded or failed, by its latest outcome.
 // Counted are devices whose position lies in the phase; a success must name
-// the digest of the rollout's image as running (T27, T29).
+// the digest of the rollout's image as running (T27, T29). What the document
+// accepts of their failures counts as accepted.
 rules::OutcomeCount CountOutcomes(
     const rollout::v1::RolloutDocument& document, int phase,
     const std::vector<dht::VerifiedRecord>& records);

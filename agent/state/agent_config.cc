@@ -252,6 +252,7 @@ absl::StatusOr<AgentConfig> AgentConfig::Load(const std::string& path) {
       config.Integer("update.max_delta_memory", 24 << 20, 1 << 20, 1 << 30));
   c.health_command = config.Strings("health.command");
   c.health_timeout = config.Duration("health.timeout", absl::Minutes(1));
+  c.metrics_listen = config.String("metrics.listen");
   c.telemetry = config.Boolean("telemetry.enabled", true);
   c.telemetry_interval =
       config.Duration("telemetry.interval", absl::Minutes(1));

@@ -84,6 +84,9 @@ struct AgentConfig {
   std::vector<std::string> health_command;
   absl::Duration health_timeout;
 
+  // Where Prometheus finds the agent's metrics, "host:port"; empty: nowhere.
+  std::string metrics_listen;
+
   // Telemetry and commands.
   bool telemetry = true;
   absl::Duration telemetry_interval;

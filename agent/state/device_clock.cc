@@ -50,6 +50,12 @@ absl::Time DeviceClock::WallNow() { return Read().time; }
 
 ClockSource DeviceClock::source() { return Read().source; }
 
+absl::Time DeviceClock::floor() const {
+  const absl::Duration now = machine_.MonotonicNow();
+  std::lock_guard lock(mutex_);
+  return floor_.At(now);
+}
+
 void DeviceClock::RaiseFloor(absl::Time past) {
   const absl::Duration now = machine_.MonotonicNow();
   std::lock_guard lock(mutex_);

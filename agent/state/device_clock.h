@@ -36,6 +36,9 @@ class DeviceClock final : public Clock {
   // The storage nodes agree: it was `time` when MonotonicNow() was `taken`.
   void Take(absl::Time time, absl::Duration taken);
 
+  // What is known to be past.
+  absl::Time floor() const;
+
   ClockSource source();
   // False when the machine's clock is certainly wrong and no node has said what
   // time it is: what has run out since can't be told from what has not.

@@ -52,6 +52,14 @@ struct Refusal {
   int64_t time_ms = 0;
 };
 
+// What is counted over the device's life, for whoever watches it.
+struct Tally {
+  std::map<std::string, uint64_t> updates;   // that ended, by their result
+  std::map<std::string, uint64_t> refusals;  // by Refusal::what
+  uint64_t bytes_from_peers = 0;             // of updates that ended
+  uint64_t bytes_from_origin = 0;
+};
+
 struct StateData {
   uint64_t floor = 0;            // no image below this counter (T24)
   uint64_t outcome_counter = 0;  // last used (T27)
@@ -68,6 +76,7 @@ struct StateData {
   uint64_t policy_version = 0;
   std::vector<int64_t> starts_ms;  // of the last 24 hours
   std::optional<Refusal> last_refusal;
+  Tally tally;
   std::optional<UpdateRecord> update;
   std::optional<UpdateRecord> last_update;  // the one before
 };

@@ -190,6 +190,10 @@ std::string EncodeState(const StateData& d) {
                          {"reason", d.last_refusal->reason},
                          {"message", d.last_refusal->message},
                          {"time_ms", d.last_refusal->time_ms}};
+  j["tally"] = {{"updates", d.tally.updates},
+                {"refusals", d.tally.refusals},
+                {"bytes_from_peers", d.tally.bytes_from_peers},
+                {"bytes_from_origin", d.tally.bytes_from_origin}};
   if (d.update) j["update"] = ToJson(*d.update);
   if (d.last_update) j["last_update"] = ToJson(*d.last_update);
   return j.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
@@ -237,6 +241,13 @@ absl::StatusOr<StateData> DecodeState(std::string_view text) {
                                .message = r.value("message", ""),
                                .time_ms = r.value("time_ms", int64_t{0})};
     }
+    const json tally = j.value("tally", json::object());
+    using Counts = std::map<std::string, uint64_t>;
+    d.tally = {
+        .updates = tally.value("updates", Counts()),
+        .refusals = tally.value("refusals", Counts()),
+        .bytes_from_peers = tally.value("bytes_from_peers", uint64_t{0}),
+        .bytes_from_origin = tally.value("bytes_from_origin", uint64_t{0})};
     if (j.contains("update")) d.update = UpdateFrom(j["update"]);
     if (j.contains("last_update")) d.last_update = UpdateFrom(j["last_update"]);
     return d;

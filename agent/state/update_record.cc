@@ -27,6 +27,22 @@ std::string_view UpdateStateName(UpdateState state) {
   return "unknown";
 }
 
+std::string_view UpdateResultName(UpdateResult result) {
+  switch (result) {
+    case UpdateResult::kSuccess:
+      return "success";
+    case UpdateResult::kRolledBack:
+      return "rolled_back";
+    case UpdateResult::kRefused:
+      return "refused";
+    case UpdateResult::kFailed:
+      return "failed";
+    case UpdateResult::kNone:
+      break;
+  }
+  return "none";
+}
+
 std::optional<UpdateState> UpdateStateFromName(std::string_view name) {
   for (const auto& [value, text] : kNames)
     if (text == name) return value;

@@ -63,6 +63,8 @@ struct ComponentUpdate {
 
 // kRefused: what never began, or was withdrawn before the new image ran.
 enum class UpdateResult { kNone, kSuccess, kRolledBack, kFailed, kRefused };
+// "none", "success", "rolled_back", "failed", "refused"
+std::string_view UpdateResultName(UpdateResult result);
 
 struct UpdateRecord {
   UpdateState state = UpdateState::kIdle;

@@ -4,6 +4,7 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <sys/statvfs.h>
@@ -200,6 +201,10 @@ rocksdb::Options MakeOptions(const StoreOptions& options,
   rocks.bytes_per_sync = 1 << 20;
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
+  // Most keys that are looked for are not there: records that are new.
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  rocks.memtable_prefix_bloom_size_ratio = 0.1;
+  rocks.memtable_whole_key_filtering = true;
   rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return rocks;
 }

@@ -20,6 +20,7 @@
 #include "server/publish/publisher.h"
 #include "server/pull/intake.h"
 #include "server/release/delta_gc.h"
+#include "server/release/release_delete.h"
 #include "server/release/releases.h"
 #include "server/rollout/explain.h"
 #include "server/rollout/rollouts.h"
@@ -43,6 +44,7 @@ struct ApiParts {
   Rollouts* rollouts = nullptr;
   const Deltas* deltas = nullptr;
   DeltaCollector* collector = nullptr;
+  ReleaseDeleter* deleter = nullptr;
   const Explainer* explainer = nullptr;
   Telemetry* telemetry = nullptr;
   Intake* intake = nullptr;

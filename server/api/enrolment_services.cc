@@ -67,12 +67,13 @@ class EnrolmentsService final : public fleet::v1::Enrolments::Service {
   grpc::Status PairDevice(ServerContext* context,
                           const fleet::v1::PairDeviceRequest* request,
                           fleet::v1::PairDeviceResponse* response) override {
-    return edge_.Call(
-        context, "device.accept", [&](const Caller& caller) -> absl::Status {
-          SHOAL_ASSIGN_OR_RETURN(*response, edge_.parts().enrolment->PairByFile(
-                                                *request, caller.audit_name()));
-          return absl::OkStatus();
-        });
+    return edge_.Call(context, *request, "device.accept",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().enrolment->PairByFile(
+                                           *request, caller.audit_name()));
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::Status RotateNetworkKey(

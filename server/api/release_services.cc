@@ -26,11 +26,12 @@ class ReleasesService final : public release::v1::Releases::Service {
     return edge_.Call(
         context, "release.create", [&](const Caller& caller) -> absl::Status {
           release::v1::CreateReleaseRequest request;
-          if (!reader->Read(&request) || !request.has_header()) {
+          const bool any = reader->Read(&request);
+          SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
+          if (!any || !request.has_header()) {
             return InvalidArgument("bad_request",
                                    "the first message must be the header");
           }
-          SHOAL_RETURN_IF_ERROR(CheckRequestLimits(request));
           SHOAL_ASSIGN_OR_RETURN(
               auto upload, edge_.parts().releases->Begin(request.header(),
                                                          caller.audit_name()));
@@ -123,6 +124,18 @@ class ReleasesService final : public release::v1::Releases::Service {
                             request->validate_only()
                                 ? collector.Look()
                                 : collector.Collect(caller.audit_name()));
+                        return absl::OkStatus();
+                      });
+  }
+
+  grpc::Status DeleteRelease(
+      ServerContext* context, const release::v1::DeleteReleaseRequest* request,
+      release::v1::DeleteReleaseResponse* response) override {
+    return edge_.Call(context, *request, "release.create",
+                      [&](const Caller& caller) -> absl::Status {
+                        SHOAL_ASSIGN_OR_RETURN(
+                            *response, edge_.parts().deleter->Delete(
+                                           *request, caller.audit_name()));
                         return absl::OkStatus();
                       });
   }

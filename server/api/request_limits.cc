@@ -34,6 +34,7 @@ const std::map<std::string_view, size_t>& Larger() {
       {"shoal.release.v1.CreateReleaseHeader.notes", 16'384},
       {"shoal.release.v1.CreateReleaseRequest.chunk", 1 << 20},
       // A record has at most 16 KiB.
+      {"shoal.fleet.v1.PairDeviceRequest.request", 32'768},
       {"shoal.rollout.v1.HaltRolloutRequest.halt_record", 32'768},
       {"shoal.trust.v1.PublishRequest.MetadataEntry.value", 5'000'000},
       {"shoal.trust.v1.PublishRequest.DocumentsEntry.value", 5'000'000},

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "server/api/edge.h"
+#include "server/api/shared_progress.h"
 #include "server/api/watch_stream.h"
 #include "server/auth/access.h"
 #include "server/release/deltas.h"
@@ -19,7 +20,9 @@ class RolloutsService final
           rollout::v1::Rollouts::Service> {
  public:
   explicit RolloutsService(const Edge& edge)
-      : edge_(edge), pump_(*edge.parts().store) {}
+      : edge_(edge),
+        progress_(*edge.parts().store, *edge.parts().rollouts),
+        pump_(*edge.parts().store) {}
 
   grpc::Status CreateRollout(ServerContext* context,
                              const rollout::v1::CreateRolloutRequest* request,
@@ -78,20 +81,21 @@ class RolloutsService final
     return Stream::Open(
         edge_, pump_, context, *request, kAnyOperator,
         [&](const Caller&) -> absl::StatusOr<Stream::Source> {
-          const Rollouts& rollouts = *edge_.parts().rollouts;
-          return
-              [&rollouts, name = request->name(),
-               sent = std::string()]() mutable -> absl::StatusOr<Stream::Next> {
-                SHOAL_ASSIGN_OR_RETURN(auto rollout, rollouts.Progress(name));
-                Stream::Next next;
-                next.last = IsFinal(rollout.state());
-                // Deltas in the making change it without a new etag.
-                std::string bytes = rollout.SerializeAsString();
-                if (bytes == sent) return next;
-                sent = std::move(bytes);
-                next.message = std::move(rollout);
-                return next;
-              };
+          using Progress = SharedProgress::Progress;
+          return [this, name = request->name(),
+                  sent = std::shared_ptr<const Progress>()]() mutable
+                 -> absl::StatusOr<Stream::Next> {
+            SHOAL_ASSIGN_OR_RETURN(auto progress, progress_.Of(name));
+            Stream::Next next;
+            next.last = IsFinal(progress->rollout.state());
+            // Deltas in the making change it without a new etag.
+            if (sent == progress ||
+                (sent != nullptr && sent->bytes == progress->bytes))
+              return next;
+            next.message = progress->rollout;
+            sent = std::move(progress);
+            return next;
+          };
         });
   }
 
@@ -217,6 +221,7 @@ class RolloutsService final
 
  private:
   const Edge& edge_;
+  SharedProgress progress_;
   WatchPump pump_;
 };
 

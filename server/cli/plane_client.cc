@@ -184,6 +184,8 @@ SHOAL_UNARY(release::v1, Releases, releases, ListReleases, ListReleasesResponse)
 SHOAL_UNARY(release::v1, Releases, releases, ListDeltas, ListDeltasResponse)
 SHOAL_UNARY(release::v1, Releases, releases, CollectDeltas,
             CollectDeltasResponse)
+SHOAL_UNARY(release::v1, Releases, releases, DeleteRelease,
+            DeleteReleaseResponse)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, CreateRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, GetRollout, Rollout)
 SHOAL_UNARY(rollout::v1, Rollouts, rollouts, ListRollouts, ListRolloutsResponse)

@@ -128,6 +128,8 @@ class PlaneClient {
       const release::v1::ListDeltasRequest& request);
   absl::StatusOr<release::v1::CollectDeltasResponse> CollectDeltas(
       const release::v1::CollectDeltasRequest& request);
+  absl::StatusOr<release::v1::DeleteReleaseResponse> DeleteRelease(
+      const release::v1::DeleteReleaseRequest& request);
 
   absl::StatusOr<rollout::v1::Rollout> CreateRollout(
       const rollout::v1::CreateRolloutRequest& request);

@@ -235,6 +235,7 @@ void AddReleaseCommands(CLI::App& app, Program& program) {
   OnRun(command, program, out, Export);
   AddAttachmentCommands(*group, program);
   AddDeltaCommands(*group, program);
+  AddReleaseDeleteCommand(*group, program);
 }
 
 }  // namespace shoal::cli

@@ -17,6 +17,8 @@ std::string DescribeParts(const release::v1::Release& release);
 void AddAttachmentCommands(CLI::App& releases, Program& program);
 // release deltas, release gc.
 void AddDeltaCommands(CLI::App& releases, Program& program);
+// release delete.
+void AddReleaseDeleteCommand(CLI::App& releases, Program& program);
 
 }  // namespace shoal::cli
 

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <string>
 
 #include "common/bytes.h"
 #include "server/cli/output.h"
@@ -37,6 +40,41 @@ std::string Beside(const rollout::v1::PhaseProgress& phase,
   return text;
 }
 
+// What keeps a time from being said, for people.
+std::string WaitText(const std::string& reason) {
+  static const std::map<std::string, std::string, std::less<>> kTexts = {
+      {"needs_approval", "waits for approval"},
+      {"activation_held", "waits for 'rollout activate'"},
+      {"success_ratio", "waits for more successes"},
+      {"outside_window", "no window in sight"},
+      {"devices_at_work", "takes longer than expected"},
+      {"expired", "not before the rollout expires"},
+      {"earlier_phase", "waits for the phase before"}};
+  const auto text = kTexts.find(reason);
+  return text == kTexts.end() ? "" : text->second;
+}
+
+// " (opens about T, done about T)", of a phase whose rollout goes on.
+std::string TimesText(const rollout::v1::PhaseProgress& phase, bool active) {
+  std::string text;
+  const auto add = [&text](const std::string& more) {
+    if (!more.empty()) text += (text.empty() ? "" : ", ") + more;
+  };
+  if (!phase.open())
+    add(active && phase.opens_at() > 0
+            ? "opens about " + FormatMillis(phase.opens_at())
+            : "not open");
+  const bool over = phase.succeeded() + phase.failed() + phase.refused() >=
+                        phase.expected() &&
+                    phase.trying() == 0;
+  if (active && !over) {
+    if (phase.answered_at() > 0)
+      add("done about " + FormatMillis(phase.answered_at()));
+    add(WaitText(phase.waits_for()));
+  }
+  return text.empty() ? "" : " (" + text + ")";
+}
+
 }  // namespace
 
 std::string StateText(rollout::v1::RolloutState state) {
@@ -67,11 +105,8 @@ std::string DescribeRollout(const rollout::v1::Rollout& rollout) {
         "  {:<{}} {} {}/{} done, {} failed{}{}\n", phase.name(), width,
         Bar(phase.succeeded() + phase.failed(), phase.expected()),
         phase.succeeded() + phase.failed(), phase.expected(), phase.failed(),
-        Beside(phase, ", {1} {0}"), phase.open() ? "" : " (not open)");
-  }
-  if (rollout.phase_eta() > 0) {
-    text += fmt::format("eta        {} for the open phase\n",
-                        FormatMillis(rollout.phase_eta()));
+        Beside(phase, ", {1} {0}"),
+        TimesText(phase, rollout.state() == rollout::v1::ROLLOUT_STATE_ACTIVE));
   }
   for (const auto& approval : rollout.approvals()) {
     text += fmt::format("  approved: phase {} by {} at {}\n", approval.phase(),
@@ -111,6 +146,10 @@ std::string RolloutLine(const rollout::v1::Rollout& rollout) {
         phase.expected(),
         phase.failed() > 0 ? fmt::format(",failed:{}", phase.failed()) : "",
         Beside(phase, ",{}:{}"), phase.open() ? "" : ",closed");
+    if (phase.open()) continue;
+    if (phase.opens_at() > 0)
+      text += ",opens:" + FormatMillis(phase.opens_at());
+    if (!phase.waits_for().empty()) text += ",waits:" + phase.waits_for();
   }
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING) {
     text += fmt::format(" deltas={}/{} mirrors={}/{}", rollout.deltas().made(),

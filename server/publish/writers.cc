@@ -74,7 +74,7 @@ absl::StatusOr<dht::Writer> Writers::Resolve(const dht::RecordBody& body,
   }
   SHOAL_ASSIGN_OR_RETURN(
       auto writer,
-      signing::ResolveWriter(view->fleet, view->policy, full, now));
+      signing::ResolveWriter(view->fleet, view->policy, full, now, &seen_));
   {
     std::lock_guard lock(mutex_);
     if (refused_.contains(writer.public_key)) {

@@ -16,6 +16,7 @@
 #include "server/store/store.h"
 #include "server/trust/repository.h"
 #include "shoal/records/v1/credential.pb.h"
+#include "signing/verify/seen_signatures.h"
 
 namespace shoal::server {
 
@@ -49,6 +50,7 @@ class Writers {
  private:
   explicit Writers(const TrustRepository& trust) : trust_(trust) {}
   const TrustRepository& trust_;
+  mutable signing::SeenSignatures seen_;
   mutable std::mutex mutex_;
   std::map<std::string, records::v1::Credential> by_digest_;
   std::set<std::string> refused_;

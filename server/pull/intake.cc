@@ -75,7 +75,7 @@ absl::Status Intake::TakeUnclaimed(std::vector<Arrived>& records,
   for (const dht::VerifiedRecord& record : verified) {
     const auto handler = handlers_.find(record.body.kind());
     if (handler == handlers_.end()) continue;
-    if (tx.Has(kSeen, record.digest)) continue;
+    // Nobody else takes it while it is claimed here.
     tx.PutRaw(kSeen, record.digest,
               SequenceKey(static_cast<uint64_t>(record.body.expires())));
     SHOAL_RETURN_IF_ERROR(handler->second(tx, record));

@@ -81,6 +81,19 @@ absl::Status Blobs::Keep(const std::string& temporary,
   return SyncDirectory(Parent(path));
 }
 
+absl::StatusOr<std::vector<std::string>> Blobs::List() const {
+  SHOAL_ASSIGN_OR_RETURN(const auto names,
+                         fs_.List(JoinPath(public_dir(), "blobs")));
+  std::vector<std::string> digests;
+  for (const std::string& name : names) {
+    // Else it is a document on its way to its name, and no blob.
+    if (const auto digest = HexDecode(name);
+        digest.ok() && digest->size() == 32)
+      digests.push_back(*digest);
+  }
+  return digests;
+}
+
 absl::Status Blobs::Remove(std::string_view sha256) {
   const std::string path = PathOf(sha256);
   if (unlink(path.c_str()) != 0 && errno != ENOENT)

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,6 +43,8 @@ class Blobs {
   std::unique_lock<std::mutex> Hold() {
     return std::unique_lock<std::mutex>(mutex_);
   }
+  // Digests (32 bytes) of all that are here.
+  absl::StatusOr<std::vector<std::string>> List() const;
   // Removes a blob; one that is gone already is fine.
   absl::Status Remove(std::string_view sha256);
   // A second name of a blob in the tree ("targets/fw/…").

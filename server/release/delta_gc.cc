@@ -5,47 +5,13 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "fmt/format.h"
-#include "server/rollout/rollout_state.h"
+#include "server/release/signed_deltas.h"
 
 namespace shoal::server {
-namespace {
-
-// Index targets that rollouts in use name.
-absl::StatusOr<std::set<std::string>> NamedIndexes(const Store& store) {
-  std::set<std::string> targets;
-  SHOAL_RETURN_IF_ERROR(store.Scan<store::RolloutRow>(
-      kRollouts, "", "", [&](std::string_view, const store::RolloutRow& row) {
-        if (HasEnded(row.rollout().state())) return true;
-        const auto& document = row.rollout().document();
-        targets.insert(document.release().delta_index_target());
-        for (const auto& previous : document.previous())
-          targets.insert(previous.delta_index_target());
-        return true;
-      }));
-  targets.erase("");
-  return targets;
-}
-
-}  // namespace
-
 absl::StatusOr<DeltaCollector::Plan> DeltaCollector::MakePlan() const {
-  SHOAL_ASSIGN_OR_RETURN(const auto named, NamedIndexes(store_));
-  std::set<std::string> digests;  // of deltas that rollouts in use name
+  SHOAL_ASSIGN_OR_RETURN(SignedDeltas in_use, ReadSignedDeltas(store_));
   Plan plan;
-  SHOAL_RETURN_IF_ERROR(store_.Scan<store::DocumentRow>(
-      kDocuments, "director/", "",
-      [&](std::string_view path, const store::DocumentRow& row) {
-        if (path.find("/deltas/") == path.npos) return true;
-        if (!named.contains(std::string(path))) {
-          plan.targets.emplace(path);
-          return true;
-        }
-        release::v1::DeltaIndex index;
-        // One that does not parse names nothing; devices can't read it either.
-        if (!index.ParseFromString(row.content())) return true;
-        for (const auto& delta : index.deltas()) digests.insert(delta.sha256());
-        return true;
-      }));
+  plan.targets = std::move(in_use.unneeded);
   std::set<std::string> wanted;  // row keys
   SHOAL_ASSIGN_OR_RETURN(const auto demands, deltas_.Demand());
   for (const DeltaDemand& demand : demands) {
@@ -59,7 +25,8 @@ absl::StatusOr<DeltaCollector::Plan> DeltaCollector::MakePlan() const {
         const std::string name(key);
         store::DeltaRow next = row;
         if (wanted.contains(name) ||
-            (row.has_delta() && digests.contains(row.delta().sha256()))) {
+            (row.has_delta() &&
+             in_use.digests.contains(row.delta().sha256()))) {
           next.set_unused_since(0);
         } else {
           // A clock that went back: the time before can't be measured.
@@ -115,9 +82,9 @@ absl::StatusOr<release::v1::CollectDeltasResponse> DeltaCollector::Look()
 absl::Status DeltaCollector::Drop(Transaction& tx, const Plan& plan,
                                   const std::string& principal) const {
   // A rollout may have begun since the plan was made: what it names stays.
-  SHOAL_ASSIGN_OR_RETURN(const auto named, NamedIndexes(store_));
+  SHOAL_ASSIGN_OR_RETURN(const SignedDeltas in_use, ReadSignedDeltas(store_));
   for (const std::string& target : plan.targets) {
-    if (named.contains(target))
+    if (!in_use.unneeded.contains(target))
       return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
                        target + " is in use again");
   }
@@ -133,13 +100,6 @@ absl::Status DeltaCollector::Drop(Transaction& tx, const Plan& plan,
       return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
                        "a delta was made again");
     tx.Delete(kDeltas, key);
-    if (!row.has_delta()) continue;
-    const std::string hex = HexEncode(row.delta().sha256());
-    store::GarbageRow garbage;
-    garbage.set_since(absl::ToUnixMillis(store_.clock().WallNow()));
-    tx.Put(kGarbage, hex, garbage);
-    SHOAL_RETURN_IF_ERROR(
-        writer_.Drop(tx, records::v1::RECORD_KIND_PROVIDER, hex));
   }
   if (!plan.gone.empty())
     tx.Audit(principal, "release.gc", "deltas", "ok",
@@ -171,43 +131,8 @@ absl::StatusOr<release::v1::CollectDeltasResponse> DeltaCollector::Collect(
   if (!plan.gone.empty())
     LogInfo("deltas_collected",
             {{"deltas", plan.gone.size()}, {"bytes", response.bytes()}});
-  SHOAL_RETURN_IF_ERROR(Sweep());
+  SHOAL_RETURN_IF_ERROR(sweeper_.Sweep());
   return response;
-}
-
-absl::Status DeltaCollector::Sweep() {
-  std::vector<std::string> names;
-  SHOAL_RETURN_IF_ERROR(store_.ScanRaw(
-      kGarbage, "", "", [&](std::string_view key, std::string_view) {
-        names.emplace_back(key);
-        return true;
-      }));
-  if (names.empty()) return absl::OkStatus();
-  // While this is held nobody gives a blob a place that no row names yet.
-  const auto hold = blobs_.Hold();
-  std::set<std::string> kept;  // made or uploaded again meanwhile
-  SHOAL_ASSIGN_OR_RETURN(const auto artifacts, deltas_.Artifacts());
-  for (const auto& artifact : artifacts)
-    kept.insert(HexEncode(artifact.sha256));
-  SHOAL_ASSIGN_OR_RETURN(const auto releases, releases_.All());
-  for (const store::ReleaseRow& row : releases) {
-    kept.insert(row.release().sha256());
-    for (const auto& artifact : row.release().artifacts())
-      kept.insert(artifact.sha256());
-    for (const auto& attachment : row.release().attachments())
-      kept.insert(attachment.sha256());
-  }
-  for (const std::string& hex : names) {
-    SHOAL_ASSIGN_OR_RETURN(const std::string sha256, HexDecode(hex));
-    if (!kept.contains(hex)) {
-      if (on_gone_) on_gone_(sha256);
-      SHOAL_RETURN_IF_ERROR(blobs_.Remove(sha256));
-    }
-    Transaction tx(store_);
-    tx.Delete(kGarbage, hex);
-    SHOAL_RETURN_IF_ERROR(tx.Commit());
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace shoal::server

@@ -4,13 +4,11 @@
 // Needed is a delta that Deltas::Demand() asks for and whose base devices run,
 // and every one that the index of a rollout names which is not at its end (a
 // halted one may be resumed). What is not needed for the grace period goes, in
-// one change: the signed target, the row, the renewal of its provider record.
-// The file goes afterwards, from a list that is part of that change, so that a
-// crash at any moment leaves neither a name without bytes nor bytes for ever.
+// one change: the signed target and the row. The file goes afterwards
+// (server/release/blob_sweeper.h).
 #ifndef SHOAL_SERVER_RELEASE_DELTA_GC_H_
 #define SHOAL_SERVER_RELEASE_DELTA_GC_H_
 
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -18,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/publish/publisher.h"
+#include "server/release/blob_sweeper.h"
 #include "server/release/deltas.h"
 
 namespace shoal::server {
@@ -26,28 +25,19 @@ namespace shoal::server {
 class DeltaCollector {
  public:
   DeltaCollector(Store& store, TrustRepository& trust, Publisher& publisher,
-                 const RecordWriter& writer, Blobs& blobs, Releases& releases,
-                 const Deltas& deltas)
+                 Releases& releases, const Deltas& deltas, BlobSweeper& sweeper)
       : store_(store),
         trust_(trust),
         publisher_(publisher),
-        writer_(writer),
-        blobs_(blobs),
         releases_(releases),
-        deltas_(deltas) {}
+        deltas_(deltas),
+        sweeper_(sweeper) {}
 
   // What Collect() would do now. Changes nothing.
   absl::StatusOr<release::v1::CollectDeltasResponse> Look() const;
-  // Also notes what became unused, and goes on with what a crash left.
+  // Also notes what became unused, and sweeps.
   absl::StatusOr<release::v1::CollectDeltasResponse> Collect(
       const std::string& principal);
-  // Removes the files of what is gone from the rows: at start and by Collect().
-  absl::Status Sweep();
-
-  // Called for each blob before its file goes (32 bytes): stop offering it.
-  void OnGone(std::function<void(const std::string& sha256)> callback) {
-    on_gone_ = std::move(callback);
-  }
 
  private:
   struct Plan {
@@ -65,11 +55,9 @@ class DeltaCollector {
   Store& store_;
   TrustRepository& trust_;
   Publisher& publisher_;
-  const RecordWriter& writer_;
-  Blobs& blobs_;
   Releases& releases_;
   const Deltas& deltas_;
-  std::function<void(const std::string&)> on_gone_;
+  BlobSweeper& sweeper_;
 };
 
 // A made delta for people; of deltas that are wanted deltas.cc knows more.

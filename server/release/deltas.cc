@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
 #include "common/bytes.h"
 #include "common/log.h"
 #include "delta/image/image_map.h"
@@ -26,6 +27,9 @@ constexpr absl::Duration kLongestPause = absl::Hours(1);
 constexpr absl::Duration kLastingPause = absl::Hours(24);
 // So many failures in a row are as good as lasting for those who wait.
 constexpr uint32_t kTriesWaitedFor = 3;
+
+// Between two looks at what is wanted.
+constexpr absl::Duration kLookPause = absl::Milliseconds(100);
 
 // Of the disk or the memory, not of the images.
 bool MayPass(const absl::Status& status) {
@@ -200,6 +204,8 @@ void Deltas::Run() {
       failed.insert(key);
     }
     store_.WaitForChange(seen, absl::Seconds(5));
+    // Outcomes that come in change the store every few milliseconds.
+    absl::SleepFor(kLookPause);
   }
 }
 
@@ -297,6 +303,11 @@ absl::Status Deltas::MakeOne(const Pair& pair) {
     return NoteFailure(pair, row.status());
   }
   Transaction tx(store_);
+  for (const store::ReleaseRow* one : {&pair.from, &pair.to})
+    if (!tx.Has(kReleases,
+                one->release().device_type() + "/" + one->release().version()))
+      return MakeError(absl::StatusCode::kAborted, "release_deleted",
+                       one->release().name() + " was deleted meanwhile");
   tx.Put(kDeltas, DeltaKey(pair), *row);
   SHOAL_RETURN_IF_ERROR(tx.Commit());
   if (hold) hold.unlock();

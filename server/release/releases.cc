@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/bytes.h"
+#include "common/crypto/hash.h"
 #include "common/log.h"
 #include "fmt/format.h"
 #include "server/fleet/device_index.h"
@@ -135,6 +136,8 @@ absl::StatusOr<release::v1::Release> Releases::Finish(Upload& upload) {
 
 release::v1::Release Releases::View(const store::ReleaseRow& row) const {
   release::v1::Release release = row.release();
+  release.set_etag(
+      HexEncode(crypto::Sha256Digest(row.SerializeAsString()).substr(0, 8)));
   const DeviceIndex index(store_);
   auto devices = index.Find(ImageTerm(release.sha256()));
   const auto accepted =

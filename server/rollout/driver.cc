@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "common/log.h"
 #include "fmt/format.h"
 #include "server/rollout/plan.h"
@@ -12,6 +13,10 @@ namespace {
 
 // How long a plane that starts waits for nodes that do not answer.
 constexpr absl::Duration kInformedPause = absl::Seconds(15);
+// Between two steps, by what the last one took.
+constexpr int kPauseFactor = 4;
+constexpr absl::Duration kShortestPause = absl::Milliseconds(5);
+constexpr absl::Duration kLongestPause = absl::Milliseconds(250);
 
 }  // namespace
 
@@ -39,10 +44,16 @@ void RolloutDriver::Start(std::function<bool()> informed) {
       store_.WaitForChange(store_.revision(), absl::Milliseconds(100));
     while (!store_.shut_down()) {
       const uint64_t seen = store_.revision();
+      const absl::Duration began = store_.clock().MonotonicNow();
       const absl::Status status = Step();
       if (!status.ok()) LogError("rollouts_failed", {{"error", status}});
       // Gates also open by time, mirrors are asked for.
       store_.WaitForChange(seen, absl::Milliseconds(500));
+      // While outcomes come in there is a change every few milliseconds, and
+      // each step reads every rollout at work.
+      const absl::Duration took = store_.clock().MonotonicNow() - began;
+      absl::SleepFor(
+          std::clamp(kPauseFactor * took, kShortestPause, kLongestPause));
     }
   });
 }

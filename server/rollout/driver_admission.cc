@@ -55,17 +55,20 @@ absl::StatusOr<std::vector<rules::ParallelMember>> RolloutDriver::Members(
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
   SHOAL_ASSIGN_OR_RETURN(const auto answered,
-                         rollouts_.Answered(row, /*for_good=*/false));
-  const uint64_t lost_below =
-      LostBelow(row, store_.clock().WallNow() - LostAfter(row));
+                         rollouts_.Answered(row, Rollouts::Spoke::kNotAtIt));
+  const absl::Time now = store_.clock().WallNow();
+  const uint64_t lost_below = LostBelow(row, now - LostAfter(row));
   for (const store::DeviceRow& device : devices) {
     const rules::DeviceFacts facts = FactsOf(device);
     rules::ParallelMember member;
     member.phase = rules::PhaseOf(document, facts);
     if (member.phase < 0) continue;
     member.position = rules::Position(document.id(), facts.id);
+    // Whoever was let in long ago and waits for a window, say, will be at it.
     member.answered =
-        answered.contains(HexEncode(facts.id)) || member.position < lost_below;
+        answered.contains(HexEncode(facts.id)) ||
+        (member.position < lost_below &&
+         (IsSilent(row, device, now) || WaitsForItsOwner(device)));
     members.push_back(member);
   }
   return members;

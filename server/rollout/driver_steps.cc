@@ -7,6 +7,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "rules/access.h"
+#include "rules/outcomes.h"
 #include "rules/progress.h"
 #include "server/rollout/driver.h"
 
@@ -32,9 +33,8 @@ absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
 
 }  // namespace
 
-std::set<std::string> ApproversOf(const store::RolloutRow& row,
+std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t next,
                                   const policy::v1::AccessPolicy& policy) {
-  const uint32_t next = row.rollout().document().open_phase() + 1;
   std::set<std::string> names;
   for (const auto& approval : row.rollout().approvals()) {
     // A signed one is for all phases up to its own.
@@ -200,7 +200,8 @@ absl::StatusOr<rules::PlaneView> RolloutDriver::ViewOf(
   SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
   view.accepted_failures = {row.accepted_failures().begin(),
                             row.accepted_failures().end()};
-  view.approvers = ApproversOf(row, trust_.View()->policy);
+  view.approvers = ApproversOf(row, row.rollout().document().open_phase() + 1,
+                               trust_.View()->policy);
   view.now = store_.clock().WallNow();
   return view;
 }

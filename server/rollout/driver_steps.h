@@ -15,10 +15,10 @@
 
 namespace shoal::server {
 
-// Names of those who approved the phase behind the open one and still may: an
+// Names of those who approved phase `next` and still may: an
 // operator who was revoked since, or lost the right, opens nothing. Rows of
 // older planes know only that somebody did: "".
-std::set<std::string> ApproversOf(const store::RolloutRow& row,
+std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t next,
                                   const policy::v1::AccessPolicy& policy);
 // Of the halts that are known of it, those that were lifted included. (Older
 // planes kept the records themselves.)

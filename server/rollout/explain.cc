@@ -9,7 +9,7 @@
 #include "rules/access.h"
 #include "rules/approval.h"
 #include "rules/conditions.h"
-#include "rules/progress.h"
+#include "rules/outcomes.h"
 #include "rules/way_back.h"
 #include "server/rollout/driver_steps.h"
 #include "server/rollout/explain_fit.h"
@@ -122,7 +122,8 @@ void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
                                               At(since), At(settled)));
   }
   if (gate.manual()) {
-    const std::set<std::string> names = ApproversOf(row, policy);
+    const std::set<std::string> names =
+        ApproversOf(row, document.open_phase() + 1, policy);
     Add(out, "approval", rules::Approved(gate, names), "needs_approval",
         fmt::format(
             "{} of {} approvals{}{}", names.size(),
@@ -138,13 +139,19 @@ void AddOutcome(const store::OutcomeRow& row, Explanation& out) {
   const auto& outcome = row.outcome();
   Add(out, "outcome", outcome.success(),
       outcome.reason().empty() ? "failed" : outcome.reason(),
-      fmt::format("the device answered at {}: {} {}{}{}",
+      fmt::format("the device {} at {}: {} {}{}{}{}",
+                  outcome.tries_left() > 0 ? "tried" : "answered",
                   At(absl::FromUnixMillis(outcome.received_at())),
                   outcome.success()   ? "success"
                   : outcome.refused() ? "refused"
                                       : "failed",
                   outcome.reason(), outcome.message().empty() ? "" : ": ",
-                  outcome.message()));
+                  outcome.message(),
+                  outcome.tries_left() > 0
+                      ? fmt::format("; it tries again by itself, {} times at "
+                                    "most",
+                                    outcome.tries_left())
+                      : ""));
 }
 
 }  // namespace
@@ -180,7 +187,7 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
   const bool last = open + 1 == static_cast<size_t>(document.phases_size());
   if (!last) AddGate(row, count, trust_.View()->policy, now, out);
   SHOAL_ASSIGN_OR_RETURN(const auto answered,
-                         rollouts_.Answered(row, /*for_good=*/true));
+                         rollouts_.Answered(row, Rollouts::Spoke::kForGood));
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
   uint32_t missing = 0;

@@ -1,10 +1,10 @@
 // Abort: ends a rollout, and begins another that leads the devices which took
 // it back to the release before.
 #include <algorithm>
-#include <set>
 
 #include "common/bytes.h"
 #include "fmt/format.h"
+#include "server/release/releases_before.h"
 #include "server/rollout/plan.h"
 #include "server/rollout/rollouts.h"
 #include "server/store/requests.h"
@@ -13,8 +13,8 @@ namespace shoal::server {
 namespace {
 
 constexpr size_t kMaxId = 64;
-// As rules::ValidateRollout allows.
-constexpr int kMaxPrevious = 8;
+// Devices that a document names beside all else that it holds in 16 KiB.
+constexpr size_t kMaxNamed = 300;
 
 // ID-back; when that is taken ID-back-2 and so on. Of a long id the end goes.
 std::string WayBackId(const Store& store, const std::string& id) {
@@ -27,6 +27,38 @@ std::string WayBackId(const Store& store, const std::string& id) {
 
 }  // namespace
 
+// The rollout's own selector. Of a group that is gone (the rollout was at its
+// end by then) no device can tell any more that it was in it: the devices that
+// took the image are named instead, or where they are too many, all that run
+// it.
+absl::StatusOr<policy::v1::DeviceSelector> Rollouts::SelectorBack(
+    const rollout::v1::RolloutDocument& document) const {
+  policy::v1::DeviceSelector selector = document.selector();
+  const bool gone = std::any_of(
+      selector.groups().begin(), selector.groups().end(),
+      [&](const std::string& group) {
+        const auto row = store_.Get<store::GroupRow>(kGroups, group);
+        return absl::IsNotFound(row.status()) ||
+               (row.ok() && row->group().deleting());
+      });
+  if (!gone) return selector;
+  selector.clear_groups();
+  std::vector<std::string> took;
+  SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
+      kOutcomes, document.id() + "/", "",
+      [&](std::string_view key, const store::OutcomeRow& row) {
+        if (row.outcome().success())
+          took.emplace_back(key.substr(key.find('/') + 1));
+        return took.size() <= kMaxNamed;
+      }));
+  if (took.size() <= kMaxNamed && selector.device_ids().empty())
+    selector.mutable_device_ids()->Add(took.begin(), took.end());
+  if (selector.device_ids().empty() && selector.labels().empty() &&
+      selector.device_types().empty())
+    selector.set_all(true);
+  return selector;
+}
+
 absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
     const store::RolloutRow& row,
     const rollout::v1::AbortRolloutRequest& request) const {
@@ -36,24 +68,18 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
       releases_.Row(fmt::format("releases/{}/{}", document.device_type(),
                                 document.release().version())));
   std::string back_to = request.back_to();
+  std::vector<store::ReleaseRow> before;
   if (back_to.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(const auto all, releases_.All());
-    uint64_t best = 0;
-    for (const store::ReleaseRow& one : all) {
-      const auto& release = one.release();
-      if (release.device_type() == document.device_type() &&
-          release.counter() < aborted.release().counter() &&
-          release.counter() >= best) {
-        best = release.counter();
-        back_to = release.name();
-      }
-    }
-    if (back_to.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(auto of_type,
+                           releases_.OfType(document.device_type()));
+    before = ReleasesBefore(std::move(of_type), aborted);
+    if (before.empty()) {
       return FailedPrecondition(
           "no_release_before",
           "there is no release before " + document.release().version() +
               " to go back to: name one with back_to, or abort with stay");
     }
+    back_to = before[0].release().name();
   }
   SHOAL_ASSIGN_OR_RETURN(const auto target, releases_.Row(back_to));
   if (target.release().sha256() == aborted.release().sha256()) {
@@ -71,12 +97,15 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
                     aborted.release().min_counter()));
   }
   rollout::v1::CreateRolloutRequest back;
-  if (request.back_to().empty())
-    SHOAL_RETURN_IF_ERROR(AddPrevious(aborted, target, back));
+  // What devices may have run before: each goes back to its own
+  // (rules/way_back.h), the others to `target`.
+  for (size_t i = 1; i < before.size(); ++i) {
+    SHOAL_ASSIGN_OR_RETURN(*back.add_previous(), ReferenceTo(before[i]));
+  }
   back.set_rollout_id(WayBackId(store_, document.id()));
   back.set_device_type(document.device_type());
   back.set_release(back_to);
-  *back.mutable_selector() = document.selector();
+  SHOAL_ASSIGN_OR_RETURN(*back.mutable_selector(), SelectorBack(document));
   *back.mutable_retry() = document.retry();
   auto* phase = back.add_phases();
   phase->set_name("all");
@@ -88,30 +117,6 @@ absl::StatusOr<Rollouts::Draft> Rollouts::DraftWayBack(
   back.set_only_running_sha256(document.release().sha256());
   back.set_leads_back_from(document.id());
   return MakeDraft(back);
-}
-
-// What devices may have run before: each goes back to its own
-// (rules/way_back.h), the others to `target`.
-absl::Status Rollouts::AddPrevious(
-    const store::ReleaseRow& aborted, const store::ReleaseRow& target,
-    rollout::v1::CreateRolloutRequest& back) const {
-  SHOAL_ASSIGN_OR_RETURN(auto all,
-                         releases_.OfType(aborted.release().device_type()));
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-    return a.release().counter() > b.release().counter();
-  });
-  std::set<std::string> images = {aborted.release().sha256(),
-                                  target.release().sha256()};
-  for (const store::ReleaseRow& one : all) {
-    const auto& release = one.release();
-    // A device that committed the aborted release has its floor there.
-    if (release.counter() < aborted.release().min_counter() ||
-        !images.insert(release.sha256()).second)
-      continue;
-    SHOAL_ASSIGN_OR_RETURN(*back.add_previous(), ReferenceTo(one));
-    if (back.previous_size() == kMaxPrevious) break;
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Abort(

@@ -4,7 +4,7 @@
 
 #include "fmt/format.h"
 #include "rules/access.h"
-#include "rules/progress.h"
+#include "rules/outcomes.h"
 #include "server/rollout/driver_steps.h"
 #include "server/rollout/rollouts.h"
 
@@ -145,12 +145,20 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
                             count.total()));
           }
         }
+        auto* document = rollout->mutable_document();
         if (request.accept_failures()) {
           row.clear_accepted_failures();
-          for (const auto& count : counts)
-            row.add_accepted_failures(count.failed);
+          document->clear_accepted_failures();
+          for (size_t i = 0; i < counts.size(); ++i) {
+            row.add_accepted_failures(counts[i].failed);
+            if (counts[i].failed == 0) continue;
+            // Devices without a plane judge by the document.
+            auto* accepted = document->add_accepted_failures();
+            accepted->set_phase(static_cast<uint32_t>(i));
+            accepted->set_count(counts[i].failed);
+            accepted->set_until(absl::ToUnixMillis(store_.clock().WallNow()));
+          }
         }
-        auto* document = rollout->mutable_document();
         for (const std::string& digest : HaltDigests(row)) {
           const auto& lifted = document->lifted_halts();
           if (std::find(lifted.begin(), lifted.end(), digest) == lifted.end())

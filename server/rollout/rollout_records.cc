@@ -36,10 +36,13 @@ static_assert(rules::kMaxOutcomeShards == dht::kMaxOutcomeShards);
 bool AtOwnPlace(const rollout::v1::RolloutDocument& document,
                 const dht::VerifiedRecord& record,
                 const dht::PlaceNamer& places) {
+  // A phase's size says how many places it has; phases may have the same ones.
+  std::set<uint32_t> tried;
   for (int phase = 0; phase < document.phases_size(); ++phase) {
-    if (record.body.place() ==
-        places.Outcome(document.id(), record.writer.id,
-                       rules::OutcomeShards(document, phase)))
+    const uint32_t shards = rules::OutcomeShards(document, phase);
+    if (tried.insert(shards).second &&
+        record.body.place() ==
+            places.Outcome(document.id(), record.writer.id, shards))
       return true;
   }
   return false;
@@ -78,6 +81,34 @@ std::optional<uint64_t> CounterToExceed(const store::DeviceRow& device,
   return existing.counter();
 }
 
+// A failure that was accepted and is none any more makes no room for another.
+// Devices learn of it with the document's next version.
+absl::Status LowerAccepted(Transaction& tx, const store::RolloutRow& row,
+                           const store::OutcomeCountsRow& counts) {
+  if (row.accepted_failures().empty()) return absl::OkStatus();
+  store::RolloutRow lower = row;
+  auto* document = lower.mutable_rollout()->mutable_document();
+  auto* entries = document->mutable_accepted_failures();
+  bool lowered = false;
+  for (int i = 0; i < row.accepted_failures_size(); ++i) {
+    const uint32_t failed = counts.phases(i).failed();
+    if (row.accepted_failures(i) <= failed) continue;
+    lower.set_accepted_failures(i, failed);
+    lowered = true;
+    const auto entry =
+        std::find_if(entries->begin(), entries->end(), [i](const auto& one) {
+          return one.phase() == static_cast<uint32_t>(i);
+        });
+    if (entry == entries->end()) continue;
+    entry->set_count(failed);
+    if (failed == 0) entries->erase(entry);
+  }
+  if (!lowered) return absl::OkStatus();
+  lower.set_revision(row.revision() + 1);
+  tx.Put(kRollouts, document->id(), lower);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::set<std::string> HaltDigests(const store::RolloutRow& row) {
@@ -92,15 +123,14 @@ absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
   SHOAL_ASSIGN_OR_RETURN(const auto counts,
                          ReadOutcomeCounts(store_, row.rollout().document()));
   std::vector<rules::OutcomeCount> by_phase = CountsByPhase(counts);
-  for (size_t i = 0; i < by_phase.size(); ++i)
-    by_phase[i].lost =
-        LostIn(row, static_cast<int>(i), by_phase[i], store_.clock().WallNow());
+  SHOAL_ASSIGN_OR_RETURN(const auto lost, lost_.InPhases(row, by_phase));
+  for (size_t i = 0; i < by_phase.size(); ++i) by_phase[i].lost = lost[i];
   return by_phase;
 }
 
 absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
   const auto& document = row.rollout().document();
-  SHOAL_ASSIGN_OR_RETURN(const auto done, Answered(row, /*for_good=*/true));
+  SHOAL_ASSIGN_OR_RETURN(const auto done, Answered(row, Spoke::kForGood));
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
@@ -117,15 +147,15 @@ absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
-    const store::RolloutRow& row, bool for_good) const {
+    const store::RolloutRow& row, Spoke spoke) const {
   std::set<std::string> devices;
   SHOAL_RETURN_IF_ERROR(store_.Scan<store::OutcomeRow>(
       kOutcomes, row.rollout().document().id() + "/", "",
       [&](std::string_view key, const store::OutcomeRow& stored) {
         const rollout::v1::DeviceOutcome& outcome = stored.outcome();
-        if (!for_good ||
-            (VerdictOf(outcome) != rules::OutcomeVerdict::kWaiting &&
-             outcome.tries_left() == 0))
+        if (outcome.tries_left() == 0 &&
+            (spoke == Spoke::kNotAtIt ||
+             VerdictOf(outcome) != rules::OutcomeVerdict::kWaiting))
           devices.emplace(key.substr(key.find('/') + 1));
         return true;
       }));
@@ -182,9 +212,10 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     LogWarn("outcome_refused", {{"device", device}, {"reason", "bad_outcome"}});
     return absl::OkStatus();
   }
-  auto row = tx.Get<store::RolloutRow>(kRollouts, outcome.rollout_id());
-  if (absl::IsNotFound(row.status())) return absl::OkStatus();
-  SHOAL_RETURN_IF_ERROR(row);
+  const auto parsed = ParsedRow(tx, outcome.rollout_id());
+  if (absl::IsNotFound(parsed.status())) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(parsed);
+  const store::RolloutRow* const row = parsed->get();
   auto device_row = tx.Get<store::DeviceRow>(kDevices, device);
   if (absl::IsNotFound(device_row.status())) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(device_row);
@@ -279,18 +310,24 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   // operator's etag, need not be done again for every outcome that comes in.
   CountOutcome(existing.ok() ? &existing->outcome() : nullptr, view, counts);
   tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
-  // A failure that was accepted and is none any more makes no room for another.
-  bool lowered = false;
-  for (int i = 0; i < row->accepted_failures_size(); ++i) {
-    if (row->accepted_failures(i) <= counts.phases(i).failed()) continue;
-    row->set_accepted_failures(i, counts.phases(i).failed());
-    lowered = true;
-  }
-  if (lowered) {
-    row->set_revision(row->revision() + 1);
-    tx.Put(kRollouts, outcome.rollout_id(), *row);
-  }
-  return absl::OkStatus();
+  return LowerAccepted(tx, *row, counts);
+}
+
+absl::StatusOr<std::shared_ptr<const store::RolloutRow>> Rollouts::ParsedRow(
+    const Transaction& tx, const std::string& id) const {
+  constexpr size_t kMost = 16;
+  SHOAL_ASSIGN_OR_RETURN(auto bytes, tx.GetRaw(kRollouts, id));
+  if (!bytes) return NotFound("not_found", "no rollout " + id);
+  std::lock_guard lock(parsed_mutex_);
+  if (const auto it = parsed_.find(id);
+      it != parsed_.end() && it->second.bytes == *bytes)
+    return it->second.row;
+  auto row = std::make_shared<store::RolloutRow>();
+  if (!row->ParseFromString(*bytes))
+    return DataLoss("bad_row", "the row of rollout " + id + " is damaged");
+  if (parsed_.size() >= kMost) parsed_.clear();
+  parsed_[id] = {*std::move(bytes), row};
+  return row;
 }
 
 absl::Status Rollouts::Hold(Transaction& tx, const dht::VerifiedRecord& record,

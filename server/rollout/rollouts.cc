@@ -7,11 +7,11 @@
 #include "common/crypto/hash.h"
 #include "fmt/format.h"
 #include "rules/access.h"
-#include "rules/parallel.h"
 #include "rules/selector.h"
 #include "server/fleet/nodes.h"
 #include "server/rollout/delta_demand.h"
 #include "server/rollout/outcome_counts.h"
+#include "server/rollout/phase_times.h"
 #include "server/rollout/plan.h"
 #include "server/rollout/rollout_state.h"
 #include "server/rollout/take_over.h"
@@ -27,22 +27,36 @@ namespace {
 // In the answer to a call about one rollout.
 constexpr int kShownOutcomes = 100;
 
-// By what came in since the phase opened; stays the same between outcomes.
-int64_t PhaseEta(const store::RolloutRow& row, const rollout::v1::Rollout& view,
-                 const store::OutcomeCountsRow& counts) {
-  const int open = static_cast<int>(view.document().open_phase());
-  if (!row.document_signed() || IsFinal(view.state()) ||
-      open >= row.phase_opened_at_size() || open >= view.phases_size()) {
-    return 0;
+int64_t Millis(absl::Time time) {
+  return time == PhaseTimes::kNever ? 0 : absl::ToUnixMillis(time);
+}
+
+// When phases open and have answered, in `view`, whose numbers are there.
+void AddTimes(const store::RolloutRow& row,
+              const store::OutcomeCountsRow& counts,
+              const std::vector<rules::OutcomeCount>& by_phase,
+              const policy::v1::AccessPolicy& policy, absl::Time now,
+              rollout::v1::Rollout& view) {
+  std::vector<absl::Time> last_answers;
+  for (const auto& phase : counts.phases())
+    last_answers.push_back(
+        phase.last_received_at() == 0
+            ? absl::InfinitePast()
+            : absl::FromUnixMillis(phase.last_received_at()));
+  const auto times = TimesOf(row, by_phase, last_answers, policy, now);
+  for (int i = 0; i < view.phases_size(); ++i) {
+    const PhaseTimes& one = times[static_cast<size_t>(i)];
+    view.mutable_phases(i)->set_opens_at(Millis(one.opens));
+    view.mutable_phases(i)->set_answered_at(Millis(one.answered));
+    view.mutable_phases(i)->set_waits_for(one.waits_for);
   }
+  const int open = static_cast<int>(view.document().open_phase());
+  if (open >= view.phases_size()) return;
   const auto& phase = view.phases(open);
-  const uint32_t answered =
-      phase.succeeded() + phase.failed() + phase.refused();
-  if (answered == 0 || answered >= phase.expected()) return 0;
-  const int64_t opened = row.phase_opened_at(open);
-  const int64_t last = std::max(opened, counts.phases(open).last_received_at());
-  return opened + static_cast<int64_t>(static_cast<double>(last - opened) *
-                                       phase.expected() / answered);
+  const bool over =
+      phase.succeeded() + phase.failed() + phase.refused() >= phase.expected();
+  if (phase.open() && !over && !IsFinal(view.state()))
+    view.set_phase_eta(phase.answered_at());
 }
 
 // `only`: the image that a rollout leads back from; empty: it leads nobody
@@ -60,33 +74,10 @@ int Rank(const store::RolloutRow& row) {
              : priority;
 }
 
-absl::Duration LostAfter(const store::RolloutRow& row) {
-  const uint32_t seconds = row.rollout().document().lost_after_seconds();
-  return seconds == 0 ? absl::Hours(24) : absl::Seconds(seconds);
-}
-
 bool Concerns(const rollout::v1::RolloutDocument& document,
               const store::DeviceRow& device) {
   return RunsWhatIsLedBack(document.only_running_sha256(), device) &&
          rules::PhaseOf(document, FactsOf(device)) >= 0;
-}
-
-uint32_t LostIn(const store::RolloutRow& row, int phase,
-                const rules::OutcomeCount& count, absl::Time now) {
-  const auto& document = row.rollout().document();
-  const bool open = row.document_signed() &&
-                    static_cast<uint32_t>(phase) <= document.open_phase() &&
-                    phase < row.phase_opened_at_size();
-  if (!open || IsFinal(row.rollout().state()) ||
-      now - absl::FromUnixMillis(row.phase_opened_at(phase)) < LostAfter(row))
-    return 0;
-  // Whoever is not let in yet can't have answered.
-  if (document.has_parallel() &&
-      document.parallel().admitted() < rules::kEveryPosition)
-    return 0;
-  const uint32_t expected = document.phases(phase).expected_devices();
-  return expected -
-         std::min(expected, count.total() + count.refused + count.gone);
 }
 
 absl::StatusOr<std::string> RolloutKey(const std::string& name) {
@@ -112,7 +103,8 @@ Rollouts::Rollouts(Store& store, const RecordWriter& writer,
       trust_(trust),
       releases_(releases),
       deltas_(deltas),
-      devices_(devices) {
+      devices_(devices),
+      lost_(store, devices) {
   store_.BeforeCommit(kRollouts, [this](Transaction&, const std::string&) {
     std::lock_guard lock(at_work_mutex_);
     at_work_ = nullptr;
@@ -219,7 +211,20 @@ absl::StatusOr<store::RolloutRow> Rollouts::Insert(
     return MakeError(absl::StatusCode::kAlreadyExists, "already_exists",
                      rollout.name() + " exists");
   }
-  // A group may have gone since the draft was made.
+  // A release or a group may have gone since the draft was made.
+  std::vector<const rollout::v1::ReleaseRef*> named = {
+      &draft.document.release()};
+  for (const auto& previous : draft.document.previous())
+    named.push_back(&previous);
+  for (const rollout::v1::ReleaseRef* ref : named) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const auto release,
+        tx.Get<store::ReleaseRow>(
+            kReleases, draft.document.device_type() + "/" + ref->version()));
+    if (release.release().sha256() != HexEncode(ref->sha256()))
+      return MakeError(absl::StatusCode::kAborted, "changed_meanwhile",
+                       release.release().name() + " changed: try again");
+  }
   SHOAL_RETURN_IF_ERROR(CheckGroups(draft.document));
   SHOAL_ASSIGN_OR_RETURN(auto plane, GetPlane(tx));
   plane.set_rollout_order(plane.rollout_order() + 1);
@@ -285,23 +290,25 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
   rollout.set_outcome_count(TotalOutcomes(counts));
   rollout.set_odd_outcomes(counts.odd());
   rollout.set_stale_outcomes(row.rollout().stale_outcomes() + counts.stale());
-  const std::vector<rules::OutcomeCount> by_phase = CountsByPhase(counts);
-  const absl::Time now = store_.clock().WallNow();
+  std::vector<rules::OutcomeCount> by_phase = CountsByPhase(counts);
+  SHOAL_ASSIGN_OR_RETURN(const auto lost, lost_.InPhases(row, by_phase));
   rollout.clear_phases();
   for (int i = 0; i < document.phases_size(); ++i) {
     auto* phase = rollout.add_phases();
     phase->set_name(document.phases(i).name());
     phase->set_expected(document.phases(i).expected_devices());
-    const rules::OutcomeCount& count = by_phase[static_cast<size_t>(i)];
+    rules::OutcomeCount& count = by_phase[static_cast<size_t>(i)];
+    count.lost = lost[static_cast<size_t>(i)];
     phase->set_succeeded(count.succeeded);
     phase->set_failed(count.failed);
     phase->set_refused(count.refused);
     phase->set_trying(count.trying);
-    phase->set_lost(LostIn(row, i, count, now));
+    phase->set_lost(count.lost);
     phase->set_open(row.document_signed() &&
                     static_cast<uint32_t>(i) <= document.open_phase());
   }
-  rollout.set_phase_eta(PhaseEta(row, rollout, counts));
+  AddTimes(row, counts, by_phase, trust_.View()->policy,
+           store_.clock().WallNow(), rollout);
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING &&
       !row.document_signed()) {
     SHOAL_ASSIGN_OR_RETURN(const DeltaIndexes progress,

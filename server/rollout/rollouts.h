@@ -19,6 +19,7 @@
 #include "server/publish/publisher.h"
 #include "server/release/deltas.h"
 #include "server/release/releases.h"
+#include "server/rollout/lost_devices.h"
 #include "server/store/store.h"
 #include "server/trust/repository.h"
 #include "shoal/rollout/v1/rollout_service.pb.h"
@@ -115,10 +116,12 @@ class Rollouts {
   // Has every device that the rollout concerns now answered for good? Reads all
   // devices of the type and all outcomes of the rollout.
   absl::StatusOr<bool> AllAnswered(const store::RolloutRow& row) const;
-  // Device ids in hex of those that answered, or only of those among them that
-  // will say nothing else.
+  // Device ids in hex of those that spoke and will say nothing else, or of all
+  // that are not at it: they wait to be brought up to it, too, but don't try
+  // again by themselves.
+  enum class Spoke { kForGood, kNotAtIt };
   absl::StatusOr<std::set<std::string>> Answered(const store::RolloutRow& row,
-                                                 bool for_good) const;
+                                                 Spoke spoke) const;
   absl::StatusOr<store::RolloutRow> Row(const std::string& name) const;
   // Every rollout of a device type, newest first.
   absl::StatusOr<std::vector<store::RolloutRow>> OfType(
@@ -137,12 +140,15 @@ class Rollouts {
       const std::string& name, const std::string& etag,
       const std::function<absl::Status(Transaction&, store::RolloutRow&)>&
           change);
+  absl::StatusOr<policy::v1::DeviceSelector> SelectorBack(
+      const rollout::v1::RolloutDocument& document) const;
   absl::StatusOr<Draft> DraftWayBack(
       const store::RolloutRow& row,
       const rollout::v1::AbortRolloutRequest& request) const;
-  absl::Status AddPrevious(const store::ReleaseRow& aborted,
-                           const store::ReleaseRow& target,
-                           rollout::v1::CreateRolloutRequest& back) const;
+  // The row as it was parsed last, if its bytes are still the same: outcomes
+  // come by the thousand of one rollout.
+  absl::StatusOr<std::shared_ptr<const store::RolloutRow>> ParsedRow(
+      const Transaction& tx, const std::string& id) const;
   // Signed documents of rollouts that have not ended; under the writer's lock.
   using Documents = std::vector<rollout::v1::RolloutDocument>;
   absl::StatusOr<std::shared_ptr<const Documents>> AtWork(
@@ -166,6 +172,13 @@ class Rollouts {
   Releases& releases_;
   Deltas& deltas_;
   Devices& devices_;
+  mutable LostDevices lost_;
+  struct Parsed {
+    std::string bytes;
+    std::shared_ptr<const store::RolloutRow> row;
+  };
+  mutable std::mutex parsed_mutex_;
+  mutable std::map<std::string, Parsed> parsed_;  // by id
   std::mutex at_work_mutex_;
   std::shared_ptr<const Documents> at_work_;  // null: look again
 };
@@ -180,11 +193,6 @@ int Rank(const store::RolloutRow& row);
 // that run the image which it leads back from, and no other.
 bool Concerns(const rollout::v1::RolloutDocument& document,
               const store::DeviceRow& device);
-// After which time without an outcome a device of an open phase is lost.
-absl::Duration LostAfter(const store::RolloutRow& row);
-// How many of the phase are.
-uint32_t LostIn(const store::RolloutRow& row, int phase,
-                const rules::OutcomeCount& count, absl::Time now);
 
 }  // namespace shoal::server
 

@@ -39,8 +39,6 @@ inline constexpr std::string_view kTuf = "tuf";
 inline constexpr std::string_view kDocuments = "document";
 inline constexpr std::string_view kReleases = "release";
 inline constexpr std::string_view kDeltas = "delta";
-// Blobs that no row names any more, until their files are gone.
-inline constexpr std::string_view kGarbage = "garbage";
 inline constexpr std::string_view kRollouts = "rollout";
 inline constexpr std::string_view kOutcomes = "outcome";
 inline constexpr std::string_view kOutcomeCounts = "outcome_count";

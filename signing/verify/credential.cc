@@ -36,14 +36,16 @@ absl::StatusOr<CredentialBody> ParseBody(const Credential& credential) {
 
 absl::StatusOr<CredentialBody> VerifyCredential(
     const Credential& credential, const std::vector<std::string>& ca_keys,
-    std::string_view fleet_id, absl::Time now) {
+    std::string_view fleet_id, absl::Time now, SeenSignatures* seen) {
   if (fleet_id.size() != crypto::kSha256Size)
     return InvalidArgument("bad_fleet_id", "a fleet id has 32 bytes");
   SHOAL_ASSIGN_OR_RETURN(CredentialBody body, ParseBody(credential));
   const std::string input =
       crypto::SigningInput(kCredentialDomain, fleet_id, credential.body());
   if (std::none_of(ca_keys.begin(), ca_keys.end(), [&](const auto& key) {
-        return crypto::Ed25519Verify(key, input, credential.signature());
+        return seen == nullptr
+                   ? crypto::Ed25519Verify(key, input, credential.signature())
+                   : seen->Verify(key, input, credential.signature());
       }))
     return PermissionDenied("bad_signature",
                             "no CA of this fleet signed the credential");
@@ -61,7 +63,7 @@ absl::StatusOr<CredentialBody> VerifyCredential(const Credential& credential,
 
 absl::StatusOr<CredentialBody> VerifyKeptCredential(
     const Credential& credential, const FleetTrust& trust, absl::Time signed_at,
-    absl::Time now) {
+    absl::Time now, SeenSignatures* seen) {
   SHOAL_ASSIGN_OR_RETURN(const CredentialBody body, ParseBody(credential));
   const std::vector<std::string>* ca = nullptr;
   switch (body.kind()) {
@@ -84,7 +86,7 @@ absl::StatusOr<CredentialBody> VerifyKeptCredential(
       return PermissionDenied("wrong_credential_kind",
                               "no CA may issue a credential of this kind");
   }
-  auto verified = VerifyCredential(credential, *ca, trust.fleet_id, now);
+  auto verified = VerifyCredential(credential, *ca, trust.fleet_id, now, seen);
   if (verified.ok() && body.kind() == records::v1::WRITER_CLASS_NODE &&
       Contains(trust.revoked_node_keys, body.public_key()))
     return PermissionDenied("revoked",

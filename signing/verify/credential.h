@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "shoal/records/v1/credential.pb.h"
 #include "signing/verify/fleet_trust.h"
+#include "signing/verify/seen_signatures.h"
 
 namespace shoal::signing {
 
@@ -21,11 +22,12 @@ inline constexpr size_t kMaxCredentialBytes = 256;
 // and expiry. The *caller* must know that these CAs may issue this kind; the
 // overload below does. Reasons: "bad_credential" (kInvalidArgument),
 // "bad_signature" (kPermissionDenied), "expired_credential"
-// (kFailedPrecondition). Thread-safe.
+// (kFailedPrecondition). With `seen`, a signature that it knows is not computed
+// again. Thread-safe.
 absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
     const records::v1::Credential& credential,
     const std::vector<std::string>& ca_keys, std::string_view fleet_id,
-    absl::Time now);
+    absl::Time now, SeenSignatures* seen = nullptr);
 
 // Picks the CA by the kind: device, claim and door by the device CA, node by
 // the node CA, applicant by the door that it carries, factory by the
@@ -41,7 +43,7 @@ absl::StatusOr<records::v1::CredentialBody> VerifyCredential(
 // Anybody can write an earlier date: for what arrives now, use the one above.
 absl::StatusOr<records::v1::CredentialBody> VerifyKeptCredential(
     const records::v1::Credential& credential, const FleetTrust& trust,
-    absl::Time signed_at, absl::Time now);
+    absl::Time signed_at, absl::Time now, SeenSignatures* seen = nullptr);
 
 }  // namespace shoal::signing
 

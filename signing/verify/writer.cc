@@ -47,14 +47,15 @@ namespace {
 absl::StatusOr<RecordWriter> Resolve(const FleetTrust& trust,
                                      const policy::v1::AccessPolicy& policy,
                                      const records::v1::RecordBody& body,
-                                     absl::Time signed_at, absl::Time now) {
+                                     absl::Time signed_at, absl::Time now,
+                                     SeenSignatures* seen) {
   switch (body.writer_case()) {
     case records::v1::RecordBody::kWriterKey:
       return ResolveKey(trust, policy, body.writer_key());
     case records::v1::RecordBody::kCredential: {
       SHOAL_ASSIGN_OR_RETURN(
           const records::v1::CredentialBody subject,
-          VerifyKeptCredential(body.credential(), trust, signed_at, now));
+          VerifyKeptCredential(body.credential(), trust, signed_at, now, seen));
       return RecordWriter{subject.kind(), subject.subject_id(),
                           subject.public_key()};
     }
@@ -71,14 +72,15 @@ absl::StatusOr<RecordWriter> Resolve(const FleetTrust& trust,
 
 absl::StatusOr<RecordWriter> ResolveWriter(
     const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
-    const records::v1::RecordBody& body, absl::Time now) {
-  return Resolve(trust, policy, body, absl::InfiniteFuture(), now);
+    const records::v1::RecordBody& body, absl::Time now, SeenSignatures* seen) {
+  return Resolve(trust, policy, body, absl::InfiniteFuture(), now, seen);
 }
 
 absl::StatusOr<RecordWriter> ResolveKeptWriter(
     const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
     const records::v1::RecordBody& body, absl::Time now) {
-  return Resolve(trust, policy, body, absl::FromUnixMillis(body.issued()), now);
+  return Resolve(trust, policy, body, absl::FromUnixMillis(body.issued()), now,
+                 nullptr);
 }
 
 }  // namespace shoal::signing

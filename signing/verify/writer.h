@@ -10,6 +10,7 @@
 #include "shoal/policy/v1/policy.pb.h"
 #include "shoal/records/v1/record.pb.h"
 #include "signing/verify/fleet_trust.h"
+#include "signing/verify/seen_signatures.h"
 
 namespace shoal::signing {
 
@@ -36,10 +37,11 @@ absl::StatusOr<RecordWriter> ResolveKey(const FleetTrust& trust,
 // keeps credentials replaces a digest by its credential first; a digest is
 // kNotFound "unknown_credential" here. Further reasons are ResolveKey's and
 // VerifyCredential's. The record's own signature is the caller's to check, with
-// the key answered. Pure; thread-safe.
+// the key answered. `seen`: as in VerifyCredential. Pure; thread-safe.
 absl::StatusOr<RecordWriter> ResolveWriter(
     const FleetTrust& trust, const policy::v1::AccessPolicy& policy,
-    const records::v1::RecordBody& body, absl::Time now);
+    const records::v1::RecordBody& body, absl::Time now,
+    SeenSignatures* seen = nullptr);
 // The same of a record that a storage node has had on disk: what a device
 // signed before it replaced its key stays good (VerifyKeptCredential).
 absl::StatusOr<RecordWriter> ResolveKeptWriter(

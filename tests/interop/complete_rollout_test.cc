@@ -32,7 +32,7 @@ TEST(CompleteRollout, T55_FromThePlanToTheLastOutcome) {
            "complete", "js", "releases/gateway/4.0"}));
   ASSERT_TRUE(ran.status.ok()) << ran.output << fleet->PlaneLog();
   std::vector<Json> outcomes;
-  Json plan, end;
+  Json plan, end, refused, deleted;
   bool approved = false;
   std::istringstream text(ran.output);
   for (std::string line; std::getline(text, line);) {
@@ -42,6 +42,8 @@ TEST(CompleteRollout, T55_FromThePlanToTheLastOutcome) {
     if (step == "plan") plan = json;
     if (step == "approved") approved = true;
     if (step == "end") end = json;
+    if (step == "refused") refused = json;
+    if (step == "deleted") deleted = json;
     if (step == "outcome") outcomes.push_back(json);
   }
   EXPECT_EQ(plan.value("devices", Json()), Json({1, 0})) << ran.output;
@@ -51,6 +53,9 @@ TEST(CompleteRollout, T55_FromThePlanToTheLastOutcome) {
   EXPECT_TRUE(outcomes[0].value("success", false));
   EXPECT_EQ(outcomes[0].value("version", ""), "4.0");
   EXPECT_EQ(fleet->device().RunningVersion(), "4.0");
+  EXPECT_EQ(refused.value("reason", ""), "release_running") << ran.output;
+  EXPECT_GT(deleted.value("bytes", 0), 0) << ran.output;
+  EXPECT_EQ(deleted.value("warnings", 0), 1);
 }
 
 }  // namespace

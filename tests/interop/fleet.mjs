@@ -27,7 +27,7 @@ function parse(argv) {
 const {options, words} = parse(process.argv.slice(2));
 const definition = protoLoader.loadSync(
     ['shoal/fleet/v1/device_service.proto', 'shoal/fleet/v1/group_service.proto',
-     'shoal/rollout/v1/rollout_service.proto'],
+     'shoal/release/v1/release_service.proto', 'shoal/rollout/v1/rollout_service.proto'],
     {includeDirs: [options.protos], keepCase: true, longs: Number, enums: String,
      defaults: true});
 const {shoal} = grpc.loadPackageDefinition(definition);
@@ -38,6 +38,32 @@ const channel = {'grpc.ssl_target_name_override': 'localhost',
                  'grpc.default_authority': 'localhost'};
 const deadline = () => Date.now() + 30000;
 const print = (message) => process.stdout.write(JSON.stringify(message) + '\n');
+
+// Refused as long as a device runs it; with allow_in_use it goes.
+async function deleteRelease(name) {
+  const client = new shoal.release.v1.Releases(options.server, credentials, channel);
+  const call = (request) => new Promise((resolve, reject) =>
+      client.DeleteRelease(request, {deadline: deadline()},
+                           (error, response) => error ? reject(error) : resolve(response)));
+  const end = deadline();
+  try {
+    // The device's report may come after its outcome.
+    for (let reason = ''; reason !== 'release_running' && Date.now() < end;) {
+      try {
+        await call({name, validate_only: true});
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      } catch (error) {
+        reason = error.metadata?.get('shoal-reason')[0] ?? '';
+        print({step: 'refused', reason});
+        if (reason !== 'release_running') throw error;
+      }
+    }
+    const gone = await call({name, allow_in_use: true, request_id: 'js-delete'});
+    print({step: 'deleted', bytes: gone.bytes, warnings: gone.warnings.length});
+  } finally {
+    client.close();
+  }
+}
 
 function fail(error) {
   const reason = error.metadata?.get('shoal-reason')[0] ?? '';
@@ -161,6 +187,7 @@ if (words[0] === 'devices') {
       for (const outcome of page.outcomes)
         print({step: 'outcome', success: outcome.success, version: outcome.running_version});
     } while (page.next_page_token);
+    await deleteRelease(words[2]);
   } catch (error) {
     fail(error);
   }

@@ -58,7 +58,8 @@ class GroupOwner final : public Owner {
   std::optional<std::pair<std::string, Members>> open_;
 };
 
-// Uploads images that were signed before.
+// Uploads images that were signed before, deletes them and uploads them again;
+// the first one stays, for the rollouts.
 class ReleaseOwner final : public Owner {
  public:
   struct Image {
@@ -72,19 +73,22 @@ class ReleaseOwner final : public Owner {
       : Owner(seed),
         images_(std::move(images)),
         metadata_(std::move(metadata)),
-        blobs_(std::move(blobs)) {}
+        blobs_(std::move(blobs)),
+        there_(images_.size(), false) {}
   absl::Status Work(cli::PlaneClient& plane) override;
   void Check(cli::PlaneClient& plane) override;
   // "releases/gateway/VERSION" of the first, once it is there.
-  bool any() const { return created_ > 0; }
+  bool any() const { return there_[0]; }
 
  private:
   absl::Status Upload(cli::PlaneClient& plane, const Image& image);
+  absl::Status Delete(cli::PlaneClient& plane, const Image& image);
+  void CheckBytes(const Image& image, bool there) const;
   const std::vector<Image> images_;
   const std::string metadata_;
   const std::string blobs_;
-  size_t created_ = 0;  // acknowledged
-  bool open_ = false;   // the one after them
+  std::vector<bool> there_;     // as acknowledged, by image
+  std::optional<size_t> open_;  // comes or goes
 };
 
 // Rollouts of three devices each: made, approved, paused, resumed, halted by a

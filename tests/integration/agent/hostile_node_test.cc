@@ -7,20 +7,7 @@ namespace {
 TEST_F(PairedTest, T01_TamperedMetadataIsRefusedAndTheDeviceGoesOn) {
   Pair();
   ASSERT_OK(device_->process().WaitForLog("event=online"));
-  std::string bytes =
-      ReadText(plane_->fleet().repository() + "/metadata/timestamp.json");
-  // A higher version than any, with signatures that no longer fit.
-  const size_t at = bytes.find("\"version\":");
-  ASSERT_NE(at, std::string::npos);
-  const size_t last = bytes.rfind("\"version\":");
-  bytes.insert(last + 10, "9");
-  records::v1::Head head;
-  head.set_timestamp(bytes);
-  ASSERT_OK_AND_ASSIGN(
-      const std::string record,
-      plane_->fleet().DirectorRecord(records::v1::RECORD_KIND_HEAD, "gateway",
-                                     1'000'000, head.SerializeAsString()));
-  ASSERT_OK(plane_->Store(record));
+  ASSERT_OK(PushTamperedTimestamp());
   ASSERT_OK(device_->process().WaitForLog(
       "event=metadata_refused reason=bad_signature"));
   EXPECT_EQ(device_->Status()["last_refusal"]["case"], "metadata");

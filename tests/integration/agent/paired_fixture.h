@@ -110,6 +110,23 @@ class PairedTest : public ::testing::Test {
                                          plane_->fleet().fleet_id()));
   }
 
+  // A HEAD with a timestamp of a higher version than any, whose signatures no
+  // longer fit.
+  absl::Status PushTamperedTimestamp() {
+    std::string bytes =
+        ReadText(plane_->fleet().repository() + "/metadata/timestamp.json");
+    const size_t last = bytes.rfind("\"version\":");
+    if (last == std::string::npos) return Internal("bad_timestamp", bytes);
+    bytes.insert(last + 10, "9");
+    records::v1::Head head;
+    head.set_timestamp(bytes);
+    SHOAL_ASSIGN_OR_RETURN(
+        const std::string record,
+        plane_->fleet().DirectorRecord(records::v1::RECORD_KIND_HEAD, "gateway",
+                                       1'000'000, head.SerializeAsString()));
+    return plane_->Store(record);
+  }
+
   TempDir dir_;
   std::unique_ptr<TestPlane> plane_;
   std::unique_ptr<Device> device_;

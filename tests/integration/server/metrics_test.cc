@@ -1,59 +1,28 @@
 // What Prometheus reads of a real shoald and a real shoal-node, and that the
 // alerts, the dashboard and the page name nothing else.
-#include <curl/curl.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <signal.h>
 
 #include <chrono>
-#include <regex>
 #include <set>
 #include <string>
 
 #include "tests/integration/server/shoald_fixture.h"
+#include "tests/support/scrape.h"
 #include "tests/support/source_path.h"
 
 namespace shoal {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::MetricNames;
+using testing::Scrape;
 using testing::WaitFor;
 
 class MetricsTest : public ShoaldTest {
  protected:
   MetricsTest() { settings_ = "\n[metrics]\nlisten = \"127.0.0.1:0\"\n"; }
 
-  static std::string Scrape(const HarnessProcess& process) {
-    const auto address = process.LogValue("event=metrics", "address");
-    EXPECT_TRUE(address.has_value()) << process.Log();
-    std::string body;
-    CURL* curl = curl_easy_init();
-    curl_easy_setopt(curl, CURLOPT_URL,
-                     ("http://" + address.value_or("") + "/metrics").c_str());
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, 20L);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-    curl_easy_setopt(
-        curl, CURLOPT_WRITEFUNCTION,
-        +[](char* data, size_t size, size_t n, void* out) -> size_t {
-          static_cast<std::string*>(out)->append(data, size * n);
-          return size * n;
-        });
-    EXPECT_EQ(curl_easy_perform(curl), CURLE_OK);
-    curl_easy_cleanup(curl);
-    return body;
-  }
-
-  // Names of our metrics in a text, without the suffixes of a histogram.
-  static std::set<std::string> Names(const std::string& text) {
-    static const std::regex kName("shoal(d|_node|_dht|_agent)_[a-z0-9_]+");
-    std::set<std::string> names;
-    for (std::sregex_iterator it(text.begin(), text.end(), kName), end;
-         it != end; ++it) {
-      names.insert(std::regex_replace(it->str(),
-                                      std::regex("_(bucket|sum|count)$"), ""));
-    }
-    return names;
-  }
   static std::string Source(const std::string& path) {
     auto text = RealFileSystem().Read(testing::SourcePath(path), 1 << 20);
     EXPECT_OK(text);
@@ -83,8 +52,8 @@ TEST_F(MetricsTest, WhatIsServedIsWhatIsDocumented) {
   EXPECT_THAT(plane, HasSubstr("process_resident_memory_bytes"));
   EXPECT_THAT(node, HasSubstr("shoal_node_records "));
 
-  std::set<std::string> served = Names(plane);
-  served.merge(Names(node));
+  std::set<std::string> served = MetricNames(plane);
+  served.merge(MetricNames(node));
   // A fleet without devices and rollouts has no samples of these.
   for (const char* name :
        {"shoald_devices", "shoald_devices_seen_24h", "shoald_rollouts",
@@ -92,16 +61,17 @@ TEST_F(MetricsTest, WhatIsServedIsWhatIsDocumented) {
         "shoald_api_stream_seconds"}) {
     served.insert(name);
   }
-  // The agent's own come from its command line; its test compares them.
+  // tests/integration/agent/agent_metrics_test.cc compares the agent's own.
   std::set<std::string> documented;
   for (const std::string& name :
-       Names(Source("docs/operations/monitoring.md"))) {
+       MetricNames(Source("docs/operations/monitoring.md"))) {
     if (!name.starts_with("shoal_agent_")) documented.insert(name);
   }
   EXPECT_EQ(served, documented);
   for (const char* path : {"deploy/monitoring/alerts.yml",
                            "deploy/monitoring/grafana-dashboard.json"}) {
-    for (const std::string& name : Names(Source(path))) {
+    for (const std::string& name : MetricNames(Source(path))) {
+      if (name.starts_with("shoal_agent_")) continue;
       EXPECT_TRUE(documented.contains(name)) << path << " names " << name;
     }
   }

@@ -44,6 +44,7 @@ TEST(Engine, InstallsChecksAndCommits) {
   EXPECT_EQ(state.floor, 2u);
   EXPECT_TRUE(state.rollouts.at("r1").finished);
   EXPECT_EQ(state.rollouts.at("r1").attempts, 1u);
+  EXPECT_EQ(state.tally.updates.at("success"), 1u);
   // It stays across restarts.
   rig.PowerOn();
   EXPECT_TRUE(rig.RunningBytes() == rig.new_image_);

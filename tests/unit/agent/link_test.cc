@@ -178,6 +178,50 @@ TEST(CountOutcomes, T29_EachDevicesLatestAndOnlyThisPhase) {
   EXPECT_EQ(CountOutcomes(d, 1, {OutcomeRecord(a, 2, true)}).total(), 0u);
 }
 
+// Without a plane a device judges as the plane does.
+TEST(CountOutcomes, WhatAnOperatorAcceptedIsNoFailure) {
+  auto d = TwoPhases();
+  const std::string a = DeviceInFirstPhase(1), b = DeviceInFirstPhase(2);
+  std::vector<dht::VerifiedRecord> records = {OutcomeRecord(a, 1, false),
+                                              OutcomeRecord(b, 1, false)};
+  records[0].body.set_issued(1'800'000'000'000);
+  records[1].body.set_issued(1'800'000'000'001);
+  EXPECT_EQ(CountOutcomes(d, 0, records).failed, 2u);
+  auto* accepted = d.add_accepted_failures();
+  accepted->set_count(1);
+  accepted->set_until(1'800'000'000'000);
+  const auto count = CountOutcomes(d, 0, records);
+  EXPECT_EQ(count.failed, 1u);
+  EXPECT_EQ(count.accepted, 1u);
+  EXPECT_EQ(count.total(), 2u);
+}
+
+// A stolen director signs one rollout in the place of another: what is
+// remembered of the one (halts, versions, tries) would count for neither.
+TEST(ParseRollout, T21_ARolloutStandsUnderItsOwnName) {
+  auto d = TwoPhases();
+  d.set_version(1);
+  d.set_fleet(std::string(32, 'f'));
+  d.set_device_type("gateway");
+  d.mutable_release()->set_image_target("fw/gateway/2.0/image");
+  d.mutable_release()->set_length(1);
+  d.mutable_phases(0)->set_name("first");
+  d.mutable_phases(1)->set_name("second");
+  const std::string bytes = d.SerializeAsString();
+  EXPECT_OK(ParseRollout("director/gateway/rollout/r1", bytes));
+  for (const char* path :
+       {"director/gateway/rollout/r2", "director/gateway/rollout/r1/x",
+        "director/gateway/rollout/", "r"})
+    EXPECT_THAT(ParseRollout(path, bytes), FailsBecause("wrong_target"))
+        << path;
+  EXPECT_THAT(ParseRollout("director/gateway/rollout/r1", "\xff"),
+              FailsBecause("bad_rollout"));
+  d.set_version(0);
+  EXPECT_THAT(
+      ParseRollout("director/gateway/rollout/r1", d.SerializeAsString()),
+      FailsBecause("bad_rollout"));
+}
+
 google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> Keys(
     std::initializer_list<std::pair<uint32_t, char>> list) {
   google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> keys;

@@ -47,6 +47,7 @@ TEST(DeviceState, SurvivesARestartWhole) {
       d.seen_commands["cc"] = 123;
       d.last_refusal = Refusal{"update", "below_floor", "…", 5};
       d.rollouts["r1"].digest = std::string(32, '\xee');
+      d.tally = {{{"success", 3}}, {{"metadata", 1}}, 70, 80};
     }));
   }
   ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
@@ -69,6 +70,10 @@ TEST(DeviceState, SurvivesARestartWhole) {
   EXPECT_TRUE(data.halts_all.contains("0b"));
   EXPECT_EQ(data.last_refusal->reason, "below_floor");
   EXPECT_EQ(data.rollouts.at("r1").digest, std::string(32, '\xee'));
+  EXPECT_EQ(data.tally.updates.at("success"), 3u);
+  EXPECT_EQ(data.tally.refusals.at("metadata"), 1u);
+  EXPECT_EQ(data.tally.bytes_from_peers, 70u);
+  EXPECT_EQ(data.tally.bytes_from_origin, 80u);
   EXPECT_EQ(EncodeState(data), EncodeState(*DecodeState(EncodeState(data))));
 }
 

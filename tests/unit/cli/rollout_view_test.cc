@@ -50,6 +50,41 @@ TEST(DescribeRollout, ShowsPhasesAndFailures) {
             "  failed: 00ff health_failed modem?[2J\n");
 }
 
+TEST(DescribeRollout, SaysWhenPhasesOpenAndAreDone) {
+  auto rollout = Example();
+  rollout.clear_outcomes();
+  rollout.clear_deltas();
+  auto* canary = rollout.mutable_phases(0);
+  canary->set_expected(4);
+  canary->set_answered_at(1767226200000);
+  auto* all = rollout.mutable_phases(1);
+  all->set_opens_at(1767229200000);
+  all->set_answered_at(1767230000000);
+  auto* rest = rollout.add_phases();
+  rest->set_name("rest");
+  rest->set_expected(90);
+  rest->set_waits_for("needs_approval");
+  const std::string head =
+      "rollout    r-1  gateway/1.4.0\n"
+      "state      active\n"
+      "published  2026-01-01T00:00:00Z\n";
+  EXPECT_EQ(DescribeRollout(rollout),
+            head +
+                "  canary [############------------] 2/4 done, 1 failed (done "
+                "about 2026-01-01T00:10:00Z)\n"
+                "  all    [------------------------] 0/10 done, 0 failed "
+                "(opens about 2026-01-01T01:00:00Z, done about "
+                "2026-01-01T01:13:20Z)\n"
+                "  rest   [------------------------] 0/90 done, 0 failed (not "
+                "open, waits for approval)\n");
+  EXPECT_TRUE(RolloutLine(rollout).ends_with(
+      " all=0/10,closed,opens:2026-01-01T01:00:00Z "
+      "rest=0/90,closed,waits:needs_approval"));
+  // Nobody knows when somebody goes on.
+  rollout.set_state(rollout::v1::ROLLOUT_STATE_PAUSED);
+  EXPECT_EQ(DescribeRollout(rollout).find("about"), std::string::npos);
+}
+
 TEST(RolloutLine, IsOneLine) {
   EXPECT_EQ(RolloutLine(Example()),
             "rollout=r-1 state=active published=true canary=2/2,failed:1 "

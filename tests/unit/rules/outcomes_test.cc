@@ -105,6 +105,32 @@ TEST(Outcomes, ARefusalHidesNoFailure) {
   }
 }
 
+// As many as an operator accepted, and none that was signed afterwards.
+TEST(Outcomes, WhatTheDocumentAcceptsOfThemIsNoFailure) {
+  auto d = Document();
+  const absl::Time t = absl::FromUnixSeconds(1'800'000'000);
+  auto* accepted = d.add_accepted_failures();
+  accepted->set_phase(1);
+  accepted->set_count(2);
+  accepted->set_until(absl::ToUnixMillis(t));
+  OutcomeTally tally(2);
+  tally.Add("a", 1, 1, OutcomeVerdict::kFailed, t);
+  tally.Add("b", 1, 1, OutcomeVerdict::kFailed, t + absl::Milliseconds(1));
+  tally.Add("c", 1, 1, OutcomeVerdict::kSucceeded, t);
+  tally.Add("d", 1, 0, OutcomeVerdict::kFailed, t);
+  const auto counts = tally.ByPhase();
+  const OutcomeCount second = WithoutAccepted(d, 1, counts[1]);
+  EXPECT_EQ(second.failed, 1u) << "the later one counts";
+  EXPECT_EQ(second.accepted, 1u);
+  EXPECT_EQ(second.total(), 3u) << "it answered";
+  EXPECT_EQ(WithoutAccepted(d, 0, counts[0]).failed, 1u) << "another phase";
+  // More of them than were accepted.
+  tally.Add("e", 1, 1, OutcomeVerdict::kFailed, t);
+  tally.Add("f", 1, 1, OutcomeVerdict::kFailed, t);
+  EXPECT_EQ(WithoutAccepted(d, 1, tally.ByPhase()[1]).accepted, 2u);
+  EXPECT_EQ(WithoutAccepted(d, 1, tally.ByPhase()[1]).failed, 2u);
+}
+
 TEST(OutcomeShards, OnePlaceForFewAPowerOfTwoForMany) {
   const auto d = Document();
   EXPECT_EQ(OutcomeShards(d, 0), 1u);

@@ -318,6 +318,14 @@ TEST(Parallel, WithoutAPlaneTheStartsAreSpread) {
             absl::Hours(24 * 30));
 }
 
+void Accept(RolloutDocument& document, uint32_t phase, uint32_t count,
+            int64_t until) {
+  auto* accepted = document.add_accepted_failures();
+  accepted->set_phase(phase);
+  accepted->set_count(count);
+  accepted->set_until(until);
+}
+
 TEST(Policy, LimitsAreChecked) {
   const std::function<void(RolloutDocument&)> wrong[] = {
       [](auto& d) { d.mutable_phases(0)->mutable_gate()->set_settle_ms(-1); },
@@ -388,6 +396,15 @@ TEST(Policy, LimitsAreChecked) {
       [](auto& d) { d.set_opened_at(-1); },
       [](auto& d) {
         for (int i = 0; i < 65; ++i) d.add_lifted_halts(std::string(32, 'h'));
+      },
+      [](auto& d) { Accept(d, 7, 1, 0); },  // no such phase
+      [](auto& d) { Accept(d, 0, 0, 0); },
+      [](auto& d) { Accept(d, 0, 10'000'001, 0); },
+      [](auto& d) { Accept(d, 0, 1, -1); },
+      [](auto& d) { Accept(d, 0, 1, 253'402'300'800'000); },
+      [](auto& d) {
+        Accept(d, 0, 1, 1);
+        Accept(d, 0, 1, 1);
       },
   };
   EXPECT_OK(ValidateRollout(Document()));

@@ -20,10 +20,7 @@ class DeltasTest : public PlaneTest {
  protected:
   void SetUp() override {
     PlaneTest::SetUp();
-    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
-                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                      return devices_->OnReport(tx, record);
-                    });
+    ReadReports();
     EnrollNode("n1");
     std::mt19937 random(7);
     std::string image(200000, 0);

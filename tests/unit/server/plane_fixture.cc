@@ -326,6 +326,13 @@ std::string PlaneTest::HaltRecord(const crypto::SigningKey& key,
   return dht::SignRecord(fields, key, writer_->fleet_id());
 }
 
+void PlaneTest::ReadReports() {
+  intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
+                  [this](Transaction& tx, const dht::VerifiedRecord& record) {
+                    return devices_->OnReport(tx, record);
+                  });
+}
+
 absl::Status PlaneTest::Take(const std::vector<std::string>& records) {
   return intake_->Take(records, {});
 }

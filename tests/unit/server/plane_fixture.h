@@ -71,6 +71,8 @@ class PlaneTest : public ::testing::Test {
   std::string HaltRecord(const crypto::SigningKey& key,
                          const std::string& rollout);
   absl::Status Take(const std::vector<std::string>& records);
+  // From here on the plane takes device reports in.
+  void ReadReports();
   // Records of the outbox of one kind.
   std::vector<dht::RecordBody> Outbox(dht::RecordKind kind);
   void EmptyOutbox();  // as if all were acknowledged

@@ -18,10 +18,7 @@ class ReleasePartsTest : public RolloutPlaneTest {
  protected:
   void SetUp() override {
     PlaneTest::SetUp();
-    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
-                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                      return devices_->OnReport(tx, record);
-                    });
+    ReadReports();
   }
   static signing::TargetFile File(const std::string& name,
                                   const std::string& bytes) {

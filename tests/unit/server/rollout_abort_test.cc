@@ -94,6 +94,50 @@ TEST_F(RolloutAbortTest, AWayBackTakesAFreeId) {
             "rollouts/" + shared.substr(0, 57) + "-back-2");
 }
 
+// The group is gone with the rollout that named it: those who took it are led
+// back all the same, and nobody else.
+TEST_F(RolloutAbortTest, AGroupThatIsGoneKeepsNobodyThere) {
+  MakeRelease("1.0", "image one");
+  std::vector<TestDevice> devices;
+  ActiveRollout(2, devices);
+  fleet::v1::CreateGroupRequest group;
+  group.set_group_id("lab");
+  ASSERT_OK(groups_->Create(group, "operator:ann"));
+  fleet::v1::AddGroupMembersRequest members;
+  members.set_name("groups/lab");
+  members.add_devices("devices/" + HexEncode(devices[0].id));
+  ASSERT_OK(groups_->AddMembers(members, "operator:ann"));
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r2");
+  request.set_release("releases/gateway/2.0");
+  request.set_delta_wait_seconds(-1);
+  request.mutable_selector()->add_groups("lab");
+  ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EmptyOutbox();
+  ASSERT_OK(driver_->Step());
+  // Both run the image, one of them by r1.
+  ASSERT_OK(Take({Report(devices[0], ReleaseDigest(), 1),
+                  Report(devices[1], ReleaseDigest(), 1),
+                  OutcomeRecord(devices[0], "r2", OUTCOME_RESULT_SUCCESS,
+                                ReleaseDigest(), 1)}));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now("r2").state(), rollout::v1::ROLLOUT_STATE_FINISHED);
+  fleet::v1::DeleteGroupRequest gone;
+  gone.set_name("groups/lab");
+  ASSERT_OK(groups_->Delete(gone, "operator:ann"));
+  while (*groups_->Reconcile()) {
+  }
+  ASSERT_OK_AND_ASSIGN(
+      const auto back,
+      rollouts_->Abort(For<rollout::v1::AbortRolloutRequest>("r2"),
+                       "operator:ann"));
+  EXPECT_EQ(back.document().selector().groups_size(), 0);
+  EXPECT_THAT(back.document().selector().device_ids(),
+              ::testing::ElementsAre(HexEncode(devices[0].id)));
+  EXPECT_EQ(back.document().phases(0).expected_devices(), 1u);
+}
+
 TEST_F(RolloutAbortTest, WithoutAReleaseBeforeAnAbortStays) {
   std::vector<TestDevice> devices;
   ActiveRollout(1, devices);

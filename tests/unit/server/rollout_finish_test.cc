@@ -9,7 +9,7 @@ using records::v1::OUTCOME_RESULT_FAILED;
 using records::v1::OUTCOME_RESULT_REFUSED;
 using records::v1::OUTCOME_RESULT_SUCCESS;
 
-class RolloutFinishTest : public RolloutPlaneTest {
+class RolloutFinishTest : public RolloutReportsTest {
  protected:
   void Start(int count, rollout::v1::CreateRolloutRequest request = {}) {
     request.set_error_threshold_permille(1000);
@@ -36,6 +36,7 @@ class RolloutFinishTest : public RolloutPlaneTest {
     return Stepped().state() == rollout::v1::ROLLOUT_STATE_FINISHED;
   }
   std::vector<TestDevice> devices_of_;
+  uint64_t report_ = 0;
 };
 
 TEST_F(RolloutFinishTest, AFirstTryThatFailedIsNotTheEnd) {
@@ -53,6 +54,29 @@ TEST_F(RolloutFinishTest, AFirstTryThatFailedIsNotTheEnd) {
   EXPECT_EQ(rollout.state(), rollout::v1::ROLLOUT_STATE_FINISHED);
   EXPECT_EQ(rollout.phases(0).succeeded(), 2u);
   EXPECT_EQ(rollout.phases(0).trying(), 0u);
+}
+
+TEST_F(RolloutFinishTest, NobodyIsToldThatWhoTriesAgainHasAnswered) {
+  ASSERT_NO_FATAL_FAILURE(Start(2));
+  ASSERT_OK(Answer(devices_of_[0], OUTCOME_RESULT_FAILED, "no_source", 1, 2));
+  ASSERT_OK(Answer(devices_of_[1], OUTCOME_RESULT_SUCCESS, "ok", 1));
+  const Explainer explainer(*store_, *rollouts_, *devices_, *trust_,
+                            writer_->fleet_id());
+  ASSERT_OK_AND_ASSIGN(const auto rollout, explainer.Rollout("rollouts/r1"));
+  EXPECT_THAT(rollout.summary(),
+              ::testing::HasSubstr("1 devices of open phases have not"));
+  ASSERT_OK_AND_ASSIGN(
+      const auto device,
+      explainer.Device("devices/" + HexEncode(devices_of_[0].id), ""));
+  for (const auto& condition : device.conditions()) {
+    if (condition.name() != "outcome") continue;
+    EXPECT_THAT(condition.explanation(),
+                ::testing::HasSubstr("the device tried at"));
+    EXPECT_THAT(condition.explanation(),
+                ::testing::HasSubstr("again by itself, 2 times at most"));
+    return;
+  }
+  FAIL() << "no condition of the outcome";
 }
 
 TEST_F(RolloutFinishTest, TheLastTryIs) {
@@ -137,6 +161,41 @@ TEST_F(RolloutFinishTest, OneDeadCanaryDoesNotShutTheGate) {
   EXPECT_EQ(Stepped().document().open_phase(), 0u);
   clock_.Advance(absl::Hours(1));
   EXPECT_EQ(Stepped().document().open_phase(), 1u);
+}
+
+// Its window is shut, its owner has not agreed: it says so, and is not lost.
+TEST_F(RolloutFinishTest, WhoMerelyWaitsIsNotLost) {
+  ASSERT_NO_FATAL_FAILURE(Start(4));
+  const auto lost = [this] { return Stepped().phases(0).lost(); };
+  for (int hours = 0; hours < 48; hours += 12) {
+    ASSERT_OK(Take({Waits(devices_of_[0], "outside_window", ++report_),
+                    Waits(devices_of_[1], "needs_consent", report_),
+                    Waits(devices_of_[2], "", report_)}));
+    clock_.Advance(absl::Hours(12));
+  }
+  EXPECT_EQ(lost(), 1u) << "the one that was never heard of";
+  // From here on nothing is heard of any.
+  clock_.Advance(absl::Hours(11));
+  EXPECT_EQ(lost(), 1u);
+  clock_.Advance(absl::Hours(2));
+  EXPECT_EQ(lost(), 4u);
+  ASSERT_OK(Take({Waits(devices_of_[0], "outside_window", ++report_)}));
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(lost(), 3u);
+}
+
+// Reports of one that waits come every twelve hours, however soon a device is
+// to be called lost.
+TEST_F(RolloutFinishTest, AShortLostAfterIsForThoseWhoDoNotWait) {
+  rollout::v1::CreateRolloutRequest request;
+  request.set_lost_after_seconds(60);
+  ASSERT_NO_FATAL_FAILURE(Start(2, request));
+  ASSERT_OK(Take({Waits(devices_of_[0], "outside_window", 1),
+                  Waits(devices_of_[1], "", 1)}));
+  clock_.Advance(absl::Hours(12));
+  EXPECT_EQ(Stepped().phases(0).lost(), 1u);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_EQ(Stepped().phases(0).lost(), 2u);
 }
 
 TEST_F(RolloutFinishTest, DecommissionedCanariesDoNotShutTheGate) {

@@ -73,10 +73,7 @@ class RolloutReportsTest : public RolloutPlaneTest {
  protected:
   void SetUp() override {
     RolloutPlaneTest::SetUp();
-    intake_->Handle(records::v1::RECORD_KIND_DEVICE_REPORT,
-                    [this](Transaction& tx, const dht::VerifiedRecord& record) {
-                      return devices_->OnReport(tx, record);
-                    });
+    ReadReports();
   }
   rollout::v1::Rollout Now(const std::string& id = "r1") {
     auto rollout = rollouts_->Get("rollouts/" + id);
@@ -90,6 +87,18 @@ class RolloutReportsTest : public RolloutPlaneTest {
     report.set_box_key(device.box.public_key());
     report.set_running_sha256(sha256);
     report.set_running_version("2.0");
+    return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
+                        writer_->places().DeviceReport(device.id), version,
+                        report.SerializeAsString());
+  }
+  // A report of a device that waits.
+  std::string Waits(const TestDevice& device, const std::string& word,
+                    uint64_t version) {
+    records::v1::DeviceReport report;
+    report.set_device_type("gateway");
+    report.set_box_key(device.box.public_key());
+    report.set_running_version("1.0");
+    report.set_waiting_reason(word);
     return DeviceRecord(device, records::v1::RECORD_KIND_DEVICE_REPORT,
                         writer_->places().DeviceReport(device.id), version,
                         report.SerializeAsString());

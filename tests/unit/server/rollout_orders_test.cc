@@ -9,6 +9,8 @@
 namespace shoal::server {
 namespace {
 
+using records::v1::OUTCOME_RESULT_FAILED;
+using records::v1::OUTCOME_RESULT_REFUSED;
 using records::v1::OUTCOME_RESULT_ROLLED_BACK;
 using records::v1::OUTCOME_RESULT_SUCCESS;
 using testing::FailsBecause;
@@ -178,6 +180,36 @@ TEST_F(RolloutOrdersTest, FailuresMustBeAcceptedToGoOn) {
       << "new failures count";
 }
 
+// Devices that have no plane judge by the document.
+TEST_F(RolloutOrdersTest, TheDocumentCarriesWhatWasAccepted) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_error_threshold_permille(400);
+  ActiveRollout(3, devices, request);
+  for (int i = 0; i < 2; ++i)
+    ASSERT_OK(Answer(devices[static_cast<size_t>(i)],
+                     OUTCOME_RESULT_ROLLED_BACK, "sick", 1, 2));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
+  EXPECT_EQ(Now().document().accepted_failures_size(), 0);
+  auto resume = For<rollout::v1::ResumeRolloutRequest>("r1");
+  resume.set_accept_failures(true);
+  ASSERT_OK(rollouts_->Resume(resume, "operator:ann", true));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(Now().document().accepted_failures_size(), 1);
+  const auto accepted = Now().document().accepted_failures(0);
+  EXPECT_EQ(accepted.phase(), 0u);
+  EXPECT_EQ(accepted.count(), 2u);
+  EXPECT_EQ(accepted.until(), absl::ToUnixMillis(clock_.WallNow()));
+  EXPECT_OK(rules::ValidateRollout(Now().document()));
+  // One that is none any more makes no room for another.
+  ASSERT_OK(Answer(devices[0], OUTCOME_RESULT_SUCCESS, "ok", 2));
+  ASSERT_OK(rollouts_->Pause(For<rollout::v1::PauseRolloutRequest>("r1"),
+                             "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().accepted_failures(0).count(), 1u);
+}
+
 TEST_F(RolloutOrdersTest, AnActivationIsReleasedByANewVersion) {
   std::vector<TestDevice> devices;
   rollout::v1::CreateRolloutRequest request;
@@ -254,6 +286,70 @@ TEST_F(RolloutOrdersTest, MaxParallelAdmitsAsOutcomesCome) {
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_FINISHED);
 }
 
+// Who failed and will try again is at it.
+TEST_F(RolloutOrdersTest, WhoTriesAgainHoldsItsPlace) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  request.set_error_threshold_permille(1000);
+  ActiveRollout(3, devices, request);
+  const auto admitted = [&] {
+    std::vector<const TestDevice*> some;
+    for (const TestDevice& device : devices) {
+      if (rules::AdmittedAt(Now().document(), device.id) ==
+          absl::InfinitePast())
+        some.push_back(&device);
+    }
+    return some;
+  };
+  ASSERT_EQ(admitted().size(), 1u);
+  const TestDevice& first = *admitted()[0];
+  ASSERT_OK(Answer(first, OUTCOME_RESULT_FAILED, "no_source", 1, 2));
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted().size(), 1u);
+  // What must be brought up to it first is not at it.
+  ASSERT_OK(Answer(first, OUTCOME_RESULT_FAILED, "no_source", 2));
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_OK(driver_->Step());
+  ASSERT_EQ(admitted().size(), 2u);
+  for (const TestDevice* device : admitted()) {
+    if (device->id == first.id) continue;
+    ASSERT_OK(Answer(*device, OUTCOME_RESULT_REFUSED, "dependency_unmet", 1));
+  }
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted().size(), 3u);
+}
+
+// It was let in a day ago and waits for its window: it will be at it. Nobody
+// waits for one that is silent, or whose owner has not agreed.
+TEST_F(RolloutOrdersTest, WhoWaitsForItsWindowHoldsItsPlace) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  ActiveRollout(2, devices, request);
+  const auto admitted = [&] {
+    return std::count_if(devices.begin(), devices.end(), [&](const auto& one) {
+      return rules::AdmittedAt(Now().document(), one.id) ==
+             absl::InfinitePast();
+    });
+  };
+  ASSERT_EQ(admitted(), 1);
+  const auto all_say = [&](const std::string& word, uint64_t version) {
+    for (const TestDevice& device : devices)
+      ASSERT_OK(Take({Waits(device, word, version)}));
+  };
+  clock_.Advance(absl::Hours(30));
+  all_say("outside_window", 1);
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted(), 1);
+  clock_.Advance(absl::Seconds(5));
+  all_say("needs_consent", 2);
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(admitted(), 2);
+}
+
 // A look reads all devices and all outcomes.
 TEST_F(RolloutOrdersTest, MaxParallelIsLookedAtNowAndThen) {
   std::vector<TestDevice> devices;
@@ -289,26 +385,26 @@ TEST_F(RolloutOrdersTest, AnApprovalEndsWithTheRightToGiveIt) {
   const std::set<std::string> ann = {"ann"};
   policy::v1::AccessPolicy policy = trust_->View()->policy;
   ASSERT_OK_AND_ASSIGN(auto row, rollouts_->Row("rollouts/r1"));
-  EXPECT_EQ(ApproversOf(row, policy), ann);
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
   // A signed one, too, of a later phase.
   row.mutable_rollout()->clear_approvals();
-  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
   auto* later = row.mutable_rollout()->add_approvals();
   later->set_phase(2);
   later->set_approver("operator:ann");
   later->set_operator_key(operator_.public_key());
   later->set_signature("s");
-  EXPECT_EQ(ApproversOf(row, policy), ann);
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
   policy.mutable_revocations()->add_operator_keys(
       HexEncode(operator_.public_key()));
-  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
   row.mutable_rollout()->mutable_approvals(0)->clear_signature();
   row.mutable_rollout()->mutable_approvals(0)->set_phase(1);
-  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
   policy.clear_revocations();
-  EXPECT_EQ(ApproversOf(row, policy), ann);
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
   policy.clear_rules();
-  EXPECT_TRUE(ApproversOf(row, policy).empty());
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
 }
 
 TEST_F(RolloutOrdersTest, ExplainCountsTheApprovalsThatTheGateCounts) {

@@ -8,7 +8,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <regex>
 #include <set>
 #include <string>
 
@@ -21,6 +24,7 @@
 #include "shoal/rollout/v1/rollout_service.pb.h"
 #include "shoal/telemetry/v1/telemetry_service.pb.h"
 #include "shoal/trust/v1/trust_service.pb.h"
+#include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 
 namespace shoal::server {
@@ -160,6 +164,30 @@ bool Holds(const FieldDescriptor& field, double value) {
     default:
       return true;
   }
+}
+
+// A service that is added is not forgotten either.
+TEST(RequestLimitsTest, EveryServiceOfTheApiIsKnown) {
+  std::set<std::string> known = {"shoal.node.v1.Records"};
+  for (const FileDescriptor* file : Files())
+    for (int i = 0; i < file->service_count(); ++i)
+      known.insert(std::string(file->service(i)->full_name()));
+  const std::regex package("\\npackage ([a-z0-9_.]+);");
+  const std::regex service("\\nservice ([A-Za-z0-9_]+) \\{");
+  size_t found = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(
+           testing::SourcePath("proto"))) {
+    if (entry.path().extension() != ".proto") continue;
+    std::ifstream in(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    std::smatch name;
+    ASSERT_TRUE(std::regex_search(text, name, package)) << entry.path();
+    for (std::sregex_iterator it(text.begin(), text.end(), service), end;
+         it != end; ++it, ++found)
+      EXPECT_TRUE(known.contains(name[1].str() + "." + (*it)[1].str()))
+          << "add " << entry.path() << " to Files()";
+  }
+  EXPECT_EQ(found, known.size());
 }
 
 TEST(RequestLimitsTest, WhatLiesBeyondAnyFieldsLimitIsRefused) {

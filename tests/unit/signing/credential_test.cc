@@ -74,6 +74,26 @@ TEST_F(CredentialTest, T20_TheDeviceCaCannotMakeNodesOrOperators) {
       Fails(absl::StatusCode::kPermissionDenied, "wrong_credential_kind"));
 }
 
+// What was computed once is judged each time.
+TEST_F(CredentialTest, T52_ASignatureThatWasSeenSavesNobody) {
+  SeenSignatures seen;
+  const auto credential = Issue(device_ca_);
+  const auto verify = [&](absl::Time now) {
+    return VerifyKeptCredential(credential, trust_, absl::InfiniteFuture(), now,
+                                &seen);
+  };
+  ASSERT_OK(verify(now_));
+  EXPECT_EQ(seen.size(), 1u);
+  EXPECT_OK(verify(now_));
+  EXPECT_THAT(verify(now_ + absl::Seconds(60)),
+              FailsBecause("expired_credential"));
+  trust_.revoked_device_ids.insert(body_.subject_id());
+  EXPECT_THAT(verify(now_), FailsBecause("revoked"));
+  trust_.revoked_device_ids.clear();
+  trust_.device_ca_keys = {crypto::SigningKey::Generate().public_key()};
+  EXPECT_THAT(verify(now_), FailsBecause("bad_signature")) << "another CA now";
+}
+
 TEST_F(CredentialTest, T52_ARevokedNodeIsRefused) {
   body_.set_kind(records::v1::WRITER_CLASS_NODE);
   trust_.revoked_node_keys = {body_.public_key()};
