@@ -171,7 +171,7 @@ int PhaseIfReadable(const RolloutDocument& document, const StartInput& input) {
   return document.rules_level() > kRulesLevel ||
                  document.fleet() != input.fleet_id
              ? -1
-             : PhaseOf(document, input.device);
+             : PhaseFor(document, input.device, input.began_in);
 }
 
 }  // namespace
@@ -181,7 +181,7 @@ std::vector<Condition> StartConditions(const RolloutDocument& document,
                                        Viewpoint viewpoint) {
   Collector out(document, input, viewpoint);
   if (!AddStanding(document, out)) return out.Take();
-  const int phase = PhaseOf(document, input.device);
+  const int phase = PhaseFor(document, input.device, input.began_in);
   if (!out.Add("selected", phase >= 0, "not_selected",
                phase >= 0 ? "the rollout selects the device"
                           : "the rollout does not select the device"))

@@ -40,7 +40,7 @@ PlaneStep NextStep(const RolloutDocument& document, const PlaneView& view) {
     for (int i = 0; i < document.phases_size(); ++i) {
       expected += document.phases(i).expected_devices();
       // Every device has answered, and none tries again by itself.
-      seen += raw(i).total() - raw(i).trying + raw(i).refused;
+      seen += raw(i).total() - raw(i).trying + raw(i).refused + raw(i).gone;
     }
     return expected > 0 && seen >= expected ? PlaneStep{Kind::kFinish, ""}
                                             : PlaneStep{};

@@ -38,7 +38,8 @@ uint32_t FailureSample(const RolloutDocument& document, int phase) {
 uint32_t AbleToAnswer(const RolloutDocument& document, int phase,
                       const OutcomeCount& count) {
   const uint32_t expected = document.phases(phase).expected_devices();
-  const uint32_t able = expected - std::min(expected, count.refused);
+  const uint32_t able =
+      expected - std::min(expected, count.refused + count.gone);
   // A sample of a large phase has room for those who are silent. Of a small one
   // half at least must have spoken.
   if (able > kSampleSize || count.lost == 0) return able;
@@ -98,6 +99,14 @@ int PhaseOf(const RolloutDocument& document, const DeviceFacts& device) {
     if (labelled) return i;
   }
   return -1;
+}
+
+int PhaseFor(const RolloutDocument& document, const DeviceFacts& device,
+             int began_in) {
+  return began_in >= 0 && began_in < document.phases_size() &&
+                 device.device_type == document.device_type()
+             ? began_in
+             : PhaseOf(document, device);
 }
 
 bool TooManyFailures(const RolloutDocument& document, int phase,

@@ -23,6 +23,7 @@ struct OutcomeCount {
   uint32_t accepted = 0;  // failed, and an operator said that it doesn't matter
   uint32_t trying = 0;    // of `failed`: will try again
   uint32_t lost = 0;      // silent for too long: no gate waits for them
+  uint32_t gone = 0;      // left the fleet without an answer: nor for them
   // When those who tried signed it, and of them those who failed, oldest first;
   // empty: not known.
   std::vector<absl::Time> answered_at = {};
@@ -44,10 +45,25 @@ inline constexpr uint32_t kRulesLevel = 2;
 // the rest as proto/shoal/rollout/v1/document.proto says.
 absl::Status ValidateRollout(const rollout::v1::RolloutDocument& document);
 
+// Bytes of a document at most; a device reads no larger one.
+inline constexpr size_t kMaxDocumentBytes = 16'384;
+// Of these are left free by whoever lets a document grow: what the plane says
+// of itself later (state, phase, whom it admitted) must always fit.
+inline constexpr size_t kRoomForOrders = 256;
+// kFailedPrecondition "document_too_large" unless the document and `room` bytes
+// more are within the bound.
+absl::Status CheckDocumentSize(const rollout::v1::RolloutDocument& document,
+                               size_t room);
+
 // The first phase that includes the device: by its labels, groups or position.
 // -1: the selector does not select it.
 int PhaseOf(const rollout::v1::RolloutDocument& document,
             const DeviceFacts& device);
+
+// Of a device that began it in phase `began_in` (-1: it did not): that one,
+// whatever its labels and groups say since. Else PhaseOf().
+int PhaseFor(const rollout::v1::RolloutDocument& document,
+             const DeviceFacts& device, int began_in);
 
 // Is the share of failures in phase `phase` at or above the document's error
 // threshold? The share is of max(outcomes, min(10, expected devices)): the
@@ -133,6 +149,7 @@ struct StartInput {
   absl::Time now;
   LocalTime local;
   Attempts attempts;
+  int began_in = -1;    // the phase of its first try that counts, as PhaseFor()
   bool halted = false;  // a valid halt that the document does not lift
   std::vector<OutcomeCount> samples;
   std::string running_sha256;  // 32 bytes

@@ -217,4 +217,14 @@ absl::Status ValidateRollout(const RolloutDocument& document) {
   return ValidatePhases(document);
 }
 
+absl::Status CheckDocumentSize(const RolloutDocument& document, size_t room) {
+  const size_t size = document.ByteSizeLong();
+  if (size + room <= kMaxDocumentBytes) return absl::OkStatus();
+  return FailedPrecondition(
+      "document_too_large",
+      fmt::format("the document of rollout {} would have {} bytes and need "
+                  "room for {} more; devices read none above {}",
+                  document.id(), size, room, kMaxDocumentBytes));
+}
+
 }  // namespace shoal::rules

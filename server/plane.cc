@@ -113,6 +113,11 @@ absl::Status Plane::Impl::BuildNetwork(Clock& clock) {
                                                *releases, *deltas, *sweeper);
   deleter = std::make_unique<ReleaseDeleter>(*store, *trust, *publisher,
                                              *releases, *sweeper);
+  device_changes->OnFacts([this](Transaction& tx,
+                                 const store::DeviceRow& before,
+                                 const store::DeviceRow& after) {
+    return rollouts->KeepPhases(tx, before, after);
+  });
   explainer = std::make_unique<Explainer>(*store, *rollouts, *devices, *trust,
                                           writer->fleet_id());
   telemetry = std::make_unique<Telemetry>(*store, keys->telemetry);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/boot/boot_env.h"
+#include "agent/engine/delta_abilities.h"
 #include "agent/install/image_file.h"
 #include "agent/link/inventory.h"
 #include "agent/link/pairing.h"
@@ -156,8 +157,8 @@ absl::Duration SimDevice::Pair() {
     device.clock = &SystemClock();
     device.config = &config_;
     device.keys = &*keys_;
-    device.inventory =
-        agent::Inventory(config_.data_directory, "a", config_.max_delta_memory);
+    device.inventory = agent::Inventory(config_.data_directory, "a",
+                                        agent::UsualDeltaAbilities(config_));
     auto opened =
         agent::Pairing::OpenConfigured(std::move(device), world_->fetch);
     if (!opened.ok()) {

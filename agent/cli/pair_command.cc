@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/cli/command.h"
+#include "agent/engine/delta_abilities.h"
 #include "agent/install/slots.h"
 #include "agent/link/inventory.h"
 #include "agent/link/pairing_file.h"
@@ -41,8 +42,8 @@ absl::Status Run(const AgentConfig& config, const Flags& flags) {
   device.clock = &SystemClock();
   device.config = &config;
   device.keys = &keys;
-  device.inventory =
-      Inventory(config.data_directory, running.slot, config.max_delta_memory);
+  device.inventory = Inventory(config.data_directory, running.slot,
+                               FindDeltaAbilities(config));
   if (!flags.request_file.empty()) {
     SHOAL_ASSIGN_OR_RETURN(const std::string request,
                            MakePairRequestFile(device));

@@ -6,7 +6,6 @@
 
 #include "common/bytes.h"
 #include "common/status.h"
-#include "rules/delta_abilities.h"
 #include "rules/seen.h"
 
 namespace shoal::agent {
@@ -27,6 +26,20 @@ ArtifactSource SourceOf(const SignedImage& image) {
           .piece_length = image.info.piece_length,
           .local_path = {},
           .max_bytes_per_second = 0};
+}
+
+// What neither side says anything of is tried: shoal-patch refuses what it
+// cannot apply before it writes.
+bool CanTake(const rules::DeltaAbilities& abilities,
+             const release::v1::Delta& delta) {
+  if (!(delta.mode() == rules::kSdelta1 && abilities.sdelta1) &&
+      !(delta.mode() == rules::kBsdiff40 && abilities.bsdiff40))
+    return false;
+  if (delta.memory() > abilities.memory.value_or(UINT64_MAX)) return false;
+  if (!delta.has_needs() || abilities.tools == rules::DeltaTools()) return true;
+  return abilities.tools.Include(
+      {delta.needs().model(),
+       {delta.needs().codecs().begin(), delta.needs().codecs().end()}});
 }
 
 absl::Status WrongType(std::string_view what, std::string_view is,
@@ -152,7 +165,8 @@ absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
 
 UpdateRecord MakeUpdate(const SignedImage& image,
                         const release::v1::DeltaIndex* index,
-                        const ImageInfo& running, uint64_t max_delta_memory) {
+                        const ImageInfo& running,
+                        const rules::DeltaAbilities& abilities) {
   UpdateRecord update;
   update.image = {.version = image.info.version,
                   .sha256 = image.target.sha256,
@@ -165,9 +179,7 @@ UpdateRecord MakeUpdate(const SignedImage& image,
     if (delta.from_sha256() != running.sha256 ||
         delta.to_sha256() != image.target.sha256 ||
         delta.from_length() != running.length ||
-        !rules::IsDeltaFormat(delta.mode()) ||
-        delta.length() >= image.target.length ||
-        delta.memory() > max_delta_memory)
+        delta.length() >= image.target.length || !CanTake(abilities, delta))
       continue;
     update.delta =
         DeltaSource{.artifact = {.sha256 = delta.sha256(),
@@ -218,6 +230,29 @@ absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
   memory.order = document.order();
   *changed = true;
   return absl::OkStatus();
+}
+
+bool ForgetPastRollouts(const std::set<std::string>& named, StateData& state) {
+  if (state.rollouts.size() <= kMaxPastRollouts) return false;
+  // Most worth keeping first.
+  std::vector<std::pair<std::pair<bool, uint64_t>, std::string>> past;
+  for (const auto& [id, memory] : state.rollouts) {
+    if (named.contains(id) || (state.update && state.update->rollout_id == id))
+      continue;
+    past.push_back(
+        {{memory.finished || memory.attempts > 0, memory.order}, id});
+  }
+  if (past.size() <= kMaxPastRollouts) return false;
+  std::sort(past.rbegin(), past.rend());
+  for (size_t i = kMaxPastRollouts; i < past.size(); ++i) {
+    const std::string& id = past[i].second;
+    if (state.rollouts[id].finished)
+      std::erase_if(state.halts, [&](const auto& halt) {
+        return halt.second.rollout_id == id;
+      });
+    state.rollouts.erase(id);
+  }
+  return true;
 }
 
 absl::Status CheckPace(const StateData& state, const Pace& pace,

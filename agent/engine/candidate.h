@@ -4,6 +4,7 @@
 #define SHOAL_AGENT_ENGINE_CANDIDATE_H_
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "agent/state/device_state.h"
 #include "agent/state/update_record.h"
 #include "rules/compatibility.h"
+#include "rules/delta_abilities.h"
 #include "shoal/release/v1/delta_index.pb.h"
 #include "shoal/rollout/v1/document.pb.h"
 #include "signing/metadata/image_info.h"
@@ -59,13 +61,14 @@ absl::Status CheckRollout(const rollout::v1::RolloutDocument& document,
                           const SignedImage& image, std::string_view fleet_id,
                           std::string_view device_type);
 
-// The update to this image: with the delta of `index` that starts from what
-// runs, if there is one that is content with `max_delta_memory` bytes. The
-// index is the director's word: a device does not spend more than its owner
-// gave because a stolen plane says so (T35).
+// The update to this image: with the first delta of `index` that starts from
+// what runs and that this device can take, if there is one. The index is the
+// director's word: a device does not spend more than its owner gave because a
+// stolen plane says so (T35).
 UpdateRecord MakeUpdate(const SignedImage& image,
                         const release::v1::DeltaIndex* index,
-                        const ImageInfo& running, uint64_t max_delta_memory);
+                        const ImageInfo& running,
+                        const rules::DeltaAbilities& abilities);
 // What FindComponents found comes with it.
 void AddComponents(const std::vector<SignedImage>& components,
                    UpdateRecord& update);
@@ -78,6 +81,13 @@ void AddComponents(const std::vector<SignedImage>& components,
 absl::Status NoteRollout(const rollout::v1::RolloutDocument& document,
                          std::string_view digest, RolloutMemory& memory,
                          bool* changed);
+
+// Of rollouts that no document names any more so many are remembered, those
+// that this device took or tried before the others, and the newest.
+inline constexpr size_t kMaxPastRollouts = 128;
+// Forgets the rest. `named`: ids of the documents that can be read now. The
+// halts of a finished rollout go with it. False: `state` is what it was.
+bool ForgetPastRollouts(const std::set<std::string>& named, StateData& state);
 
 // The device's own bounds on its pace: "outside_window", "too_soon",
 // "too_many_starts".

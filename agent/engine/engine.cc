@@ -90,6 +90,7 @@ absl::Status Engine::Begin(UpdateRecord record) {
                             {"components", record.components.size()}});
   return o_.state->Change([&](StateData& d) {
     RolloutMemory& memory = d.rollouts[record.rollout_id];
+    memory.phase = static_cast<int>(record.phase);
     memory.attempts = record.attempt;
     memory.last_attempt_ms = record.started_ms;
     memory.ran_before = running.info.sha256;
@@ -112,7 +113,9 @@ absl::Status Engine::BeginReport(UpdateRecord record) {
   record.started_ms = NowMs();
   return o_.state->Change([&](StateData& d) {
     d.floor = std::max(d.floor, record.image.min_counter);
-    d.rollouts[record.rollout_id].finished = true;
+    RolloutMemory& memory = d.rollouts[record.rollout_id];
+    if (memory.attempts == 0) memory.phase = static_cast<int>(record.phase);
+    memory.finished = true;
     d.update = record;
   });
 }

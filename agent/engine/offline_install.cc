@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include "agent/engine/candidate.h"
+#include "agent/engine/delta_abilities.h"
 #include "agent/install/image_file.h"
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "signing/verify/updater.h"
 
 namespace shoal::agent {
 namespace {
@@ -105,7 +105,7 @@ void NoteRefusal(DeviceState& state, Clock& clock, std::string_view what,
 absl::StatusOr<OfflineResult> BeginOfflineInstall(
     const AgentConfig& config, const OfflineRequest& request, FileSystem& fs,
     Clock& clock, DeviceState& state, SlotHandler& slots,
-    Components& components, Engine& engine) {
+    Components& components, Engine& engine, signing::Updater* updater) {
   const auto refuse = [&](std::string_view what, const absl::Status& status) {
     NoteRefusal(state, clock, what, status);
     return status;
@@ -119,11 +119,14 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
   if (state.Get().update)
     return FailedPrecondition("busy", "another update is in hand");
 
-  signing::UpdaterOptions options;
-  options.directory = config.MetadataDirectory();
-  options.fleet_id = request.fleet_id;
-  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<signing::Updater> updater,
-                         signing::Updater::Open(options, fs, clock));
+  std::unique_ptr<signing::Updater> own;
+  if (updater == nullptr) {
+    signing::UpdaterOptions options;
+    options.directory = config.MetadataDirectory();
+    options.fleet_id = request.fleet_id;
+    SHOAL_ASSIGN_OR_RETURN(own, signing::Updater::Open(options, fs, clock));
+    updater = own.get();
+  }
   signing::DirectoryFetcher source(fs, request.directory);
   if (const absl::Status status = updater->Refresh(source); !status.ok())
     return refuse("metadata", status);
@@ -152,8 +155,9 @@ absl::StatusOr<OfflineResult> BeginOfflineInstall(
   SHOAL_ASSIGN_OR_RETURN(const RunningImage running, slots.Running());
   OfflineResult result;
   const auto index = DeltaIndexOf(*updater, source, image->info);
-  UpdateRecord update = MakeUpdate(*image, index ? &*index : nullptr,
-                                   running.info, config.max_delta_memory);
+  UpdateRecord update =
+      MakeUpdate(*image, index ? &*index : nullptr, running.info,
+                 index ? FindDeltaAbilities(config) : rules::DeltaAbilities());
   result.image = update.image;
   AddComponents(*with_it, update);
   update.image_runs = running.info.sha256 == update.image.sha256;

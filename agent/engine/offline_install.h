@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "agent/engine/engine.h"
 #include "agent/state/agent_config.h"
+#include "signing/verify/updater.h"
 
 namespace shoal::agent {
 
@@ -29,13 +30,16 @@ struct OfflineResult {
 };
 
 // Verifies everything and hands the update to the engine (Begin); the caller
-// runs the engine. Every refusal is persisted (last_refusal) and logged as
-// update_refused or metadata_refused. Reasons: the Updater's, FindImage's,
+// runs the engine. `updater`: the one that is open on the device's metadata, of
+// the fleet of `request`; null: none is, and one is opened. Two at once would
+// undo each other's work. Every refusal is persisted (last_refusal) and logged
+// as update_refused or metadata_refused. Reasons: the Updater's, FindImage's,
 // CheckImage's, "no_fleet_id", "no_source", "busy".
 absl::StatusOr<OfflineResult> BeginOfflineInstall(
     const AgentConfig& config, const OfflineRequest& request, FileSystem& fs,
     Clock& clock, DeviceState& state, SlotHandler& slots,
-    Components& components, Engine& engine);
+    Components& components, Engine& engine,
+    signing::Updater* updater = nullptr);
 
 // Persists and logs a refusal: event=WHAT_refused reason=… message=….
 void NoteRefusal(DeviceState& state, Clock& clock, std::string_view what,

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "agent/boot/boot_env.h"
+#include "agent/engine/delta_abilities.h"
 #include "agent/engine/health.h"
 #include "agent/install/image_file.h"
 #include "agent/link/inventory.h"
@@ -79,6 +80,8 @@ absl::Status Agent::Prepare() {
       running_.info.counter = 0;
     }
   }
+  deltas_ =
+      parts_.patch ? UsualDeltaAbilities(config_) : FindDeltaAbilities(config_);
   SHOAL_RETURN_IF_ERROR(fs_.MakeDirectories(config_.DownloadDirectory()));
   SHOAL_RETURN_IF_ERROR(PrepareFetch());
   engine_ = std::make_unique<Engine>(MakeEngineOptions());
@@ -185,14 +188,15 @@ void Agent::Turn() {
     return;
   }
   std::vector<dht::VerifiedRecord> records;
-  std::deque<std::string> grants;
+  std::deque<std::pair<std::string, std::string>> grants;
   {
     std::lock_guard lock(mutex_);
     records = records_.Take();
     grants.swap(grants_);
   }
-  for (const std::string& grant : grants)
-    if (const absl::Status taken = link_->TakeRetiredGrant(grant); !taken.ok())
+  for (const auto& [node, grant] : grants)
+    if (const absl::Status taken = link_->TakeRetiredGrant(node, grant);
+        !taken.ok())
       NoteRefusal(*state_, clock_, "record", taken);
   for (const dht::VerifiedRecord& record : records) TakeRecord(record);
   bool look = !records.empty();
@@ -201,7 +205,8 @@ void Agent::Turn() {
   // HEADs arrive.
   const absl::Duration now = clock_.MonotonicNow();
   const bool poll = pace_->Due(now);
-  if (refresh_now_ || poll || (refresh_again_ && now >= retry_refresh_)) {
+  const bool told = refresh_now_ && refreshes_.Spend(now);
+  if (told || poll || (refresh_again_ && now >= retry_refresh_)) {
     if (poll || !config_.listen) link_->LookUp();
     Refresh();
     look = true;

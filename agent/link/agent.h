@@ -24,6 +24,7 @@
 #include "agent/link/record_queue.h"
 #include "agent/link/telemetry.h"
 #include "agent/state/device_clock.h"
+#include "common/budget.h"
 
 namespace shoal::agent {
 
@@ -113,6 +114,7 @@ class Agent {
   std::unique_ptr<Components> components_;
   std::optional<DeviceKeys> keys_;
   RunningImage running_;  // with the digest of its real bytes
+  rules::DeltaAbilities deltas_;
   std::unique_ptr<LazyFetch> own_fetch_;
   LazyFetch* fetch_ = nullptr;  // it, or the shared one
 
@@ -124,6 +126,7 @@ class Agent {
   std::unique_ptr<TelemetrySender> telemetry_;
   std::unique_ptr<Decider> decider_;
   std::optional<PollPace> pace_;  // set with link_
+  Budget refreshes_{0.2, 30};     // that others make it do
   std::unique_ptr<Pairing> pairing_;
   bool pairing_over_ = false;
   std::string pairing_state_ = "not_paired";  // for `status`
@@ -141,8 +144,9 @@ class Agent {
   std::condition_variable wake_;         // of the control thread
   std::condition_variable engine_wake_;  // of the engine thread
   RecordQueue records_;
-  bool overflow_ = false;           // said once
-  std::deque<std::string> grants_;  // for TakeRetiredGrant
+  bool overflow_ = false;  // said once
+  // For TakeRetiredGrant: from where, and the record.
+  std::deque<std::pair<std::string, std::string>> grants_;
   bool engine_stop_ = false;
   bool engine_work_ = false;
   bool reboot_ = false;

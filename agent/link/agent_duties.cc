@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "rules/report_pace.h"
+#include "signing/verify/fetcher.h"
 
 namespace shoal::agent {
 
@@ -20,9 +21,16 @@ void Agent::ServeInstallRequest() {
   if (!pending) return;
   if (link_ != nullptr)
     pending->request.fleet_id = link_->out().membership().fleet_id;
-  const auto result =
-      BeginOfflineInstall(config_, pending->request, fs_, clock_, *state_,
-                          *slots_, *components_, *engine_);
+  const auto result = BeginOfflineInstall(
+      config_, pending->request, fs_, clock_, *state_, *slots_, *components_,
+      *engine_, link_ == nullptr ? nullptr : &link_->updater());
+  if (link_ != nullptr) {
+    signing::DirectoryFetcher stick(fs_, pending->request.directory);
+    if (const absl::Status taken = link_->TakeOver(stick); !taken.ok())
+      LogDebug("stick_not_taken_over", {{"error", taken}});
+    // What the stick lacks, the network may have.
+    refresh_now_ = true;
+  }
   InstallAnswer answer;
   if (result.ok())
     answer.result = *result;
@@ -46,7 +54,7 @@ void Agent::SendTelemetry() {
 void Agent::SendReport() {
   records::v1::DeviceReport report;
   report.set_device_type(config_.device_type);
-  report.set_box_key(keys_->box.public_key());
+  report.set_box_key(keys_->box->public_key());
   report.set_running_sha256(running_.info.sha256);
   report.set_running_version(running_.info.version);
   report.set_running_counter(running_.info.counter);
@@ -77,8 +85,7 @@ void Agent::SendReport() {
   if (!changed && age < rules::kReportAtLeastEvery) return;
   // Changes that follow each other closely become one report.
   if (!last_report_key_.empty() && age < absl::Seconds(2)) return;
-  inventory.merge(Inventory(config_.data_directory, running_.slot,
-                            config_.max_delta_memory));
+  inventory.merge(Inventory(config_.data_directory, running_.slot, deltas_));
   for (const auto& [name, value] : inventory)
     (*report.mutable_inventory())[name] = value;
   const absl::Status counted =

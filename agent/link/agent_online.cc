@@ -40,10 +40,11 @@ absl::Status Agent::GoOnline(Membership membership) {
     if (parts_.on_work) parts_.on_work();
     return kept;
   };
-  options.on_grant = [this](const std::string& record) {
+  options.on_grant = [this](const std::string& node,
+                            const std::string& record) {
     std::lock_guard lock(mutex_);
     if (grants_.size() >= kMaxGrants) return;
-    grants_.push_back(record);
+    grants_.emplace_back(node, record);
     wake_.notify_all();
     if (parts_.on_work) parts_.on_work();
   };
@@ -59,7 +60,7 @@ absl::Status Agent::GoOnline(Membership membership) {
                                               &link->out());
   decider_ =
       std::make_unique<Decider>(&config_, &fs_, state_.get(), engine_.get(),
-                                link.get(), components_.get());
+                                link.get(), components_.get(), &deltas_);
   link_ = link.get();
   {
     std::lock_guard lock(link_mutex_);
@@ -95,8 +96,8 @@ void Agent::StepPairing() {
     device.clock = &clock_;
     device.config = &config_;
     device.keys = &*keys_;
-    device.inventory = Inventory(config_.data_directory, running_.slot,
-                                 config_.max_delta_memory);
+    device.inventory =
+        Inventory(config_.data_directory, running_.slot, deltas_);
     auto opened = Pairing::OpenConfigured(std::move(device), fetch_);
     if (!opened.ok()) {
       trouble(opened.status());

@@ -45,7 +45,7 @@ absl::Status AddUser(const std::string& user, std::vector<std::string>& line) {
 }  // namespace
 
 absl::StatusOr<records::v1::Command> OpenCommand(
-    const dht::VerifiedRecord& record, const crypto::BoxKey& box,
+    const dht::VerifiedRecord& record, const BoxKeys& box,
     std::string_view device_id) {
   const auto bad = [](std::string_view what) {
     return PermissionDenied("bad_command", what);
@@ -170,7 +170,7 @@ void CommandRunner::Handle(const dht::VerifiedRecord& record) {
   const std::shared_ptr<const TrustView> trust = trust_->Get();
   if (!trust) return;
   const std::string& device_id = out_->membership().device_id();
-  auto command = OpenCommand(record, keys_->box, device_id);
+  auto command = OpenCommand(record, *keys_->box, device_id);
   if (!command.ok()) {
     LogWarn("command_refused", {{"error", command.status()}});
     return;

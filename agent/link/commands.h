@@ -22,7 +22,7 @@ namespace shoal::agent {
 // device's or operator's inside: not answered), "expired", "replayed",
 // "permission_denied", "unknown_command", "bad_argument".
 absl::StatusOr<records::v1::Command> OpenCommand(
-    const dht::VerifiedRecord& record, const crypto::BoxKey& box,
+    const dht::VerifiedRecord& record, const BoxKeys& box,
     std::string_view device_id);
 absl::Status CheckCommand(const records::v1::Command& command,
                           const AgentConfig& config, const TrustView& trust,

@@ -1,6 +1,7 @@
 #include "agent/link/decide.h"
 
 #include <algorithm>
+#include <set>
 
 #include "agent/engine/candidate.h"
 #include "agent/engine/halts.h"
@@ -37,9 +38,10 @@ absl::Status Decider::ReportRefusal(
   // Metadata that ran out says nothing of this rollout.
   if (reason == "expired_metadata" || reason == "log_fork")
     return absl::OkStatus();
-  const int phase = rules::PhaseOf(document, link_->AssignedFacts());
-  if (phase < 0) return absl::OkStatus();
   const std::string& id = document.id();
+  const int phase = rules::PhaseFor(document, link_->AssignedFacts(),
+                                    state_->Get().rollouts[id].BeganIn());
+  if (phase < 0) return absl::OkStatus();
   UpdateRecord update;
   bool told = false;
   // The number is durable before anything is signed with it (T27). What was
@@ -90,6 +92,18 @@ bool Decider::NoteAll() {
   // versions only grow (T22). A bad one stops its own rollout and no other: a
   // fix may be on its way in another.
   spoiled_.clear();
+  std::set<std::string> named;
+  for (const RolloutEntry& entry : link_->rollouts())
+    named.insert(entry.document.id());
+  StateData now = state_->Get();
+  if (ForgetPastRollouts(named, now)) {
+    const absl::Status saved = state_->Change(
+        [&](StateData& d) { (void)ForgetPastRollouts(named, d); });
+    if (!saved.ok()) {
+      LogError("state_not_saved", {{"error", saved}});
+      return false;
+    }
+  }
   for (const RolloutEntry& entry : link_->rollouts()) {
     const std::string& id = entry.document.id();
     StateData state = state_->Get();
@@ -121,21 +135,48 @@ const std::string* Decider::Spoiled(const RolloutEntry& entry) const {
   return it == spoiled_.end() ? nullptr : &it->second;
 }
 
+uint64_t Decider::NewestTaken(const StateData& state) {
+  uint64_t known = 0;
+  for (const RolloutEntry& entry : link_->rollouts())
+    if (!IsForeign(entry)) known = std::max(known, entry.document.order());
+  uint64_t taken = 0;
+  for (const auto& [id, memory] : state.rollouts) {
+    if (memory.finished && memory.order <= known)
+      taken = std::max(taken, memory.order);
+  }
+  return taken;
+}
+
 const RolloutEntry* Decider::Newest() {
   const rules::DeviceFacts facts = link_->AssignedFacts();
+  const std::string& running = running_->info.sha256;
+  StateData state = state_->Get();
+  const uint64_t taken = NewestTaken(state);
+  const RolloutEntry* ended = nullptr;
+  bool runs_ended = false;
   for (const RolloutEntry& entry : link_->rollouts()) {
+    const rollout::v1::RolloutDocument& document = entry.document;
     // The newest rollout that selects this device is the one that counts;
     // an older one must not move it back.
     if (IsForeign(entry)) continue;
-    if (rules::PhaseOf(entry.document, facts) < 0) continue;
+    if (document.order() < taken) break;
+    const RolloutMemory& memory = state.rollouts[document.id()];
+    if (rules::PhaseFor(document, facts, memory.BeganIn()) < 0) continue;
     // One that leads back from an image that does not run here says nothing.
-    const std::string& only = entry.document.only_running_sha256();
-    if (!only.empty() && only != running_->info.sha256 &&
-        !state_->Get().rollouts[entry.document.id()].finished)
+    const std::string& only = document.only_running_sha256();
+    if (!only.empty() && only != running && !memory.finished) continue;
+    // Nor does one that ended before this device took it, but that its image is
+    // not to be left for an older one.
+    if (!memory.finished && Spoiled(entry) == nullptr &&
+        rules::IsOver(document, link_->Now())) {
+      if (ended == nullptr) ended = &entry;
+      runs_ended |= rules::LeadsTo(document, running);
       continue;
+    }
+    if (runs_ended && !rules::LeadsTo(document, running)) continue;
     return &entry;
   }
-  return nullptr;
+  return ended;
 }
 
 void Decider::Watch(const UpdateRecord& update, const StateData& state) {
@@ -236,6 +277,7 @@ rules::StartInput Decider::InputFor(
       it != state.rollouts.end()) {
     input.attempts.count = it->second.attempts;
     input.attempts.last = absl::FromUnixMillis(it->second.last_attempt_ms);
+    input.began_in = it->second.BeganIn();
   }
   return input;
 }
@@ -366,7 +408,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
   };
   const bool image_runs = running.info.sha256 == image.target.sha256;
   if (image_runs && release.components.empty()) {
-    UpdateRecord update = MakeUpdate(image, nullptr, running.info, 0);
+    UpdateRecord update = MakeUpdate(image, nullptr, running.info, *deltas_);
     finish(update);
     *began = true;
     return engine_->BeginReport(update);
@@ -379,8 +421,7 @@ absl::Status Decider::Consider(const RolloutEntry& entry,
     return Wait(ReasonOf(own));
   const std::unique_ptr<release::v1::DeltaIndex> index =
       image_runs ? nullptr : link_->DeltaIndexOf(led);
-  UpdateRecord update =
-      MakeUpdate(image, index.get(), running.info, config_->max_delta_memory);
+  UpdateRecord update = MakeUpdate(image, index.get(), running.info, *deltas_);
   update.image_runs = image_runs;
   finish(update);
   *began = true;

@@ -18,13 +18,15 @@ class Decider {
  public:
   // None is owned; all outlive it. Control thread.
   Decider(const AgentConfig* config, FileSystem* fs, DeviceState* state,
-          Engine* engine, FleetLink* link, Components* components)
+          Engine* engine, FleetLink* link, Components* components,
+          const rules::DeltaAbilities* deltas)
       : config_(config),
         fs_(fs),
         state_(state),
         engine_(engine),
         link_(link),
-        components_(components) {}
+        components_(components),
+        deltas_(deltas) {}
 
   // Returns true when an update began. `running` was hashed by the caller.
   // waiting_reason() says why not, "" when there is nothing to do.
@@ -51,8 +53,13 @@ class Decider {
   // Why a rollout is as good as halted: two documents of one version are known
   // of it, or an older one than before came. nullptr: it is not.
   const std::string* Spoiled(const RolloutEntry& entry) const;
-  // The rollout whose turn it is on this device: the newest that selects it.
+  // The rollout whose turn it is on this device: the newest that selects it and
+  // has not ended, or that it took; where there is none, the newest that ended.
   const RolloutEntry* Newest();
+  // Order of the newest rollout that this device took: none below it counts.
+  // One above all that are signed now does not bind: a thief of the director's
+  // key may have signed it.
+  uint64_t NewestTaken(const StateData& state);
   // An update in hand: may it restart, or is its rollout over?
   void Watch(const UpdateRecord& update, const StateData& state);
   absl::Status CheckPolicy(const rollout::v1::RolloutDocument& document,
@@ -69,6 +76,7 @@ class Decider {
   Engine* engine_;
   FleetLink* link_;
   Components* components_;
+  const rules::DeltaAbilities* deltas_;
   const RunningImage* running_ = nullptr;  // while Decide() runs
   std::string waiting_;
   std::map<std::string, std::string> spoiled_;  // rollout → reason; NoteAll()

@@ -9,70 +9,18 @@
 #include "common/crypto/hash.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "rules/outcome_shard.h"
-#include "rules/outcomes.h"
-#include "rules/position.h"
 #include "shoal/log/v1/log.pb.h"
 #include "signing/verify/writer.h"
 
 namespace shoal::agent {
 namespace {
 
-constexpr uint64_t kMaxRolloutBytes = 16'384;
 constexpr uint64_t kMaxIndexBytes = 1u << 20;
-constexpr uint32_t kSampleWanted = 20;
 // Refreshes in a row without proofs before that is worth an alarm: a proof may
 // be on its way a little longer than its head.
 constexpr int kUnprovenAlarm = 5;
 
-bool InPhase(const rollout::v1::RolloutDocument& document, int phase,
-             const records::v1::Outcome& outcome) {
-  const uint64_t position = rules::Position(document.id(), outcome.device_id());
-  const uint64_t below = document.phases(phase).threshold();
-  const uint64_t from = phase == 0 ? 0 : document.phases(phase - 1).threshold();
-  if (position >= from && position < below) return true;
-  // Labels and groups of other devices are not known here; those whom they put
-  // into the phase say so themselves.
-  return (!document.phases(phase).labels().empty() ||
-          !document.phases(phase).groups().empty()) &&
-         outcome.phase() == static_cast<uint32_t>(phase);
-}
-
 }  // namespace
-
-rules::OutcomeCount CountOutcomes(
-    const rollout::v1::RolloutDocument& document, int phase,
-    const std::vector<dht::VerifiedRecord>& records) {
-  rules::OutcomeTally tally(1);
-  for (const dht::VerifiedRecord& record : records) {
-    records::v1::Outcome outcome;
-    if (record.body.kind() != records::v1::RECORD_KIND_OUTCOME ||
-        !outcome.ParseFromString(record.body.payload()) ||
-        outcome.device_id() != record.writer.id ||
-        outcome.rollout_id() != document.id() ||
-        !InPhase(document, phase, outcome))
-      continue;
-    tally.Add(outcome.device_id(), outcome.counter(), 0,
-              rules::JudgeOutcome(document, outcome.result(),
-                                  outcome.running_sha256(), outcome.reason()),
-              absl::FromUnixMillis(record.body.issued()));
-  }
-  return rules::WithoutAccepted(document, phase, tally.ByPhase()[0]);
-}
-
-absl::StatusOr<rollout::v1::RolloutDocument> ParseRollout(
-    std::string_view target_path, std::string_view bytes) {
-  rollout::v1::RolloutDocument document;
-  if (!document.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-    return InvalidArgument("bad_rollout", "it does not parse");
-  SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
-  // Halts, versions and what was tried are remembered by the id, and only a
-  // director that is not to be trusted signs one rollout as another.
-  if (target_path.substr(target_path.rfind('/') + 1) != document.id())
-    return InvalidArgument("wrong_target",
-                           "it says that it is rollout " + document.id());
-  return document;
-}
 
 absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   SHOAL_ASSIGN_OR_RETURN(signing::FleetTrust trust,
@@ -117,54 +65,34 @@ absl::Status FleetLink::RebuildTrust(signing::Fetcher* source) {
   return absl::OkStatus();
 }
 
-absl::Status FleetLink::LoadRollouts(signing::Fetcher* source) {
-  const std::string& type = o_.config->device_type;
-  const auto targets = updater_->TargetsOf(source, "director-" + type);
-  if (ReasonOf(targets.status()) == "unknown_role") {
-    rollouts_.clear();
-    return absl::OkStatus();
-  }
-  SHOAL_RETURN_IF_ERROR(targets);
-  const std::string prefix = fmt::format("director/{}/rollout/", type);
-  std::vector<RolloutEntry> entries;
-  for (const signing::TargetFile& target : *targets) {
-    if (target.path.rfind(prefix, 0) != 0) continue;
-    SHOAL_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        updater_->FetchTarget(source, target, kMaxRolloutBytes));
-    auto document = ParseRollout(target.path, bytes);
-    if (!document.ok()) {
-      LogWarn("rollout_refused",
-              {{"target", target.path}, {"error", document.status()}});
-      continue;
-    }
-    RolloutEntry entry;
-    entry.document = *std::move(document);
-    entry.digest = target.sha256;
-    entries.push_back(std::move(entry));
-  }
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    return a.document.order() > b.document.order();
-  });
-  rollouts_ = std::move(entries);
-  return absl::OkStatus();
-}
-
 absl::Status FleetLink::Refresh() {
   absl::Status status = updater_->Refresh(*fetcher_);
   unproven_refreshes_ =
       ReasonOf(status) == "log_unproven" ? unproven_refreshes_ + 1 : 0;
   if (unproven_refreshes_ == kUnprovenAlarm)
     LogWarn("log_unproven", {{"error", status}});
-  if (status.ok()) status = RebuildTrust(fetcher_);
-  if (status.ok()) status = LoadRollouts(fetcher_);
-  if (!status.ok()) {
+  return ActUpon(std::move(status), *fetcher_);
+}
+
+absl::Status FleetLink::TakeOver(signing::Fetcher& source) {
+  return ActUpon(
+      updater_->fresh()
+          ? absl::OkStatus()
+          : FailedPrecondition("not_refreshed", "nothing new was taken"),
+      source);
+}
+
+absl::Status FleetLink::ActUpon(absl::Status refreshed,
+                                signing::Fetcher& source) {
+  if (refreshed.ok()) refreshed = RebuildTrust(&source);
+  if (refreshed.ok()) refreshed = LoadRollouts(&source);
+  if (!refreshed.ok()) {
     // Back to what was whole and verified; CheckFresh says whether it still
     // holds.
     const absl::Status stored = updater_->UseStored();
     if (!stored.ok()) LogDebug("metadata_stale", {{"error", stored}});
   }
-  return status;
+  return refreshed;
 }
 
 std::vector<std::string> FleetLink::TimeKeys() const {
@@ -216,10 +144,21 @@ bool FleetLink::HasFreshMetadata() const {
 bool FleetLink::TakeHead(const dht::VerifiedRecord& record) {
   records::v1::Head head;
   if (HasFreshMetadata() && head.ParseFromString(record.body.payload()) &&
-      CanWait(head.timestamp()))
+      (CanWait(head.timestamp()) || !IsWorthALook(head.timestamp())))
     return false;
   head_->Offer(record);
   return true;
+}
+
+// Whoever has a director's key may announce what it likes, as often as it
+// likes.
+bool FleetLink::IsWorthALook(const std::string& announced) {
+  const auto next = signing::ParseTimestamp(announced);
+  if (!next.ok()) return false;
+  if (updater_->MayBe("timestamp", std::nullopt, announced).ok())
+    return next->value.version >= updater_->timestamp().version;
+  // Signed by nobody, or by a key that a newer root names.
+  return unknown_heads_.Spend(o_.clock->MonotonicNow());
 }
 
 // A renewal and nothing else comes to a whole fleet every hour: while this
@@ -288,32 +227,6 @@ std::unique_ptr<release::v1::DeltaIndex> FleetLink::DeltaIndexOf(
   if (index.ok()) return *std::move(index);
   LogWarn("delta_index_unusable", {{"error", index.status()}});
   return nullptr;
-}
-
-std::vector<rules::OutcomeCount> FleetLink::ReadSamples(
-    const rollout::v1::RolloutDocument& document, int last_phase) {
-  std::vector<rules::OutcomeCount> samples;
-  for (int phase = 0; phase <= last_phase; ++phase) {
-    const uint32_t shards = rules::OutcomeShards(document, phase);
-    std::vector<dht::VerifiedRecord> records;
-    rules::OutcomeCount count;
-    for (uint32_t shard = 0; shard < shards; ++shard) {
-      const auto found = network_->GetBlocking(
-          places_.OutcomeShard(document.id(), shard), absl::Seconds(3));
-      if (found.ok())
-        records.insert(records.end(), found->begin(), found->end());
-      count = CountOutcomes(document, phase, records);
-      // A sample is enough; one place alone may hold a lucky few.
-      if (count.total() >= 2 * kSampleWanted) break;
-    }
-    LogInfo("outcome_sample", {{"rollout", document.id()},
-                               {"phase", phase},
-                               {"succeeded", count.succeeded},
-                               {"failed", count.failed},
-                               {"accepted", count.accepted}});
-    samples.push_back(count);
-  }
-  return samples;
 }
 
 bool FleetLink::IsOperator(const std::string& operator_key) const {

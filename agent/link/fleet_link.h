@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "agent/engine/candidate.h"
 #include "agent/link/log_gossip.h"
+#include "agent/link/member_keys.h"
 #include "agent/link/record_out.h"
 #include "agent/link/signing_keys.h"
 #include "agent/link/sources.h"
@@ -24,6 +25,7 @@
 #include "agent/state/agent_config.h"
 #include "agent/state/device_state.h"
 #include "agent/state/identity.h"
+#include "common/budget.h"
 #include "dht/records/latest.h"
 #include "rules/rollout.h"
 #include "signing/verify/updater.h"
@@ -58,7 +60,8 @@ struct FleetLinkOptions {
   std::function<bool(const dht::VerifiedRecord&)> on_record;
   // The grant that a storage node sent because this device's network keys were
   // retired: for TakeRetiredGrant. As on_record, but not verified.
-  std::function<void(const std::string& record)> on_grant;
+  std::function<void(const std::string& node, const std::string& record)>
+      on_grant;
 };
 
 struct RolloutEntry {
@@ -76,6 +79,12 @@ class FleetLink {
   // The TUF workflow, then trust and rollouts anew. Blocks some seconds. On
   // an error the last good state stays in force.
   absl::Status Refresh();
+  // Whoever takes metadata from elsewhere, a stick of the owner, takes it with
+  // this, so that the link never holds less than the disk does; whatever came
+  // of it, TakeOver from the same source comes next.
+  signing::Updater& updater() { return *updater_; }
+  // Trust and rollouts anew, after updater().Refresh(source); as Refresh.
+  absl::Status TakeOver(signing::Fetcher& source);
   // The time from the storage nodes when it is due; never blocks. True: the
   // device's time moved, so refresh.
   bool StepTime();
@@ -114,7 +123,9 @@ class FleetLink {
 
   // A record of on_record. OK, or why it is ignored.
   // False: it names the metadata in force, as the one that a listener finds
-  // after a start mostly does, or renews a timestamp that is young enough.
+  // after a start mostly does, or renews a timestamp that is young enough, or
+  // is older than the one in force, or signed by nobody that is known and no
+  // such was looked into for a minute.
   bool TakeHead(const dht::VerifiedRecord& record);
   // Why metadata records were passed over since the last call.
   std::vector<absl::Status> TakePassedOver() { return passed_over_.Take(); }
@@ -128,8 +139,9 @@ class FleetLink {
   absl::Status TakeGrant(const dht::VerifiedRecord& record);
   // A record of on_grant. From a director in force: TakeGrant. Of another one
   // the network keys alone are taken, on trial: the metadata that names the new
-  // director can only be fetched with them. "bad_grant".
-  absl::Status TakeRetiredGrant(const std::string& record);
+  // director can only be fetched with them (TrialKeys). "bad_grant".
+  absl::Status TakeRetiredGrant(const std::string& node,
+                                const std::string& record);
   // "permission_denied" without rollout.halt in the policy (T28).
   absl::Status TakeHalt(const dht::VerifiedRecord& record);
   // Whether the policy in force names this operator's key (hex) and does not
@@ -183,9 +195,12 @@ class FleetLink {
   absl::Status OpenNetwork();
   std::vector<std::string> Places() const;  // to listen at, without HEAD
   void ListenForAll();
+  // What follows a refresh of updater_ from `source`.
+  absl::Status ActUpon(absl::Status refreshed, signing::Fetcher& source);
   absl::Status RebuildTrust(signing::Fetcher* source);
   absl::Status LoadRollouts(signing::Fetcher* source);
   bool CanWait(const std::string& announced) const;
+  bool IsWorthALook(const std::string& announced);
   // The membership with the versions that `director` counts: from the
   // beginning when the one before is no director any more.
   Membership MembershipUnder(const std::string& director) const;
@@ -221,10 +236,12 @@ class FleetLink {
   std::unique_ptr<signing::Fetcher> wrapped_;
   signing::Fetcher* fetcher_ = nullptr;  // it, or source_
   std::unique_ptr<LogGossip> gossip_;
+  Budget unknown_heads_{1.0 / 60, 3};
   int unproven_refreshes_ = 0;  // in a row
   bool was_connected_ = false;
   std::vector<RolloutEntry> rollouts_;
   std::string trust_key_;  // of what the resolver was last told
+  TrialKeys on_trial_;
 };
 
 // The rollout of a signed target. "bad_rollout" and other reasons of

@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "agent/link/fleet_link.h"
-#include "agent/link/member_keys.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/key_certificate.h"
@@ -42,7 +41,7 @@ absl::Status FleetLink::Keep(Membership next, SigningKeys::Owner owner) {
   grant.mutable_network()->mutable_keys()->Swap(
       next.grant.mutable_network()->mutable_keys());
   grant.mutable_certificate()->swap(*next.grant.mutable_certificate());
-  o_.membership.heard_epoch = next.heard_epoch;
+  o_.membership.heard_epochs = std::move(next.heard_epochs);
   if (owner != SigningKeys::Owner::kInUse) signing_keys_.Use(owner);
   out_->SetSigner(signing_keys_.in_use(), grant.credential());
   if (own_network_)
@@ -88,7 +87,7 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
     return PermissionDenied("bad_grant", what);
   };
   const auto view = trust();
-  const auto plain = o_.keys->box.Open(record.body.payload());
+  const auto plain = o_.keys->box->Open(record.body.payload());
   pairing::v1::Grant grant;
   if (!view || record.writer.kind != records::v1::WRITER_CLASS_DIRECTOR ||
       !plain.ok() || !grant.ParseFromString(*plain) ||
@@ -129,7 +128,10 @@ absl::Status FleetLink::TakeGrant(const dht::VerifiedRecord& record) {
   if (!better && !keys) return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(
       Keep(std::move(membership), better ? owner : Owner::kInUse));
-  if (keys) UseNetworkKeys();
+  if (keys) {
+    on_trial_ = TrialKeys();  // the right ones are among those held now
+    UseNetworkKeys();
+  }
   if (better) ResignSpool();
   if (better)
     LogInfo("credential_renewed",
@@ -144,16 +146,25 @@ std::vector<records::v1::KeyChange> FleetLink::KeyChanges() {
 }
 
 // A director may be a thief: it can add keys, and none that it adds takes the
-// place of the one under which a node of the pairing answered (docs/adr/0013).
+// place of those under which nodes of the pairing answered (docs/adr/0013).
 bool FleetLink::AddNetworkKeys(const pairing::v1::Grant& grant,
                                bool new_director,
                                Membership& membership) const {
   if (grant.network().keys().empty()) return false;
   auto& held = *membership.grant.mutable_network()->mutable_keys();
-  membership.heard_epoch =
-      network_->HeardEpoch().value_or(membership.heard_epoch);
-  const auto merged = MergeNetworkKeys(held, grant.network().keys(),
-                                       membership.heard_epoch, new_director);
+  for (const auto& [node, epoch] : network_->HeardEpochs()) {
+    // Under one that is on trial still: the other stays.
+    const bool known =
+        std::any_of(held.begin(), held.end(),
+                    [&](const auto& key) { return key.epoch() == epoch; });
+    if (const auto it = membership.heard_epochs.find(node);
+        known && it != membership.heard_epochs.end())
+      it->second = epoch;
+  }
+  std::set<uint32_t> heard;
+  for (const auto& [node, epoch] : membership.heard_epochs) heard.insert(epoch);
+  const auto merged =
+      MergeNetworkKeys(held, grant.network().keys(), heard, new_director);
   const bool same =
       std::equal(merged.begin(), merged.end(), held.begin(), held.end(),
                  [](const auto& a, const auto& b) {
@@ -177,11 +188,11 @@ void FleetLink::ResignSpool() {
 }
 
 void FleetLink::UseNetworkKeys() {
-  const auto& list = o_.membership.grant.network().keys();
+  const auto list = on_trial_.With(o_.membership.grant.network().keys());
   uint32_t newest = 0;
   for (const auto& key : list) newest = std::max(newest, key.epoch());
   LogInfo("network_keys", {{"newest", newest}, {"keys", list.size()}});
-  if (own_network_) own_network_->SetNetworkKeys({list.begin(), list.end()});
+  if (own_network_) own_network_->SetNetworkKeys(list);
   if (own_spool_) own_spool_->Kick();
 }
 
@@ -192,7 +203,8 @@ void FleetLink::MindConnection() {
   was_connected_ = connected;
 }
 
-absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {
+absl::Status FleetLink::TakeRetiredGrant(const std::string& node,
+                                         const std::string& bytes) {
   auto known = dht::VerifyRecord(bytes, {.fleet_id = o_.membership.fleet_id,
                                          .places = &places_,
                                          .resolver = MakeResolver(holder_),
@@ -212,16 +224,13 @@ absl::Status FleetLink::TakeRetiredGrant(const std::string& bytes) {
                                 .places = &places_,
                                 .resolver = resolver,
                                 .now = Now()}));
-  const auto plain = o_.keys->box.Open(record.body.payload());
+  const auto plain = o_.keys->box->Open(record.body.payload());
   pairing::v1::Grant grant;
   if (!plain.ok() || !grant.ParseFromString(*plain) ||
       record.body.kind() != records::v1::RECORD_KIND_PAIR_GRANT ||
       grant.device_id() != o_.membership.device_id())
     return PermissionDenied("bad_grant", "not a grant for this device");
-  Membership membership = o_.membership;
-  if (!AddNetworkKeys(grant, false, membership)) return absl::OkStatus();
-  SHOAL_RETURN_IF_ERROR(Keep(std::move(membership)));
-  UseNetworkKeys();
+  if (on_trial_.Take(node, grant.network().keys())) UseNetworkKeys();
   return absl::OkStatus();
 }
 

@@ -10,8 +10,6 @@
 #include <sstream>
 #include <string_view>
 
-#include "rules/delta_abilities.h"
-
 namespace shoal::agent {
 namespace {
 
@@ -128,10 +126,9 @@ uint64_t TwoDigits(uint64_t value) {
 
 }  // namespace
 
-std::map<std::string, std::string> Inventory(const std::string& data_directory,
-                                             const std::string& slot,
-                                             uint64_t max_delta_memory,
-                                             const std::string& root) {
+std::map<std::string, std::string> Inventory(
+    const std::string& data_directory, const std::string& slot,
+    const rules::DeltaAbilities& deltas, const std::string& root) {
   std::map<std::string, std::string> facts;
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) facts[name] = value;
@@ -161,9 +158,9 @@ std::map<std::string, std::string> Inventory(const std::string& data_directory,
     add("disk_free_mb", std::to_string(TwoDigits(uint64_t{disk.f_bavail} *
                                                  disk.f_frsize / kMb)));
   }
-  // As shoal-patch applies them.
-  rules::TellDeltaAbilities(
-      {.sdelta1 = true, .bsdiff40 = true, .memory = max_delta_memory}, facts);
+  std::map<std::string, std::string> told;
+  rules::TellDeltaAbilities(deltas, told);
+  for (const auto& [key, value] : told) add(key.c_str(), Printable(value));
   return facts;
 }
 

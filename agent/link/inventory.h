@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "rules/delta_abilities.h"
+
 namespace shoal::agent {
 
 inline constexpr char kAgentVersion[] = "0.1.0";
@@ -22,13 +24,11 @@ inline constexpr char kAgentVersion[] = "0.1.0";
 //                 values and the plane's index stays small
 //   network       of the default route: ethernet, wifi, cellular, tunnel, none
 //   slot          that runs; empty: left out
-//   and what deltas the device can take (rules/delta_abilities.h), in at most
-//   `max_delta_memory` bytes
+//   and what `deltas` the device can take (rules/delta_abilities.h)
 // `root`: stands before every path of the system; for tests.
-std::map<std::string, std::string> Inventory(const std::string& data_directory,
-                                             const std::string& slot,
-                                             uint64_t max_delta_memory,
-                                             const std::string& root = "");
+std::map<std::string, std::string> Inventory(
+    const std::string& data_directory, const std::string& slot,
+    const rules::DeltaAbilities& deltas, const std::string& root = "");
 
 }  // namespace shoal::agent
 

@@ -61,7 +61,7 @@ absl::StatusOr<pairing::v1::Grant> OpenGrant(
     const dht::VerifiedRecord& record) {
   const auto sealed = way.Unwrap(record.body.payload());
   if (!sealed.ok()) return Bad("the grant was not made with this ticket");
-  const auto plain = device.keys->box.Open(*sealed);
+  const auto plain = device.keys->box->Open(*sealed);
   pairing::v1::Grant grant;
   if (!plain.ok() || !grant.ParseFromString(*plain))
     return Bad("the grant is for another device");
@@ -119,8 +119,7 @@ absl::StatusOr<Membership> BecomeMember(const PairingDevice& device,
   membership.director_key = record.writer.public_key;
   membership.grant = grant;
   membership.first_nodes = NodeAddressesOf(grant.directory());
-  for (const auto& one : grant.network().keys())
-    membership.heard_epoch = std::max(membership.heard_epoch, one.epoch());
+  membership.heard_epochs = FirstHeard(membership);
   SHOAL_RETURN_IF_ERROR(
       SaveMembership(*device.fs, device.config->StateDirectory(), membership));
   SHOAL_RETURN_IF_ERROR(way.Forget());

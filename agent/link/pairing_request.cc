@@ -89,7 +89,7 @@ absl::Status RequestWay::Load() {
   pairing::v1::PairRequest request;
   if (!record.ParseFromString(kept) || !body.ParseFromString(record.body()) ||
       body.place() != place_ || !request.ParseFromString(body.payload()) ||
-      request.box_key() != d_.keys->box.public_key() ||
+      request.box_key() != d_.keys->box->public_key() ||
       request.device_type() != d_.config->device_type)
     return absl::OkStatus();  // of another fleet, or of keys before
   payload_ = body.payload();
@@ -104,7 +104,7 @@ absl::Status RequestWay::Load() {
 void RequestWay::MakePayload() {
   pairing::v1::PairRequest request;
   request.set_device_key(d_.keys->signing.public_key());
-  request.set_box_key(d_.keys->box.public_key());
+  request.set_box_key(d_.keys->box->public_key());
   request.set_device_type(d_.config->device_type);
   request.set_nonce(crypto::RandomBytes(16));
   for (const auto& [name, value] : d_.inventory)

@@ -146,7 +146,7 @@ absl::Status TicketWay::Answer(const dht::VerifiedRecord& offer_record) {
   pairing::v1::Answer answer;
   answer.set_offer_digest(offer_record.digest);
   answer.set_device_key(d_.keys->signing.public_key());
-  answer.set_box_key(d_.keys->box.public_key());
+  answer.set_box_key(d_.keys->box->public_key());
   answer.set_device_type(d_.config->device_type);
   answer.set_nonce(crypto::RandomBytes(16));
   for (const auto& [name, value] : d_.inventory)

@@ -28,7 +28,8 @@ SigningKeys::SigningKeys(FileSystem* fs, std::string directory,
       directory_(std::move(directory)),
       in_use_(std::make_shared<const crypto::SigningKey>(keys.signing.Clone())),
       next_(Share(keys.next)),
-      previous_(Share(keys.previous)) {}
+      previous_(Share(keys.previous)),
+      box_(keys.box) {}
 
 SigningKeys::Owner SigningKeys::OwnerOf(std::string_view public_key) const {
   if (in_use_->public_key() == public_key) return Owner::kInUse;
@@ -73,7 +74,8 @@ void SigningKeys::Settle() {
   files.in_use = Copy(in_use_);
   files.next = Copy(next_);
   files.previous = Copy(previous_);
-  const absl::Status settled = SettleKeyFiles(*fs_, directory_, files);
+  absl::Status settled = SettleKeyFiles(*fs_, directory_, files);
+  settled.Update(box_->Reload(*fs_, directory_));
   if (!settled.ok()) LogError("key_files_behind", {{"error", settled}});
 }
 

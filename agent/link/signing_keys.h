@@ -50,6 +50,7 @@ class SigningKeys {
   Key in_use_;
   Key next_;
   Key previous_;
+  const std::shared_ptr<BoxKeys> box_;
   std::optional<std::vector<records::v1::KeyChange>> changes_;
   std::vector<Key> held_;  // the network may still look at a replaced one
 };

@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/patch/heartbeat.h"
 #include "agent/patch/sandbox.h"
 #include "common/bytes.h"
 #include "common/clock.h"
@@ -23,11 +24,12 @@
 #include "common/status.h"
 #include "delta/apply/apply.h"
 #include "delta/apply/bsdiff40.h"
+#include "delta/format/format.h"
+#include "delta/image/image_map.h"
 
 namespace shoal::agent {
 namespace {
 
-constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 // A state to resume from costs a sync of the new slot.
 constexpr uint64_t kStateStep = 8u << 20;
 
@@ -150,32 +152,67 @@ absl::Status FinishNewSlot(const Arguments& arguments, const Slots& slots) {
   return absl::OkStatus();
 }
 
+void SayProgress(uint64_t written) {
+  WriteLine(fmt::format("{{\"progress\":{}}}", written));
+}
+
+// What every delta does with the descriptors, each step with a heartbeat.
+class SlotFiles {
+ public:
+  absl::Status ReadPatch(uint64_t at, char* buffer, size_t size) {
+    heart_.Beat();
+    return ReadExactly(kPatchFd, at, buffer, size, "patch");
+  }
+  absl::StatusOr<size_t> ReadPatchOn(char* buffer, size_t size) {
+    heart_.Beat();
+    for (;;) {
+      const ssize_t n = read(kPatchFd, buffer, size);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoError(errno, "read the patch");
+      return static_cast<size_t>(n);
+    }
+  }
+  absl::Status ReadOld(uint64_t at, char* buffer, size_t size) {
+    heart_.Beat();
+    return ReadExactly(kOldSlotFd, at, buffer, size, "old slot");
+  }
+  absl::Status ReadNew(uint64_t at, char* buffer, size_t size) {
+    heart_.Beat();
+    return ReadExactly(kNewSlotFd, at, buffer, size, "new slot");
+  }
+  absl::Status Append(std::string_view bytes) {
+    SHOAL_RETURN_IF_ERROR(WriteExactly(written_, bytes));
+    written_ += bytes.size();
+    heart_.Written(written_);
+    return absl::OkStatus();
+  }
+  // Before any heartbeat: until then nobody knows how far the work is.
+  void GoOnAt(uint64_t written) {
+    written_ = written;
+    heart_.Begin(written);
+  }
+
+ private:
+  Heartbeat heart_{SystemClock(), SayProgress};
+  uint64_t written_ = 0;
+};
+
 absl::Status ApplyBsdiffInSandbox(const Arguments& arguments,
                                   const Slots& slots,
                                   std::string expected_sha256) {
+  SlotFiles files;
+  files.GoOnAt(0);
   delta::Bsdiff40Options options;
-  uint64_t written = 0;
-  options.read_patch = [](uint64_t at, char* buffer, size_t size) {
-    return ReadExactly(kPatchFd, at, buffer, size, "patch");
+  options.read_patch = [&](uint64_t at, char* buffer, size_t size) {
+    return files.ReadPatch(at, buffer, size);
   };
   options.patch_size = slots.patch_size;
-  options.read_old = [](uint64_t at, char* buffer, size_t size) {
-    return ReadExactly(kOldSlotFd, at, buffer, size, "old slot");
+  options.read_old = [&](uint64_t at, char* buffer, size_t size) {
+    return files.ReadOld(at, buffer, size);
   };
   options.old_size = slots.old_size;
-  options.write_new = [&](std::string_view bytes) -> absl::Status {
-    SHOAL_RETURN_IF_ERROR(WriteExactly(written, bytes));
-    written += bytes.size();
-    return absl::OkStatus();
-  };
-  absl::Duration next = absl::ZeroDuration();
-  options.progress = [&](uint64_t bytes) {
-    const absl::Duration now = SystemClock().MonotonicNow();
-    if (now >= next) {
-      next = now + kProgressInterval;
-      WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
-    }
-    return absl::OkStatus();
+  options.write_new = [&](std::string_view bytes) {
+    return files.Append(bytes);
   };
   options.expected_size = arguments.expected_size;
   options.expected_sha256 = std::move(expected_sha256);
@@ -193,45 +230,28 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
                                 "a BSDIFF40 patch cannot be resumed");
     return ApplyBsdiffInSandbox(arguments, slots, std::move(expected_sha256));
   }
+  SlotFiles files;
   delta::ApplyOptions options;
-  uint64_t written = 0;  // goes on where the applier does, see below
+  options.read_patch = [&](char* buffer, size_t size) {
+    return files.ReadPatchOn(buffer, size);
+  };
+  options.read_old = [&](uint64_t at, char* buffer, size_t size) {
+    return files.ReadOld(at, buffer, size);
+  };
+  options.read_new = [&](uint64_t at, char* buffer, size_t size) {
+    return files.ReadNew(at, buffer, size);
+  };
+  options.write_new = [&](std::string_view bytes) {
+    return files.Append(bytes);
+  };
   uint64_t next_state = 0;
-  options.read_patch = [](char* buffer, size_t size) -> absl::StatusOr<size_t> {
-    for (;;) {
-      const ssize_t n = read(kPatchFd, buffer, size);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoError(errno, "read the patch");
-      return static_cast<size_t>(n);
-    }
-  };
-  options.read_old = [](uint64_t at, char* buffer, size_t size) {
-    return ReadExactly(kOldSlotFd, at, buffer, size, "old slot");
-  };
-  options.read_new = [](uint64_t at, char* buffer, size_t size) {
-    return ReadExactly(kNewSlotFd, at, buffer, size, "new slot");
-  };
-  options.write_new = [&](std::string_view bytes) -> absl::Status {
-    SHOAL_RETURN_IF_ERROR(WriteExactly(written, bytes));
-    written += bytes.size();
-    return absl::OkStatus();
-  };
-  absl::Duration next_progress = absl::ZeroDuration();
   absl::Duration next_state_time = absl::ZeroDuration();
-  const auto due = [](absl::Duration& next) {
-    const absl::Duration now = SystemClock().MonotonicNow();
-    if (now < next) return false;
-    next = now + kProgressInterval;
-    return true;
-  };
-  options.progress = [&](uint64_t bytes) {
-    if (due(next_progress))
-      WriteLine(fmt::format("{{\"progress\":{}}}", bytes));
-    return absl::OkStatus();
-  };
   options.checkpoint = [&](uint64_t bytes,
                            const std::string& state) -> absl::Status {
-    if (bytes < next_state || !due(next_state_time)) return absl::OkStatus();
+    const absl::Duration now = SystemClock().MonotonicNow();
+    if (bytes < next_state || now < next_state_time) return absl::OkStatus();
     next_state = bytes + kStateStep;
+    next_state_time = now + Heartbeat::kInterval;
     if (fdatasync(kNewSlotFd) != 0)
       return ErrnoError(errno, "sync the new slot");
     WriteLine(fmt::format("{{\"progress\":{},\"state\":\"{}\"}}", bytes,
@@ -245,10 +265,20 @@ absl::Status ApplyInSandbox(const Arguments& arguments, const Slots& slots,
   options.resume_state = std::move(resume_state);
   SHOAL_ASSIGN_OR_RETURN(auto applier,
                          delta::Applier::Create(std::move(options)));
-  written = applier->resume_offset();
-  next_state = written + kStateStep;
+  files.GoOnAt(applier->resume_offset());
+  next_state = applier->resume_offset() + kStateStep;
   SHOAL_RETURN_IF_ERROR(applier->Run());
   return FinishNewSlot(arguments, slots);
+}
+
+// One line of JSON, for AskPatchTools().
+[[noreturn]] void TellToolsAndExit() {
+  std::string codecs;
+  for (const std::string& codec : delta::CodecLibraries())
+    codecs += (codecs.empty() ? "" : ",") + JsonString(codec);
+  WriteLine(fmt::format("{{\"model\":{},\"codecs\":[{}]}}",
+                        delta::kModelVersion, codecs));
+  _exit(0);
 }
 
 int Main(int argc, char** argv) {
@@ -272,6 +302,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--resume", arguments.resume,
                  "A state of an earlier run, hex: go on there");
+  app.add_flag_callback(
+      "--tools", TellToolsAndExit,
+      "Say which model and codec libraries it has, and nothing else");
   if (const auto code = shoal::ParseCommandLine(app, argc, argv)) return *code;
 
   auto expected = HexDecode(arguments.expected_sha256);

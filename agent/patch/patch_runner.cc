@@ -36,7 +36,8 @@ absl::StatusOr<FileDescriptor> Open(const std::string& path, int flags) {
 }
 
 absl::StatusCode CodeOf(std::string_view reason) {
-  if (reason == "wrong_base" || reason == "bad_resume")
+  if (reason == "wrong_base" || reason == "bad_resume" ||
+      reason == "codec_differs")
     return absl::StatusCode::kFailedPrecondition;
   if (reason == "delta_too_large") return absl::StatusCode::kOutOfRange;
   if (reason == "delta_memory" || reason == "disk_full")
@@ -111,11 +112,14 @@ class Answers {
   std::optional<absl::Status> result_;
 };
 
+std::string PathOf(const std::string& program) {
+  return program.empty() ? JoinPath(ProgramDirectory(), "shoal-patch")
+                         : program;
+}
+
 SubprocessOptions CommandFor(const PatchJob& job) {
   SubprocessOptions options;
-  options.arguments = {job.program.empty()
-                           ? JoinPath(ProgramDirectory(), "shoal-patch")
-                           : job.program,
+  options.arguments = {PathOf(job.program),
                        "--expect-size",
                        std::to_string(job.expected_size),
                        "--expect-sha256",
@@ -204,6 +208,31 @@ absl::Status RunPatch(const PatchJob& job, const PatchProgress& progress) {
                                ended->ToString(),
                                result ? "after" : "without"));
   return *result;
+}
+
+absl::StatusOr<PatchTools> AskPatchTools(const std::string& program) {
+  constexpr absl::Duration kTimeout = absl::Seconds(30);
+  SubprocessOptions options;
+  options.arguments = {PathOf(program), "--tools"};
+  options.environment.emplace();
+  SHOAL_ASSIGN_OR_RETURN(const CommandResult answer,
+                         RunCommand(std::move(options), kTimeout, kMaxLine));
+  const auto json = nlohmann::json::parse(answer.output, nullptr, false);
+  if (!answer.status.ok() || !json.is_object())
+    return Crashed("shoal-patch does not say what it can do");
+  const auto model = json.find("model");
+  const auto codecs = json.find("codecs");
+  if (model == json.end() || !model->is_number_unsigned() ||
+      codecs == json.end() || !codecs->is_array())
+    return Crashed("shoal-patch's tools are not readable");
+  PatchTools tools;
+  tools.model = model->get<uint32_t>();
+  for (const auto& codec : *codecs) {
+    if (!codec.is_string())
+      return Crashed("shoal-patch's tools are not readable");
+    tools.codecs.push_back(codec.get<std::string>());
+  }
+  return tools;
 }
 
 }  // namespace shoal::agent

@@ -9,8 +9,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 namespace shoal::agent {
@@ -45,6 +47,15 @@ using PatchProgress =
 // "patch_stalled", "cancelled"; I/O errors. After any error the new slot's
 // content is undefined and must not be booted.
 absl::Status RunPatch(const PatchJob& job, const PatchProgress& progress = {});
+
+// What a shoal-patch can do, told by itself.
+struct PatchTools {
+  uint32_t model = 0;               // version of the context model
+  std::vector<std::string> codecs;  // "zlib 1.2.13"
+};
+// Starts `program` (empty: as in PatchJob) and waits for its answer, a few
+// milliseconds. "patch_crashed" also of one that is too old to tell.
+absl::StatusOr<PatchTools> AskPatchTools(const std::string& program);
 
 }  // namespace shoal::agent
 

@@ -38,6 +38,11 @@ absl::Status DeviceState::Change(
   // What is remembered is what a restart would read, so that a report which is
   // signed again after power loss is the same to the bit.
   SHOAL_ASSIGN_OR_RETURN(next, DecodeState(text));
+  if (text.size() > kMaxJournalBytes)
+    return ResourceExhausted(
+        "state_too_large",
+        fmt::format("{} would have {} bytes, and could not be read again",
+                    path_, text.size()));
   SHOAL_RETURN_IF_ERROR(fs_.WriteAtomic(path_, text, 0600));
   data_ = std::move(next);
   return absl::OkStatus();

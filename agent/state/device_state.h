@@ -26,12 +26,16 @@ struct RolloutMemory {
   bool conflict = false;  // equal version, other bytes (T28): as if halted
   uint32_t attempts = 0;  // starts of this device
   int64_t last_attempt_ms = 0;
+  // The phase in which it began; -1: not known (states of older agents).
+  int phase = -1;
   bool finished = false;  // committed: it never starts again
   uint64_t order = 0;
   std::set<std::string> refusals;  // reasons that an outcome told already
   // By phase, decimal: since when the outcomes read are enough for its gate.
   std::map<std::string, int64_t> enough_since_ms;
   std::string ran_before;  // image that its last try began from, 32 bytes
+  // For rules::PhaseFor: -1 while it has not begun.
+  int BeganIn() const { return attempts > 0 || finished ? phase : -1; }
 };
 
 struct HaltMemory {
@@ -85,7 +89,8 @@ class DeviceState {
 
   StateData Get() const;
   // Applies `change` to a copy and writes it. After OK it is on disk; after an
-  // error nothing has changed, neither here nor there. Texts that are not
+  // error nothing has changed, neither here nor there; "state_too_large" above
+  // 4 MiB, which the next start could not read. Texts that are not
   // UTF-8 come back with their bad bytes replaced, as after a restart.
   absl::Status Change(const std::function<void(StateData&)>& change);
 

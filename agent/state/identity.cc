@@ -12,7 +12,6 @@
 
 namespace shoal::agent {
 namespace {
-constexpr char kBoxFile[] = "box.key";
 constexpr char kMembershipFile[] = "membership.json";
 constexpr uint64_t kMaxMembershipBytes = 1u << 20;
 }  // namespace
@@ -26,10 +25,19 @@ std::vector<std::string> NodeAddressesOf(
   return addresses;
 }
 
+std::map<std::string, uint32_t> FirstHeard(const Membership& membership) {
+  uint32_t newest = 0;
+  for (const auto& key : membership.grant.network().keys())
+    newest = std::max(newest, key.epoch());
+  std::map<std::string, uint32_t> heard;
+  for (const std::string& node : membership.first_nodes) heard[node] = newest;
+  return heard;
+}
+
 absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
     FileSystem& fs, const std::string& directory) {
   const std::string signing_path = JoinPath(directory, kKeyInUseFile);
-  const std::string box_path = JoinPath(directory, kBoxFile);
+  const std::string box_path = JoinPath(directory, kBoxKeyFile);
   // The signing key is written last: with it, both exist.
   if (!fs.Exists(signing_path)) {
     SHOAL_RETURN_IF_ERROR(fs.MakeDirectories(directory, 0700));
@@ -42,10 +50,7 @@ absl::StatusOr<DeviceKeys> DeviceKeys::LoadOrCreate(
   if (!fs.Exists(box_path))
     return DataLoss("bad_identity", fmt::format("{} is there but {} is not",
                                                 signing_path, box_path));
-  SHOAL_ASSIGN_OR_RETURN(const crypto::SecretBytes secret,
-                         crypto::ReadSecretFile(fs, box_path));
-  SHOAL_ASSIGN_OR_RETURN(crypto::BoxKey box,
-                         crypto::BoxKey::FromSecret(secret));
+  SHOAL_ASSIGN_OR_RETURN(auto box, BoxKeys::Read(fs, directory));
   SHOAL_ASSIGN_OR_RETURN(const auto membership, LoadMembership(fs, directory));
   records::v1::CredentialBody credential;
   if (membership &&
@@ -83,11 +88,15 @@ absl::StatusOr<std::optional<Membership>> LoadMembership(
     membership.first_nodes = j.value("first_nodes", std::vector<std::string>());
     if (membership.first_nodes.empty())
       membership.first_nodes = NodeAddressesOf(membership.grant.directory());
-    // Of a membership that is older than rotation: the key it was paired with.
-    uint32_t first = 0;
-    for (const auto& key : membership.grant.network().keys())
-      first = std::max(first, key.epoch());
-    membership.heard_epoch = j.value("heard_epoch", first);
+    membership.heard_epochs =
+        j.value("heard_epochs", std::map<std::string, uint32_t>());
+    if (membership.heard_epochs.empty()) {
+      membership.heard_epochs = FirstHeard(membership);
+      // Until version 0.9 there was one for all of them.
+      if (j.contains("heard_epoch"))
+        for (auto& [node, epoch] : membership.heard_epochs)
+          epoch = j.at("heard_epoch").get<uint32_t>();
+    }
   } catch (const nlohmann::json::exception& error) {
     return DataLoss("bad_state",
                     fmt::format("{} is damaged: {}", path, error.what()));
@@ -102,7 +111,7 @@ absl::Status SaveMembership(FileSystem& fs, const std::string& directory,
       {"director_key", HexEncode(membership.director_key)},
       {"device_id", HexEncode(membership.device_id())},
       {"first_nodes", membership.first_nodes},
-      {"heard_epoch", membership.heard_epoch},
+      {"heard_epochs", membership.heard_epochs},
       {"grant", HexEncode(membership.grant.SerializeAsString())}};
   return fs.WriteAtomic(JoinPath(directory, kMembershipFile), j.dump(1) + "\n",
                         0600);

@@ -2,12 +2,14 @@
 #ifndef SHOAL_AGENT_STATE_IDENTITY_H_
 #define SHOAL_AGENT_STATE_IDENTITY_H_
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/crypto/box.h"
+#include "agent/state/box_keys.h"
 #include "common/crypto/ed25519.h"
 #include "common/files.h"
 #include "shoal/pairing/v1/pairing.pb.h"
@@ -18,7 +20,8 @@ namespace shoal::agent {
 struct DeviceKeys {
   // The key in use: the one that the credential in membership.json names.
   crypto::SigningKey signing;
-  crypto::BoxKey box;
+  // Shared with whoever replaces it (agent/link/signing_keys.h).
+  std::shared_ptr<BoxKeys> box;
   // What the device's key is to be replaced by, and what it replaced last
   // (agent/state/key_files.h).
   std::optional<crypto::SigningKey> next;
@@ -43,9 +46,9 @@ struct Membership {
   // stolen director can sign a directory that leads nowhere, and must not be
   // able to make the device forget the way back.
   std::vector<std::string> first_nodes;
-  // The network key's epoch under which one of them was heard last: its key is
-  // not given up, whatever a director says.
-  uint32_t heard_epoch = 0;
+  // By their addresses, the network key's epoch under which each answered last:
+  // these keys are not given up, whatever a director or another node says.
+  std::map<std::string, uint32_t> heard_epochs;
   pairing::v1::Grant grant;  // id, credential, network, directory, assignment
 
   const std::string& device_id() const { return grant.device_id(); }
@@ -55,6 +58,9 @@ struct Membership {
 inline constexpr size_t kMaxFirstNodes = 16;
 std::vector<std::string> NodeAddressesOf(
     const records::v1::NodeDirectory& directory);
+
+// Those of a membership that has just begun: all by the newest of its keys.
+std::map<std::string, uint32_t> FirstHeard(const Membership& membership);
 
 // nullopt: not paired. The file has mode 0600: it holds network keys.
 absl::StatusOr<std::optional<Membership>> LoadMembership(

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "agent/state/box_keys.h"
 #include "common/crypto/keyfile.h"
 #include "common/status.h"
 
@@ -71,12 +72,21 @@ absl::StatusOr<KeyFiles> ReadKeyFiles(FileSystem& fs,
 
 absl::Status SettleKeyFiles(FileSystem& fs, const std::string& directory,
                             const KeyFiles& keys) {
+  // Once only: identity.key follows when it is done.
+  SHOAL_ASSIGN_OR_RETURN(const MaybeKey in_use,
+                         ReadKey(fs, directory, kKeyInUseFile));
+  SHOAL_ASSIGN_OR_RETURN(const MaybeKey next,
+                         ReadKey(fs, directory, kNextKeyFile));
+  const std::string& public_key = keys.in_use->public_key();
+  if (Is(next, public_key) && !Is(in_use, public_key))
+    SHOAL_RETURN_IF_ERROR(ReplaceBoxKey(fs, directory));
   // The key in use is in two files before the one that has it alone goes.
   if (keys.previous)
     SHOAL_RETURN_IF_ERROR(Put(fs, directory, kPreviousKeyFile, *keys.previous));
   if (keys.next)
     SHOAL_RETURN_IF_ERROR(Put(fs, directory, kNextKeyFile, *keys.next));
   SHOAL_RETURN_IF_ERROR(Put(fs, directory, kKeyInUseFile, *keys.in_use));
+  SHOAL_RETURN_IF_ERROR(ForgetNextBoxKey(fs, directory));
   if (!keys.next) SHOAL_RETURN_IF_ERROR(Drop(fs, directory, kNextKeyFile));
   if (!keys.previous)
     SHOAL_RETURN_IF_ERROR(Drop(fs, directory, kPreviousKeyFile));

@@ -40,8 +40,9 @@ absl::StatusOr<KeyFiles> ReadKeyFiles(FileSystem& fs,
                                       const std::string& directory,
                                       std::string_view certified);
 
-// The files as `keys` says, when the credential of in_use is on disk. May be
-// cut off anywhere and repeated.
+// The files as `keys` says, when the credential of in_use is on disk. When that
+// is what identity.next asked for, the box key changes too (agent/state/
+// box_keys.h). May be cut off anywhere and repeated.
 absl::Status SettleKeyFiles(FileSystem& fs, const std::string& directory,
                             const KeyFiles& keys);
 

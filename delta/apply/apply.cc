@@ -124,10 +124,11 @@ absl::Status Applier::Impl::Allocate() {
       !raw_.Allocate(std::max<size_t>(header_.window_size, kApplyIoSize)) ||
       !old_io_.Allocate(kApplyIoSize) || !out_.Allocate(kApplyIoSize) ||
       (model && !operations_.Allocate(size_t{1} << header_.group_log2)))
-    return ResourceExhausted("delta_memory",
-                             "the memory that the patch needs is not there");
+    return NoMemory();
   if (model) {
-    SHOAL_ASSIGN_OR_RETURN(model_, MixDecoder::Create(header_.model_level));
+    auto decoder = MixDecoder::Create(header_.model_level);
+    if (!decoder.ok()) return NoMemory();  // the level was checked
+    model_ = *std::move(decoder);
   }
   return absl::OkStatus();
 }
@@ -185,12 +186,16 @@ Applier::Applier(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Applier::~Applier() = default;
 const Header& Applier::header() const { return impl_->header(); }
 uint64_t Applier::resume_offset() const { return impl_->resume_offset(); }
-absl::Status Applier::Run() { return impl_->Run(); }
+absl::Status Applier::Run() {
+  return WithoutExceptions([&] { return impl_->Run(); });
+}
 
 absl::StatusOr<std::unique_ptr<Applier>> Applier::Create(ApplyOptions options) {
-  auto impl = std::make_unique<Impl>(std::move(options));
-  SHOAL_RETURN_IF_ERROR(impl->ReadHeader());
-  return std::unique_ptr<Applier>(new Applier(std::move(impl)));
+  return WithoutExceptions([&]() -> absl::StatusOr<std::unique_ptr<Applier>> {
+    auto impl = std::make_unique<Impl>(std::move(options));
+    SHOAL_RETURN_IF_ERROR(impl->ReadHeader());
+    return std::unique_ptr<Applier>(new Applier(std::move(impl)));
+  });
 }
 
 }  // namespace shoal::delta

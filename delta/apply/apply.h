@@ -1,8 +1,14 @@
 // Applies an SDELTA patch as a stream (docs/delta-format.md): the patch is
 // read strictly forward, the base by position, the result is written strictly
-// in order. No secret, no network, no thread, no exception; what it allocates
-// is known from the header before it is allocated, and Run() allocates at its
-// start only (but for texts of errors and states).
+// in order. No secret, no network, no thread; no exception leaves it (an
+// allocation that fails is "delta_memory"; OpenSSL's own for a digest aborts).
+//
+// Memory: never more than the header states, which is known before the first of
+// it is taken. A patch of plain images takes all of it at Run()'s start, before
+// the base is read; later there are only digests and texts of states and
+// errors, under 1 KiB at a time and given back at once. Of compressed images
+// the codecs' states and blocks come and go within what is stated.
+// tests/unit/delta/memory_test.cc counts every allocation.
 //
 //   ApplyOptions options;
 //   options.read_patch = …; options.read_old = …; options.write_new = …;

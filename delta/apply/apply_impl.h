@@ -36,6 +36,21 @@ inline absl::Status DeltaTooLarge() {
                    "an instruction writes beyond the declared length");
 }
 
+// What the library's small objects take throws where there is no memory: no
+// further than to here.
+inline absl::Status NoMemory() {
+  return ResourceExhausted("delta_memory",
+                           "the memory that the patch needs is not there");
+}
+template <class F>
+auto WithoutExceptions(F run) -> decltype(run()) {
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return NoMemory();
+  }
+}
+
 // A fixed array whose allocation can fail without an exception.
 template <typename T>
 class ApplyArray {

@@ -196,7 +196,7 @@ class Bsdiff40Applier {
 }  // namespace
 
 absl::Status ApplyBsdiff40(const Bsdiff40Options& options) {
-  return Bsdiff40Applier(options).Run();
+  return WithoutExceptions([&] { return Bsdiff40Applier(options).Run(); });
 }
 
 }  // namespace shoal::delta

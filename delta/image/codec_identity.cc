@@ -96,6 +96,21 @@ std::string LibraryOf(ImageCodec codec) {
   return "unknown";
 }
 
+std::set<std::string> LibrariesOf(const ImageMap& map) {
+  std::set<std::string> libraries;
+  for (const ImageCodec codec : CodecsOf(map))
+    libraries.insert(LibraryOf(codec));
+  return libraries;
+}
+
+std::set<std::string> CodecLibraries() {
+  std::set<std::string> libraries;
+  for (int codec = static_cast<int>(ImageCodec::kDeflate);
+       codec <= static_cast<int>(ImageCodec::kLz4HcPieces); ++codec)
+    libraries.insert(LibraryOf(static_cast<ImageCodec>(codec)));
+  return libraries;
+}
+
 uint64_t CheckCodecsMemory(const ImageMap& map) {
   // The codec of whole blocks keeps what it has while a piece is made.
   CodecMemory whole;

@@ -20,6 +20,7 @@
 #define SHOAL_DELTA_IMAGE_IMAGE_MAP_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -115,8 +116,13 @@ uint64_t CheckCodecsMemory(const ImageMap& map);
 // machine. "codec_differs" names the first difference; call before writing.
 absl::Status CheckCodecs(const ImageMap& map, std::string_view& bytes);
 
-// "zlib 1.2.13", "liblzma 5.4.1", "zstd 1.5.4", "lz4 1.9.4".
+// "zlib 1.2.13", "liblzma 5.4.1", "zstd 1.5.4", "lz4 1.9.4",
+// "lz4 1.9.4 (64 bit)".
 std::string LibraryOf(ImageCodec codec);
+// Of the map's settings: what DescribeCodecs names.
+std::set<std::string> LibrariesOf(const ImageMap& map);
+// Of all codecs, as they are on this machine.
+std::set<std::string> CodecLibraries();
 
 }  // namespace shoal::delta
 

@@ -33,13 +33,14 @@ ReadAt ReadFrom(const MappedFile& file) {
   };
 }
 
-absl::StatusOr<std::unique_ptr<MappedFile>> Expand(const MappedFile& file,
-                                                   const ImageMap& map,
-                                                   const std::string& prefix) {
+absl::StatusOr<std::unique_ptr<MappedFile>> Expand(
+    const MappedFile& file, const ImageMap& map, const std::string& prefix,
+    const ExpandOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(auto out, PatchFile::Create(prefix));
   SHOAL_RETURN_IF_ERROR(WriteExpanded(
       map, ReadFrom(file),
-      [&](std::string_view bytes) { return out->Append(bytes); }));
+      [&](std::string_view bytes) { return out->Append(bytes); },
+      options.cancel));
   // The name goes with `out`; the mapping keeps the file.
   return MappedFile::Open(out->temporary());
 }
@@ -53,6 +54,11 @@ absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
   analyze.threads = options.threads;
   analyze.max_rebuild_memory = options.max_rebuild_memory;
   analyze.cancel = options.cancel;
+  analyze.progress = options.progress;
+  if (options.codecs)
+    analyze.may_use = [&options](ImageCodec codec) {
+      return options.codecs->contains(LibraryOf(codec));
+    };
   SHOAL_ASSIGN_OR_RETURN(
       const ImagePair pair,
       AnalyzePair(ReadFrom(old_file), old_file.bytes().size(),
@@ -66,12 +72,12 @@ absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
                          DescribeCodecs(pair.new_map));
   maps += codecs;
   if (maps.size() > kMaxMapsSize) return result;
-  SHOAL_ASSIGN_OR_RETURN(
-      result.old_file,
-      Expand(old_file, pair.old_map, options.temporary_prefix + ".old"));
-  SHOAL_ASSIGN_OR_RETURN(
-      result.new_file,
-      Expand(new_file, pair.new_map, options.temporary_prefix + ".new"));
+  SHOAL_ASSIGN_OR_RETURN(result.old_file,
+                         Expand(old_file, pair.old_map,
+                                options.temporary_prefix + ".old", options));
+  SHOAL_ASSIGN_OR_RETURN(result.new_file,
+                         Expand(new_file, pair.new_map,
+                                options.temporary_prefix + ".new", options));
   result.maps_size = static_cast<uint32_t>(maps.size());
   std::string packed(ZSTD_compressBound(maps.size()), '\0');
   const size_t size =
@@ -80,6 +86,7 @@ absl::StatusOr<ExpandedPair> ExpandPair(const MappedFile& old_file,
     return Internal("zstd_failed", ZSTD_getErrorName(size));
   packed.resize(size);
   result.maps = size < maps.size() ? std::move(packed) : std::move(maps);
+  result.codecs = LibrariesOf(pair.new_map);
   result.memory = ImagesMemory(pair.old_map, pair.new_map, result.maps_size,
                                result.maps.size());
   return result;

@@ -20,6 +20,7 @@
 #include "delta/make/operations.h"
 #include "delta/make/patch_file.h"
 #include "delta/make/plan.h"
+#include "delta/make/progress.h"
 #include "delta/make/reader_plan.h"
 #include "delta/make/self_check.h"
 #include "delta/make/unit_pool.h"
@@ -39,6 +40,9 @@ constexpr uint64_t kGroupCoded = 32 << 20;
 // A model's patch above this part of the new image may be of content that only
 // zstd's long repeats make smaller.
 constexpr uint64_t kPoorPart = 4;
+
+// How far making is after each part, in percent of its usual time.
+constexpr uint64_t kExpanded = 20, kMade = 60, kMadeAgain = 80;
 
 absl::Status Cancelled() {
   return MakeError(absl::StatusCode::kCancelled, "cancelled",
@@ -79,6 +83,7 @@ absl::Status CheckOptions(const MakeOptions& options) {
 // The images and all that is known before the first byte of the result.
 struct Job {
   const MakeOptions& options;
+  Progress& progress;
   std::string_view old_image, new_image;
   std::vector<Unit> units;
   Header header;
@@ -215,8 +220,7 @@ absl::Status WritePatchOrThrow(const Job& job, const MappedFile& old_file,
       if (sink.add) SHOAL_RETURN_IF_ERROR(sink.add(operation));
     }
     release();
-    if (options.progress)
-      options.progress(job.units[i].new_end, job.new_image.size());
+    job.progress.Part(job.units[i].new_end, job.new_image.size());
   }
   return sink.finish ? sink.finish() : absl::OkStatus();
 }
@@ -258,6 +262,8 @@ absl::StatusOr<Made> MakeOne(Job& job, const Header& header,
   made.stats.reader_memory = job.options.format == Format::kBsdiff40
                                  ? kBsdiff40Memory
                                  : header.reader_memory;
+  if (job.options.format == Format::kSdelta)
+    made.stats.model_version = header.model_version;
   return made;
 }
 
@@ -270,15 +276,20 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
   SHOAL_RETURN_IF_ERROR(CheckOptions(options));
   SHOAL_ASSIGN_OR_RETURN(auto old_file, MappedFile::Open(old_path));
   SHOAL_ASSIGN_OR_RETURN(auto new_file, MappedFile::Open(new_path));
+  Progress progress(options.progress, new_file->bytes().size());
+  progress.BeginPart(kExpanded);
   SHOAL_ASSIGN_OR_RETURN(const ReaderPlan plan,
-                         PlanReader(options, *old_file, *new_file, patch_path));
+                         PlanReader(options, *old_file, *new_file, patch_path,
+                                    [&](uint64_t done, uint64_t total) {
+                                      progress.Part(done, total);
+                                    }));
   const ExpandedPair& expanded = plan.expanded;
   const MappedFile& old_side =
       expanded.old_file ? *expanded.old_file : *old_file;
   const MappedFile& new_side =
       expanded.new_file ? *expanded.new_file : *new_file;
 
-  Job job{options, old_side.bytes(), new_side.bytes(), {}, {}, {}};
+  Job job{options, progress, old_side.bytes(), new_side.bytes(), {}, {}, {}};
   Header header = plan.header;
   header.old_size = old_file->bytes().size();
   header.new_size = new_file->bytes().size();
@@ -295,22 +306,30 @@ absl::StatusOr<MakeStats> MakeDelta(const MakeOptions& options,
   job.units = MakePlan(job.old_image.size(), job.new_image.size(), matches,
                        options.segment_size);
 
+  progress.BeginPart(kMade);
   SHOAL_ASSIGN_OR_RETURN(Made made, MakeOne(job, header, expanded, old_side,
                                             new_side, patch_path));
   if (header.coding == Coding::kModel &&
       made.patch->size() > header.new_size / kPoorPart) {
+    progress.BeginPart(kMadeAgain);
     SHOAL_ASSIGN_OR_RETURN(Made other,
                            MakeOne(job, WithoutModel(options, header), expanded,
                                    old_side, new_side, patch_path));
     if (other.patch->size() < made.patch->size()) made = std::move(other);
   }
-  if (options.verify)
-    SHOAL_RETURN_IF_ERROR(SelfCheck(made.patch->temporary(), header.new_sha256,
-                                    *old_file, *new_file, options.cancel));
+  if (options.verify) {
+    progress.BeginPart(100);
+    SHOAL_RETURN_IF_ERROR(SelfCheck(
+        made.patch->temporary(), header.new_sha256, *old_file, *new_file,
+        options.cancel,
+        [&](uint64_t done) { progress.Part(done, header.new_size); }));
+  }
   MakeStats& stats = made.stats;
+  stats.codecs = expanded.codecs;
   stats.patch_size = made.patch->size();
   stats.patch_sha256 = made.patch->Digest();
   SHOAL_RETURN_IF_ERROR(made.patch->Commit());
+  progress.Finish();
   stats.old_size = header.old_size;
   stats.new_size = header.new_size;
   stats.old_sha256 = header.old_sha256;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -32,6 +33,9 @@ struct MakeOptions {
   // windows where they must (none fits: kZstd). Unset: 8 MiB. The patch states
   // what it takes.
   std::optional<uint64_t> max_reader_memory;
+  // Codec libraries that the device has, as delta/image's LibraryOf() names
+  // them; only their blocks are expanded. Unset: the same as here.
+  std::optional<std::set<std::string>> device_codecs;
   int threads = 2;     // 1..64
   bool expand = true;  // what the images hold in compressed form (delta/image)
   uint32_t window_size =
@@ -42,8 +46,9 @@ struct MakeOptions {
   // name; a patch that this lets through is right.
   bool verify = true;
   const std::atomic<bool>* cancel = nullptr;  // optional
-  // Optional; bytes of the new image done, of all. Called on the thread that
-  // called MakeDelta.
+  // Optional; bytes of the new image done, of all, over all steps: it never
+  // goes back, and ends with all of them when the patch is there. One thread
+  // at a time.
   std::function<void(uint64_t done, uint64_t total)> progress;
 };
 
@@ -57,6 +62,10 @@ struct MakeStats {
   uint64_t windows = 0;
   uint64_t copied = 0;         // bytes of the result that are exact copies
   uint64_t reader_memory = 0;  // bytes that a device needs to apply it
+  // What else it needs: the context model of this version (0: none), and these
+  // codec libraries.
+  uint32_t model_version = 0;
+  std::set<std::string> codecs;
 };
 
 // Writes `patch_path` (temporary file beside it, fsync, rename). The images

@@ -79,7 +79,8 @@ std::optional<Header> PlanWith(const MakeOptions& options,
 absl::StatusOr<ReaderPlan> PlanReader(const MakeOptions& options,
                                       const MappedFile& old_file,
                                       const MappedFile& new_file,
-                                      const std::string& patch_path) {
+                                      const std::string& patch_path,
+                                      const ExpandProgress& progress) {
   const uint64_t memory =
       std::min<uint64_t>(options.max_reader_memory.value_or(kUsualReaderMemory),
                          std::numeric_limits<uint32_t>::max());
@@ -90,10 +91,11 @@ absl::StatusOr<ReaderPlan> PlanReader(const MakeOptions& options,
     rebuild = {memory - std::min(memory, kSmallestCoding), memory / 2};
   for (const uint64_t max_rebuild_memory : rebuild) {
     ReaderPlan plan;
-    SHOAL_ASSIGN_OR_RETURN(plan.expanded,
-                           ExpandPair(old_file, new_file,
-                                      {patch_path, options.threads,
-                                       max_rebuild_memory, options.cancel}));
+    SHOAL_ASSIGN_OR_RETURN(
+        plan.expanded,
+        ExpandPair(old_file, new_file,
+                   {patch_path, options.threads, max_rebuild_memory,
+                    options.device_codecs, options.cancel, progress}));
     const auto header = PlanWith(options, plan.expanded, memory);
     if (!header) continue;
     plan.header = *header;

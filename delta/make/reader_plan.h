@@ -29,7 +29,8 @@ struct ReaderPlan {
 absl::StatusOr<ReaderPlan> PlanReader(const MakeOptions& options,
                                       const MappedFile& old_file,
                                       const MappedFile& new_file,
-                                      const std::string& patch_path);
+                                      const std::string& patch_path,
+                                      const ExpandProgress& progress);
 
 // The same in zstd's coding, within no more memory than `header` states.
 Header WithoutModel(const MakeOptions& options, const Header& header);

@@ -53,13 +53,18 @@ class Comparison {
 
 absl::Status Run(std::string_view patch, const std::string& new_sha256,
                  const MappedFile& old_file, const MappedFile& new_file,
-                 const std::atomic<bool>* cancel) {
+                 const std::atomic<bool>* cancel,
+                 const std::function<void(uint64_t)>& progress) {
   Comparison comparison(old_file, new_file);
   const auto read_old = [&](uint64_t at, char* buffer, size_t size) {
     return comparison.ReadOld(at, buffer, size);
   };
   const auto write_new = [&](std::string_view bytes) {
     return comparison.WriteNew(bytes);
+  };
+  const auto tell = [&](uint64_t written) {
+    progress(written);
+    return absl::OkStatus();
   };
   if (IsBsdiff40(patch)) {
     Bsdiff40Options apply;
@@ -74,6 +79,7 @@ absl::Status Run(std::string_view patch, const std::string& new_sha256,
     apply.expected_size = new_file.bytes().size();
     apply.expected_sha256 = new_sha256;
     apply.cancel = cancel;
+    apply.progress = tell;
     return ApplyBsdiff40(apply);
   }
   std::string_view rest = patch;
@@ -91,6 +97,7 @@ absl::Status Run(std::string_view patch, const std::string& new_sha256,
   apply.expected_sha256 = new_sha256;
   apply.max_memory = std::numeric_limits<uint64_t>::max();
   apply.cancel = cancel;
+  apply.progress = tell;
   SHOAL_ASSIGN_OR_RETURN(auto applier, Applier::Create(std::move(apply)));
   return applier->Run();
 }
@@ -100,10 +107,11 @@ absl::Status Run(std::string_view patch, const std::string& new_sha256,
 absl::Status SelfCheck(const std::string& patch_path,
                        const std::string& new_sha256,
                        const MappedFile& old_file, const MappedFile& new_file,
-                       const std::atomic<bool>* cancel) {
+                       const std::atomic<bool>* cancel,
+                       const std::function<void(uint64_t)>& progress) {
   SHOAL_ASSIGN_OR_RETURN(auto patch, MappedFile::Open(patch_path));
   const absl::Status status =
-      Run(patch->bytes(), new_sha256, old_file, new_file, cancel);
+      Run(patch->bytes(), new_sha256, old_file, new_file, cancel, progress);
   if (status.ok() || ReasonOf(status) == "cancelled") return status;
   return Internal("delta_self_check",
                   fmt::format("the patch does not apply ({}); did an image "

@@ -17,6 +17,8 @@ namespace {
 
 // Where all that lies at a place is wanted.
 constexpr size_t kMaxOfPlace = 64;
+// A slow link's answer takes that long too.
+constexpr absl::Duration kLeastOfAnOrigin = absl::Seconds(2);
 constexpr std::string_view kLogProof = "proof/";
 constexpr std::string_view kLogTimestamp = "timestamp/";
 
@@ -99,31 +101,55 @@ std::vector<std::string> MetadataSource::All(const std::string& place,
   return all;
 }
 
+// The one that was of use first, those that gave no answer last: they may be
+// many, and the time is for all of them.
+std::vector<std::string> MetadataSource::OriginsInTurn() {
+  std::vector<std::string> origins =
+      o_.origins ? o_.origins() : std::vector<std::string>{};
+  std::erase_if(silent_, [&](const std::string& one) {
+    return std::find(origins.begin(), origins.end(), one) == origins.end();
+  });
+  const auto turn = [this](const std::string& one) {
+    return silent_.contains(one) ? 2 : one == good_origin_ ? 0 : 1;
+  };
+  std::stable_sort(
+      origins.begin(), origins.end(),
+      [&](const auto& a, const auto& b) { return turn(a) < turn(b); });
+  return origins;
+}
+
 // One at a time and not the whole list at once: the first that answers may be
 // the one that lies.
 absl::StatusOr<std::string> MetadataSource::FromOrigins(const std::string& path,
                                                         uint64_t max_bytes,
                                                         const Take& usable) {
-  const std::vector<std::string> origins =
-      o_.origins ? o_.origins() : std::vector<std::string>{};
+  const std::vector<std::string> origins = OriginsInTurn();
   absl::Status last =
       Unavailable("no_source", fmt::format("no origin for {}", path));
   bool none_there = false;
   const absl::Duration end = o_.clock->MonotonicNow() + o_.origin_timeout;
   for (size_t i = 0; i < origins.size(); ++i) {
+    const std::string& origin = origins[i];
     const absl::Duration left = end - o_.clock->MonotonicNow();
     if (left <= absl::ZeroDuration()) break;
-    const size_t at = (good_origin_ + i) % origins.size();
-    auto bytes = o_.get({origins[at] + path}, max_bytes, std::nullopt,
-                        std::min(left, o_.one_origin));
+    // A share each, so that silent ones leave the others their turn.
+    const absl::Duration share = std::min(
+        left, std::clamp(left / static_cast<int64_t>(origins.size() - i),
+                         kLeastOfAnOrigin, o_.one_origin));
+    auto bytes = o_.get({origin + path}, max_bytes, std::nullopt, share);
     if (bytes.ok() && usable(*bytes)) {
-      good_origin_ = at;
+      good_origin_ = origin;
+      silent_.erase(origin);
       return bytes;
     }
+    if (bytes.ok() || SaysNone(bytes.status()))
+      silent_.erase(origin);
+    else
+      silent_.insert(origin);
     none_there |= SaysNone(bytes.status());
     last = bytes.ok()
-               ? Unavailable("no_source", fmt::format("{}{} is of no use",
-                                                      origins[at], path))
+               ? Unavailable("no_source",
+                             fmt::format("{}{} is of no use", origin, path))
                : bytes.status();
   }
   if (none_there)

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,6 +80,8 @@ struct MetadataSourceOptions {
   std::function<std::vector<std::string>()> origins;
   HttpGet get;                                        // set when `origins` is
   absl::Duration origin_timeout = absl::Seconds(20);  // for all of them
+  // For one of them at most. Of several each has its share, 2 s at least, and
+  // those that were silent are asked last from then on.
   absl::Duration one_origin = absl::Seconds(8);
 
   // Whether those who would have a root were there to be asked: then one that
@@ -127,6 +130,7 @@ class MetadataSource final : public signing::Fetcher {
   absl::StatusOr<std::string> OfVersion(std::string_view role, uint64_t version,
                                         const std::string& path,
                                         uint64_t max_bytes, const Take& usable);
+  std::vector<std::string> OriginsInTurn();
   absl::StatusOr<std::string> FromOrigins(const std::string& path,
                                           uint64_t max_bytes,
                                           const Take& usable);
@@ -137,8 +141,9 @@ class MetadataSource final : public signing::Fetcher {
       const std::string& name);
 
   const MetadataSourceOptions o_;
-  size_t good_origin_ = 0;  // the one that last had something usable
-  uint64_t life_of_ = 0;    // version of the trusted timestamp, and its life
+  std::string good_origin_;       // the one that last had something usable
+  std::set<std::string> silent_;  // gave no answer when they were asked last
+  uint64_t life_of_ = 0;  // version of the trusted timestamp, and its life
   absl::Duration life_;
   std::string log_name_;  // what of the log was looked up last
   std::vector<std::string> log_found_;

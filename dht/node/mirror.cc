@@ -15,6 +15,7 @@ namespace {
 constexpr absl::Duration kRetryMost = absl::Minutes(1);
 constexpr size_t kMaxPeers = 100;
 constexpr size_t kMaxOrigins = 16;
+constexpr absl::Duration kBeginAgainPause = absl::Minutes(1);
 
 }  // namespace
 
@@ -221,9 +222,14 @@ void Mirror::Impl::OfferSource(const std::string& sha256,
       return;
     }
     if (it->second.state != State::kFetching) return;
-    for (const std::string& origin : sources.origins) {
-      again = again || !it->second.origins.contains(origin);
-    }
+    Item& item = it->second;
+    for (const std::string& origin : sources.origins)
+      again = again || (!item.origins.contains(origin) &&
+                        item.origins.size() < kMaxOrigins &&
+                        BlobUrl(origin, sha256).ok());
+    const absl::Duration now = clock_.MonotonicNow();
+    again = again && now >= item.begin_again_at;
+    if (again) item.begin_again_at = now + kBeginAgainPause;
   }
   // A job takes more peers but no more origins: begun again, it keeps what is
   // on disk.

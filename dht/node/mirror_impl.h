@@ -60,6 +60,8 @@ class Mirror::Impl : public std::enable_shared_from_this<Mirror::Impl> {
     absl::Duration retry_at = absl::ZeroDuration();  // monotonic
     absl::Duration backoff = kRetryFirst;
     std::set<std::string> origins;  // of the running fetch
+    // Anybody may offer an origin; a fetch is not begun again for each.
+    absl::Duration begin_again_at = absl::ZeroDuration();  // monotonic
     bool announcing = false;
     std::optional<absl::Duration> announced;  // monotonic
     // Set while no metadata names it.

@@ -1,4 +1,6 @@
 // What a running storage node does with records, callers and artifacts.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "common/status.h"
 #include "dht/node/node_impl.h"
 #include "shoal/node/v1/node_service.pb.h"
+#include "signing/metadata/metadata.h"
 
 namespace shoal::dht::node {
 namespace {
@@ -98,7 +101,15 @@ void StorageNode::Impl::TakeWitness(const VerifiedRecord& record) {
 
 void StorageNode::Impl::CompareLog(const std::string& timestamp) {
   if (trust_->log_fork() || timestamp == trust_->log_timestamp()) return;
-  if (!judged_.First(timestamp)) return;
+  // By what is signed: of one timestamp there are as many spellings as anybody
+  // likes. What is not signed is looked for nowhere, and must not stand for
+  // what is.
+  const auto parsed = signing::ParseTimestamp(timestamp);
+  if (!parsed.ok() || !parsed->value.log || !SeemsSigned(timestamp) ||
+      !judged_.First(fmt::format("{} {} {}", parsed->value.version,
+                                 parsed->value.log->size,
+                                 HexEncode(parsed->value.log->root))))
+    return;
   MetadataSource source(SourceOptions());
   log_->Forget();
   const absl::Status compared = trust_->CompareLog(source, timestamp);

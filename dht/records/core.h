@@ -16,6 +16,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/budget.h"
+#include "common/crypto/hash.h"
 #include "common/files.h"
 #include "dht/records/address.h"
 #include "dht/records/admission.h"
@@ -75,7 +77,7 @@ class Network::Core {
                       const std::vector<pairing::v1::NetworkKey>& retired);
   void SetClientCredential(const crypto::SigningKey* key,
                            const records::v1::Credential& credential);
-  std::optional<uint32_t> HeardEpoch() const;  // any thread
+  std::map<std::string, uint32_t> HeardEpochs() const;  // any thread
   void SetPlaceKey(const std::string& place_key);
   void SetResolver(WriterResolver resolver);
   absl::Status StoreLocal(const std::string& record);
@@ -111,11 +113,14 @@ class Network::Core {
     absl::Duration next;
     absl::Duration pause;
   };
+  struct Question {
+    std::string nonce;
+    absl::Duration at;
+  };
   struct Counters {
     std::atomic<uint64_t> connected{0}, known{0}, admitted{0}, dropped{0},
         filtered{0}, refused{0}, packets_in{0}, packets_out{0}, bytes_in{0},
         bytes_out{0}, stored_values{0}, stored_bytes{0}, retired{0};
-    std::atomic<int64_t> heard_epoch{-1};
   };
 
   Core(NetworkOptions options, UdpSocket socket,
@@ -145,11 +150,17 @@ class Network::Core {
   void OnRetired(const Address& from, const OpenedDatagram& opened);
   void OnGrantRequest(const Address& from, uint32_t epoch, size_t size,
                       const records::v1::GrantRequest& request);
-  void OnGrantReply(const records::v1::GrantReply& reply);
+  std::string GrantNonce(const Address& address) const;
+  std::string GrantRequestTo(const Address& address) const;
+  void OnGrantReply(const Address& from, const records::v1::GrantReply& reply);
   void MaybeAskForGrant();
   std::vector<Address> SomeMissing(size_t most);
   void AskUnder(uint32_t epoch, const Address& address);
   void ProbeNewest();
+  // core_heard.cc
+  void ProveHome();
+  void OnHomeAnswer(const Address& from, uint32_t epoch,
+                    const records::v1::Receipt& receipt);
   void OnConfirm(const Address& from, const records::v1::Confirm& confirm);
   void Answer(const Address& from, const records::v1::Confirm& confirm,
               const absl::StatusOr<absl::Time>& until);
@@ -179,7 +190,7 @@ class Network::Core {
   std::unique_ptr<Admission> admission_;  // nodes only
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<TimeAsker> time_asker_;
-  TimeBudget time_budget_;  // of answers
+  Budget time_budget_{kTimeAnswersPerSecond, kTimeAnswersPerSecond};
 
   std::map<Address, std::string> trusted_;  // address → OpenDHT id, or ""
   std::set<Address> bootstrap_;             // of the options; never changes
@@ -193,8 +204,14 @@ class Network::Core {
   // How many steps below the newest network key to send to the unheard.
   size_t epoch_steps_ = 0;
   size_t missing_turn_ = 0;
-  // Clients: grant requests under way (core_grants.cc).
-  std::string grant_nonce_;
+  // Of `bootstrap`: by epoch what was asked, and the last that answered.
+  std::map<Address, std::map<uint32_t, Question>> asked_;
+  mutable std::mutex proven_mutex_;
+  std::map<std::string, uint32_t> proven_;
+  // Clients: grant requests under way (core_grants.cc). Every node has a nonce
+  // of its own, and each request one answer.
+  const std::string grant_secret_ = crypto::RandomBytes(32);
+  std::set<Address> grant_asked_;
   absl::Duration missing_since_ = absl::InfiniteDuration();
   absl::Duration next_grant_request_ = absl::ZeroDuration();
   absl::Duration grant_pause_;

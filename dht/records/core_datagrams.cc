@@ -74,7 +74,6 @@ void Network::Core::OnDatagram(const Address& from, std::string_view datagram) {
     OnRetired(from, *opened);
     return;
   }
-  if (bootstrap_.contains(from)) counters_.heard_epoch = opened->epoch;
   if (heard_.size() >= kMaxHeard && !heard_.contains(from)) heard_.clear();
   Heard& heard = heard_[from];
   const bool back = opened->epoch < heard.epoch;
@@ -161,6 +160,7 @@ void Network::Core::OnShoal(const Address& from, uint32_t epoch,
       if (is_node()) OnConfirm(from, datagram.confirm());
       break;
     case records::v1::Datagram::kReceipt:
+      OnHomeAnswer(from, epoch, datagram.receipt());
       publisher_->OnReceipt(from, datagram.receipt());
       break;
     case records::v1::Datagram::kHello:
@@ -183,7 +183,7 @@ void Network::Core::OnShoal(const Address& from, uint32_t epoch,
       OnGrantRequest(from, epoch, payload.size(), datagram.grant_request());
       break;
     case records::v1::Datagram::kGrantReply:
-      OnGrantReply(datagram.grant_reply());
+      OnGrantReply(from, datagram.grant_reply());
       break;
     case records::v1::Datagram::MESSAGE_NOT_SET:
       ++counters_.filtered;

@@ -26,12 +26,6 @@ constexpr absl::Duration kLongestPause = absl::Minutes(5);
 
 }  // namespace
 
-std::optional<uint32_t> Network::Core::HeardEpoch() const {
-  const int64_t epoch = counters_.heard_epoch;
-  if (epoch < 0) return std::nullopt;
-  return static_cast<uint32_t>(epoch);
-}
-
 void Network::Core::SetClientCredential(
     const crypto::SigningKey* key, const records::v1::Credential& credential) {
   if (!options_.client) return;
@@ -113,30 +107,41 @@ void Network::Core::MaybeAskForGrant() {
   if (now < next_grant_request_) return;
   next_grant_request_ = now + grant_pause_;
   grant_pause_ = std::min(grant_pause_ * 2, kLongestPause);
-  if (grant_nonce_.empty()) grant_nonce_ = crypto::RandomBytes(kNonceSize);
+  for (const Address& address : SomeMissing(kAskedAtOnce)) {
+    const std::string request = GrantRequestTo(address);
+    grant_asked_.insert(address);
+    for (size_t step = 0; step < kMaxNetworkKeys; ++step) {
+      if (step > 0 && keys_.Older(step) == keys_.newest()) break;
+      (void)SendUnder(keys_.Older(step), address, Channel::kShoal, request);
+    }
+  }
+}
+
+// None but the node that is asked can answer for its address.
+std::string Network::Core::GrantNonce(const Address& address) const {
+  return crypto::Blake2b(grant_secret_, address.Key(), kNonceSize);
+}
+
+std::string Network::Core::GrantRequestTo(const Address& address) const {
   records::v1::Datagram datagram;
   records::v1::GrantRequest& request = *datagram.mutable_grant_request();
   *request.mutable_credential() = options_.client->credential;
-  request.set_nonce(grant_nonce_);
+  request.set_nonce(GrantNonce(address));
   request.set_signature(options_.client->key->Sign(
-      crypto::SigningInput(kDomain, options_.fleet_id, grant_nonce_)));
+      crypto::SigningInput(kDomain, options_.fleet_id, request.nonce())));
   // Tag and length of the padding are a few bytes themselves.
   const size_t short_by = kMaxOwnDatagram - 8 - datagram.ByteSizeLong();
   request.set_padding(std::string(short_by, '\0'));
-  const std::string bytes = datagram.SerializeAsString();
-  for (const Address& address : SomeMissing(kAskedAtOnce))
-    for (size_t step = 0; step < kMaxNetworkKeys; ++step) {
-      if (step > 0 && keys_.Older(step) == keys_.newest()) break;
-      (void)SendUnder(keys_.Older(step), address, Channel::kShoal, bytes);
-    }
+  return datagram.SerializeAsString();
 }
 
-void Network::Core::OnGrantReply(const records::v1::GrantReply& reply) {
-  if (!options_.client || grant_nonce_.empty() ||
-      reply.nonce() != grant_nonce_ || !options_.client->on_grant)
+void Network::Core::OnGrantReply(const Address& from,
+                                 const records::v1::GrantReply& reply) {
+  if (!options_.client || !options_.client->on_grant ||
+      !crypto::EqualConstantTime(reply.nonce(), GrantNonce(from)) ||
+      grant_asked_.erase(from) == 0)
     return;
-  // One answer of each node at most does harm to nobody; the nonce stays.
-  options_.client->on_grant(reply.record());
+  options_.client->on_grant(from.ToString(), reply.record());
 }
 
 }  // namespace shoal::dht

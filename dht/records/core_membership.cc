@@ -31,6 +31,7 @@ void Network::Core::Maintain() {
   if (admission_) admission_->Tick();
   ReachOut();
   ProbeNewest();
+  ProveHome();
   MaybeAskForGrant();
   std::erase_if(heard_, [now = Now()](const auto& entry) {
     return now - entry.second.at > kAdmissionLifetime;
@@ -96,18 +97,6 @@ void Network::Core::ReachOut() {
   for (const Address& address : SomeMissing(kAskedAtOnce))
     for (size_t step = 1; keys_.Older(step) != keys_.newest(); ++step)
       AskUnder(keys_.Older(step), address);
-}
-
-// A question that every node answers, for the sake of the answer: it tells the
-// key.
-void Network::Core::AskUnder(uint32_t epoch, const Address& address) {
-  records::v1::Datagram datagram;
-  auto* confirm = datagram.mutable_confirm();
-  confirm->set_place(std::string(kPlaceSize, '\0'));
-  confirm->set_digest(std::string(kDigestSize, '\0'));
-  confirm->set_nonce(crypto::RandomBytes(8));
-  (void)SendUnder(epoch, address, Channel::kShoal,
-                  datagram.SerializeAsString());
 }
 
 void Network::Core::SetDirectory(const records::v1::NodeDirectory& directory) {

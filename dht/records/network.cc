@@ -111,8 +111,8 @@ void Network::SetClientCredential(const crypto::SigningKey* key,
       });
 }
 
-std::optional<uint32_t> Network::HeardEpoch() const {
-  return core_->HeardEpoch();
+std::map<std::string, uint32_t> Network::HeardEpochs() const {
+  return core_->HeardEpochs();
 }
 
 void Network::SetPlaceKey(std::string place_key) {

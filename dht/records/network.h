@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,9 +70,11 @@ struct ClientIdentity {
   // Not owned; outlives the Network.
   const crypto::SigningKey* key = nullptr;
   records::v1::Credential credential;  // kind DEVICE, for `key`
-  // A record that answers the question. Not verified: whoever has one of the
-  // network's keys may have sent it. On the network's thread, must not block.
-  std::function<void(const std::string& record)> on_grant;
+  // A record with which the node at this address ("host:port") answered the
+  // question, once for each time that it was asked. Not verified. On the
+  // network's thread, must not block.
+  std::function<void(const std::string& node, const std::string& record)>
+      on_grant;
 };
 
 struct NodeIdentity {
@@ -222,9 +225,9 @@ class Network {
   // Clients with a ClientIdentity: both are replaced. `key` as there.
   void SetClientCredential(const crypto::SigningKey* key,
                            records::v1::Credential credential);
-  // The epoch under which an address of `bootstrap` was heard last; nullopt:
-  // none yet.
-  std::optional<uint32_t> HeardEpoch() const;
+  // Of each address of `bootstrap` that has answered a question of this
+  // client's own: the epoch under which it did so last.
+  std::map<std::string, uint32_t> HeardEpochs() const;
   void SetPlaceKey(std::string place_key);
   // Records that listeners got but the old resolver refused are tried again.
   void SetResolver(WriterResolver resolver);

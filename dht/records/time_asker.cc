@@ -12,7 +12,6 @@ namespace {
 constexpr std::string_view kDomain = "shoal.time.v1";
 constexpr size_t kMaxAsked = 8;
 constexpr absl::Duration kAskAgain = absl::Milliseconds(500);
-constexpr double kAnswersPerSecond = 200;
 
 }  // namespace
 
@@ -28,15 +27,6 @@ records::v1::TimeAnswer MakeTimeAnswer(const crypto::SigningKey& key,
   answer.set_signature(
       key.Sign(crypto::SigningInput(kDomain, fleet_id, answer.body())));
   return answer;
-}
-
-bool TimeBudget::Spend(absl::Duration now) {
-  const double earned = absl::ToDoubleSeconds(now - last_) * kAnswersPerSecond;
-  left_ = std::min(kAnswersPerSecond, left_ + earned);
-  last_ = now;
-  if (left_ < 1) return false;
-  left_ -= 1;
-  return true;
 }
 
 void TimeAsker::Start(std::vector<Address> nodes, std::vector<std::string> keys,

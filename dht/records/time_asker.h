@@ -27,15 +27,8 @@ records::v1::TimeAnswer MakeTimeAnswer(const crypto::SigningKey& key,
                                        std::string_view fleet_id,
                                        std::string_view nonce, absl::Time now);
 
-// A node signs at most some hundred answers a second, whoever asks.
-class TimeBudget {
- public:
-  bool Spend(absl::Duration now);
-
- private:
-  double left_ = 0;
-  absl::Duration last_ = -absl::InfiniteDuration();
-};
+// A node signs no more answers a second, whoever asks.
+inline constexpr double kTimeAnswersPerSecond = 200;
 
 // One thread at a time.
 class TimeAsker {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/bytes.h"
+#include "fmt/format.h"
 #include "server/fleet/device_list.h"
 #include "server/fleet/device_terms.h"
 
@@ -25,13 +26,12 @@ absl::StatusOr<DeviceWatch> DeviceWatch::Start(
       watch.after_, ParseListToken(watch.question_, request.resume_token()));
   if (watch.after_.empty()) return watch;
   watch.tell_all_ = true;
-  std::string last;
-  SHOAL_RETURN_IF_ERROR(store.View()->ScanBackwardRaw(
-      kDeviceChanges, "", "", [&](std::string_view key, std::string_view) {
-        last = std::string(key);
-        return false;
-      }));
-  if (watch.after_.size() != 8 || watch.after_ > last) {
+  // The last number given out, not the last that is there: its device may have
+  // been deleted since.
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto last,
+      store.View()->GetRaw(kMeta, fmt::format("sequence/{}", kDeviceChanges)));
+  if (watch.after_.size() != 8 || watch.after_ > last.value_or("")) {
     return MakeError(absl::StatusCode::kOutOfRange, "resume_token_expired",
                      "the plane does not know this place of its history: "
                      "watch from the start");
@@ -41,14 +41,25 @@ absl::StatusOr<DeviceWatch> DeviceWatch::Start(
 
 absl::StatusOr<std::vector<store::DeviceRow>> DeviceWatch::Read() const {
   const auto view = store_.View();
-  std::vector<std::string> ids;
-  SHOAL_RETURN_IF_ERROR(view->ScanRaw(
-      kDeviceChanges, "", after_, [&](std::string_view, std::string_view id) {
-        ids.push_back(HexEncode(id));
-        return ids.size() < kAtOnce;
-      }));
+  std::vector<std::pair<std::string, std::string>> changes;
+  SHOAL_RETURN_IF_ERROR(
+      view->ScanRaw(kDeviceChanges, "", after_,
+                    [&](std::string_view number, std::string_view device) {
+                      changes.emplace_back(number, device);
+                      return changes.size() < kAtOnce;
+                    }));
   std::vector<store::DeviceRow> rows;
-  for (const std::string& id : ids) {
+  for (const auto& [number, device] : changes) {
+    const std::string id = HexEncode(std::string_view(device).substr(0, 16));
+    if (device.size() > 16) {
+      // It was deleted (DeviceChanges): there is nothing left but its name.
+      store::DeviceRow& gone = rows.emplace_back();
+      gone.mutable_device()->set_name("devices/" + id);
+      gone.set_ordinal(static_cast<uint32_t>(
+          ReadBigEndian(std::string_view(device).substr(16), 4)));
+      gone.set_change(ReadBigEndian(number, 8));
+      continue;
+    }
     SHOAL_ASSIGN_OR_RETURN(auto row, view->Get<store::DeviceRow>(kDevices, id));
     rows.push_back(std::move(row));
   }
@@ -57,7 +68,9 @@ absl::StatusOr<std::vector<store::DeviceRow>> DeviceWatch::Read() const {
 
 std::optional<fleet::v1::Device> DeviceWatch::MessageOf(
     const store::DeviceRow& row) {
-  const bool matches = shoal::server::Matches(filter_, FilterSubject(row));
+  const bool deleted = row.assignment().device_id().empty();  // Read()
+  const bool matches =
+      !deleted && shoal::server::Matches(filter_, FilterSubject(row));
   const bool was_sent = sent_.Contains(row.ordinal());
   if (!matches && !was_sent && !tell_all_) return std::nullopt;
   DeviceSet one;

@@ -19,8 +19,8 @@ constexpr size_t kMaxRequestId = 64;
 
 }  // namespace
 
-absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContextBase& context,
-                                       std::string_view action) const {
+absl::StatusOr<Caller> Edge::Identify(
+    const grpc::ServerContextBase& context) const {
   // The certificate is not checked against a CA: its key alone counts, and
   // the TLS handshake has proved that the client holds it.
   std::string spki;
@@ -33,11 +33,28 @@ absl::StatusOr<Caller> Edge::Authorise(const grpc::ServerContextBase& context,
       if (digest.ok()) spki = *digest;
     }
   }
-  SHOAL_ASSIGN_OR_RETURN(Caller caller, parts_.access->Identify(spki));
-  if (!action.empty()) {
-    SHOAL_RETURN_IF_ERROR(parts_.access->Check(caller, action));
-  }
-  return caller;
+  return parts_.access->Identify(spki);
+}
+
+absl::Status Edge::Check(const Caller& caller, std::string_view action) const {
+  return action.empty() ? absl::OkStatus()
+                        : parts_.access->Check(caller, action);
+}
+
+uint64_t Edge::PolicyVersion() const {
+  const auto view = parts_.trust->View();
+  return view ? view->policy.version() : 0;
+}
+
+absl::Status Edge::Readmit(const grpc::ServerContextBase& context,
+                           Admission& admission) const {
+  const uint64_t version = PolicyVersion();
+  if (version == admission.policy_version) return absl::OkStatus();
+  SHOAL_ASSIGN_OR_RETURN(Caller caller, Identify(context));
+  SHOAL_RETURN_IF_ERROR(Check(caller, admission.action));
+  admission.policy_version = version;
+  admission.caller = std::move(caller);
+  return absl::OkStatus();
 }
 
 std::string Edge::RequestId(grpc::ServerContextBase& context) {

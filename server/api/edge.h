@@ -86,6 +86,17 @@ class Edge {
     return watches_.Open(caller.audit_name());
   }
 
+  // For calls that stay open: by which policy a caller was let in, and whether
+  // it still may. Asked at each look; costs nothing while the policy stays.
+  struct Admission {
+    std::string_view action;  // static
+    uint64_t policy_version = 0;
+    Caller caller;
+  };
+  uint64_t PolicyVersion() const;
+  absl::Status Readmit(const grpc::ServerContextBase& context,
+                       Admission& admission) const;
+
   const ApiParts& parts() const { return parts_; }
 
   // The status as it is sent, with its reason in the trailing metadata.
@@ -99,16 +110,20 @@ class Edge {
                      std::string_view action, Work work) const {
     const std::string id = RequestId(*context);
     const ScopedLogField scope("request", id);
-    absl::StatusOr<Caller> caller = Authorise(*context, action);
+    absl::StatusOr<Caller> caller = Identify(*context);
     if (!caller.ok()) return Answer(*context, "", action, caller.status());
+    // Also what will be refused takes a place: a refusal is work.
     const absl::StatusOr<CallerQuota::Slot> slot =
         quota.Open(caller->audit_name());
     if (!slot.ok())
       return Answer(*context, caller->audit_name(), action, slot.status());
+    const absl::Status allowed = Check(*caller, action);
+    if (!allowed.ok())
+      return Answer(*context, caller->audit_name(), action, allowed);
     return Answer(*context, caller->audit_name(), action, work(*caller));
   }
-  absl::StatusOr<Caller> Authorise(const grpc::ServerContextBase& context,
-                                   std::string_view action) const;
+  absl::StatusOr<Caller> Identify(const grpc::ServerContextBase& context) const;
+  absl::Status Check(const Caller& caller, std::string_view action) const;
   static std::string RequestId(grpc::ServerContextBase& context);
   const ApiParts parts_;
   mutable CallerQuota calls_{"calls", kCallsPerOperator, kCallsInAll};

@@ -188,6 +188,7 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
         context, *request, kAnyOperator,
         [&](const Caller& caller) -> absl::Status {
           const ApiParts& parts = edge_.parts();
+          Edge::Admission admission{kAnyOperator, 0, caller};
           std::string device;
           if (!request->device().empty()) {
             SHOAL_ASSIGN_OR_RETURN(std::string key,
@@ -205,6 +206,7 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
           }
           while (!context->IsCancelled() && !parts.store->shut_down()) {
             const uint64_t revision = parts.store->revision();
+            SHOAL_RETURN_IF_ERROR(edge_.Readmit(*context, admission));
             std::map<std::string, bool> allowed;
             bool open = true;
             SHOAL_RETURN_IF_ERROR(parts.telemetry->Read(
@@ -214,9 +216,9 @@ class TelemetryService final : public telemetry::v1::Telemetry::Service {
                   auto [it, first] = allowed.emplace(response.device(), false);
                   if (first) {
                     auto facts = FactsOfId(response.device().substr(8));
-                    it->second =
-                        facts.ok() &&
-                        parts.access->Allows(caller, "telemetry.read", &*facts);
+                    it->second = facts.ok() && parts.access->Allows(
+                                                   admission.caller,
+                                                   "telemetry.read", &*facts);
                   }
                   if (it->second) open = writer->Write(response);
                   return open;

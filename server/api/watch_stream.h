@@ -39,7 +39,8 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
       const Edge& edge, WatchPump& pump, grpc::CallbackServerContext* context,
       const google::protobuf::Message& request, std::string_view action,
       const Begin& begin) {
-    std::shared_ptr<WatchStream> stream(new WatchStream(*context));
+    std::shared_ptr<WatchStream> stream(
+        new WatchStream(edge, *context, action));
     stream->self_ = stream;
     WatchStream* const reactor = stream.get();
     const grpc::Status opened = edge.Call(
@@ -47,6 +48,7 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
           SHOAL_ASSIGN_OR_RETURN(CallerQuota::Slot slot,
                                  edge.OpenWatch(caller));
           stream->slot_.emplace(std::move(slot));
+          stream->admission_.caller = caller;
           SHOAL_ASSIGN_OR_RETURN(stream->source_, begin(caller));
           return absl::OkStatus();
         });
@@ -64,7 +66,10 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
       std::lock_guard lock(mutex_);
       if (finished_) return Look::kOver;
       if (writing_) return Look::kIdle;
-      absl::StatusOr<Next> next = source_();
+      // Whoever was revoked meanwhile sees nothing more.
+      const absl::Status admitted = edge_.Readmit(context_, admission_);
+      absl::StatusOr<Next> next =
+          admitted.ok() ? source_() : absl::StatusOr<Next>(admitted);
       if (next.ok() && next->message) {
         message_ = *std::move(next->message);
         writing_ = true;
@@ -83,8 +88,11 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
   void End() override { FinishOnce(grpc::Status::OK); }
 
  private:
-  explicit WatchStream(grpc::CallbackServerContext& context)
-      : context_(context) {}
+  WatchStream(const Edge& edge, grpc::CallbackServerContext& context,
+              std::string_view action)
+      : edge_(edge),
+        context_(context),
+        admission_{action, edge.PolicyVersion(), {}} {}
 
   void OnWriteDone(bool ok) override {
     bool over = !ok;
@@ -111,7 +119,9 @@ class WatchStream final : public grpc::ServerWriteReactor<Message>,
     this->Finish(status);
   }
 
+  const Edge& edge_;
   grpc::CallbackServerContext& context_;
+  Edge::Admission admission_;
   std::shared_ptr<WatchStream> self_;  // until OnDone()
   std::optional<CallerQuota::Slot> slot_;
   std::mutex mutex_;

@@ -1,9 +1,20 @@
 #include "server/auth/access.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "common/bytes.h"
 #include "common/log.h"
+#include "fmt/format.h"
 
 namespace shoal::server {
 namespace {
+
+// Refusals of one caller that are written at once, and the time after which
+// one more is.
+constexpr double kRefusalsAtOnce = 10;
+constexpr absl::Duration kRefusalPause = absl::Minutes(1);
+constexpr uint64_t kRefusalsKept = 1000;
 
 rules::LocalTime PlaneTime(Clock& clock) {
   // Windows of rules about the plane count in UTC: a fleet spans time zones.
@@ -48,12 +59,53 @@ absl::Status Access::Check(const Caller& caller, std::string_view action,
       rules::Evaluate(trust_.View()->policy, caller.principal, action, device,
                       PlaneTime(store_.clock()));
   if (decision.allowed) return absl::OkStatus();
-  Transaction tx(store_);
-  tx.Audit(caller.audit_name(), action, "", "permission_denied",
-           decision.explanation);
-  const absl::Status audited = tx.Commit();
-  if (!audited.ok()) LogError("audit_failed", {{"error", audited}});
+  uint64_t left_out = 0;
+  if (MayWrite(caller.audit_name(), left_out)) {
+    const absl::Status audited = WriteRefusal(
+        caller, action,
+        left_out == 0 ? decision.explanation
+                      : fmt::format("{}; {} more before it were not written",
+                                    decision.explanation, left_out));
+    if (!audited.ok()) LogError("audit_failed", {{"error", audited}});
+  }
   return PermissionDenied("permission_denied", decision.explanation);
+}
+
+bool Access::MayWrite(const std::string& caller, uint64_t& left_out) const {
+  const absl::Duration now = store_.clock().MonotonicNow();
+  std::lock_guard lock(mutex_);
+  const auto [it, first] =
+      refused_.try_emplace(caller, Refused{kRefusalsAtOnce, now});
+  Refused& refused = it->second;
+  refused.may_write =
+      std::min(kRefusalsAtOnce,
+               refused.may_write +
+                   absl::FDivDuration(now - refused.since, kRefusalPause));
+  refused.since = now;
+  if (refused.may_write < 1) {
+    ++refused.left_out;
+    return false;
+  }
+  refused.may_write -= 1;
+  left_out = std::exchange(refused.left_out, 0);
+  return true;
+}
+
+absl::Status Access::WriteRefusal(const Caller& caller, std::string_view action,
+                                  std::string_view detail) const {
+  const std::string ring = caller.audit_name() + "/";
+  Transaction tx(store_);
+  tx.Audit(caller.audit_name(), action, "", "permission_denied", detail);
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t row, tx.CurrentSequence(kAudit));
+  // The ring's hand lies beside its places.
+  SHOAL_ASSIGN_OR_RETURN(const auto hand, tx.GetRaw(kRefusals, ring));
+  const uint64_t at = hand ? ReadBigEndian(*hand, 8) : 0;
+  const std::string place = ring + SequenceKey(at % kRefusalsKept);
+  SHOAL_ASSIGN_OR_RETURN(const auto oldest, tx.GetRaw(kRefusals, place));
+  if (oldest) tx.Delete(kAudit, *oldest);
+  tx.PutRaw(kRefusals, place, SequenceKey(row));
+  tx.PutRaw(kRefusals, ring, SequenceKey(at + 1));
+  return tx.Commit();
 }
 
 absl::StatusOr<rules::Decision> Access::Explain(

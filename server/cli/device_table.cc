@@ -1,9 +1,11 @@
 #include "server/cli/device_table.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -15,6 +17,9 @@ namespace shoal::cli {
 namespace {
 
 constexpr std::string_view kLabel = "label.";
+// Only where a device has such labels: in a column of its own an empty value
+// looks like none.
+constexpr std::string_view kEmptyLabels = "empty_labels";
 
 std::string GroupIds(const fleet::v1::Device& device) {
   std::string text;
@@ -29,14 +34,20 @@ std::string Prefixed(std::string_view prefix, std::string_view id) {
                                 : std::string(prefix) + std::string(id);
 }
 
-void AddGroups(std::string_view text, fleet::v1::DeviceImport& device) {
+void ForEachWord(std::string_view text,
+                 const std::function<void(std::string_view)>& visit) {
   while (!text.empty()) {
     const size_t blank = text.find(' ');
-    if (blank != 0) {
-      device.add_groups(Prefixed("groups/", text.substr(0, blank)));
-    }
+    if (blank != 0) visit(text.substr(0, blank));
     text.remove_prefix(blank == text.npos ? text.size() : blank + 1);
   }
+}
+
+std::string EmptyLabels(const fleet::v1::Device& device) {
+  std::set<std::string> keys;
+  for (const auto& [key, value] : device.labels())
+    if (value.empty()) keys.insert(key);
+  return fmt::format("{}", fmt::join(keys, " "));
 }
 
 absl::Status SetColumn(const std::string& column, const std::string& value,
@@ -49,14 +60,20 @@ absl::Status SetColumn(const std::string& column, const std::string& value,
   } else if (column == "device_type") {
     device.set_device_type(value);
   } else if (column == "groups") {
-    AddGroups(value, device);
+    ForEachWord(value, [&](std::string_view id) {
+      device.add_groups(Prefixed("groups/", id));
+    });
+  } else if (column == kEmptyLabels) {
+    ForEachWord(value, [&](std::string_view key) {
+      (*device.mutable_labels())[std::string(key)] = "";
+    });
   } else if (column.starts_with(kLabel)) {
     (*device.mutable_labels())[column.substr(kLabel.size())] = value;
   } else {
     return InvalidArgument(
         "bad_csv",
         fmt::format("there is no column '{}'; columns are name, public_key, "
-                    "device_type, state, groups, label.KEY",
+                    "device_type, state, groups, empty_labels, label.KEY",
                     column));
   }
   return absl::OkStatus();
@@ -66,11 +83,16 @@ absl::Status SetColumn(const std::string& column, const std::string& value,
 
 std::string DevicesToCsv(const std::vector<fleet::v1::Device>& devices) {
   std::set<std::string> labels;
+  bool empty_ones = false;
   for (const auto& device : devices) {
-    for (const auto& [key, value] : device.labels()) labels.insert(key);
+    for (const auto& [key, value] : device.labels()) {
+      if (!value.empty()) labels.insert(key);
+      empty_ones |= value.empty();
+    }
   }
   std::vector<std::string> header = {"name", "public_key", "device_type",
                                      "state", "groups"};
+  if (empty_ones) header.emplace_back(kEmptyLabels);
   for (const auto& key : labels) {
     header.push_back(std::string(kLabel) + key);
   }
@@ -79,6 +101,7 @@ std::string DevicesToCsv(const std::vector<fleet::v1::Device>& devices) {
     std::vector<std::string> line = {device.name(), device.public_key(),
                                      device.device_type(),
                                      DeviceStateText(device), GroupIds(device)};
+    if (empty_ones) line.push_back(EmptyLabels(device));
     for (const auto& key : labels) {
       const auto it = device.labels().find(key);
       line.push_back(it == device.labels().end() ? "" : it->second);

@@ -14,7 +14,8 @@ namespace shoal::cli {
 
 // Header "name,public_key,device_type,state,groups,label.KEY…"; groups
 // separated by blanks. A column "label.KEY" that is empty for a device: the
-// device has no such label.
+// device has no such label; keys of labels with an empty value stand in a column
+// "empty_labels", separated by blanks, which is there when a device has any.
 std::string DevicesToCsv(const std::vector<fleet::v1::Device>& devices);
 
 // Columns may stand in any order; those that are not known are an error

@@ -89,6 +89,8 @@ absl::Status Abort(Program& program, const OrderOptions& options) {
   for (const auto& phase : rollout.phases()) succeeded += phase.succeeded();
   rollout::v1::AbortRolloutRequest request;
   request.set_name(rollout.name());
+  // What was asked about is what is ended.
+  request.set_etag(rollout.etag());
   request.set_reason(options.reason);
   request.set_stay(options.stay);
   request.set_request_id(HexEncode(crypto::RandomBytes(16)));

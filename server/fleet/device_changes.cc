@@ -22,6 +22,8 @@ constexpr uint64_t kUncounted = 1;
 constexpr std::string_view kIndexKey = "device_index";
 constexpr std::string_view kGroupsKey = "groups";
 constexpr size_t kRowsPerChange = 500;
+// Deleted devices that a watch still hears of. Strangers' requests come and go.
+constexpr uint64_t kDeletedKept = 1000;
 
 std::vector<std::string> GroupIds(const fleet::v1::Device& device) {
   std::vector<std::string> ids;
@@ -41,6 +43,21 @@ bool SameAssignment(const records::v1::Assignment& a,
   return a.device_type() == b.device_type() && labels(a) == labels(b) &&
          std::equal(a.groups().begin(), a.groups().end(), b.groups().begin(),
                     b.groups().end());
+}
+
+// A change of its own, so that watches tell it: id and number of the device.
+absl::Status NoteDeleted(Transaction& tx, const store::DeviceRow& old) {
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t change,
+                         tx.NextSequence(kDeviceChanges));
+  std::string value = old.assignment().device_id();
+  AppendBigEndian(value, old.ordinal(), 4);
+  tx.PutRaw(kDeviceChanges, SequenceKey(change), value);
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t at, tx.NextSequence(kDeletedDevices));
+  const std::string place = SequenceKey(at % kDeletedKept);
+  SHOAL_ASSIGN_OR_RETURN(const auto oldest, tx.GetRaw(kDeletedDevices, place));
+  if (oldest) tx.Delete(kDeviceChanges, *oldest);
+  tx.PutRaw(kDeletedDevices, place, SequenceKey(change));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -193,7 +210,7 @@ absl::Status DeviceChanges::Forget(Transaction& tx,
   SHOAL_RETURN_IF_ERROR(CountRunningImage(tx, &old, nullptr));
   DropDeviceHistory(tx, old);
   tx.Delete(kDeviceChanges, SequenceKey(old.change()));
-  return absl::OkStatus();
+  return NoteDeleted(tx, old);
 }
 
 absl::Status DeviceChanges::OnWrite(Transaction& tx, const std::string& key) {
@@ -226,6 +243,10 @@ absl::Status DeviceChanges::OnWrite(Transaction& tx, const std::string& key) {
   BoundReported(*next.mutable_device());
   SHOAL_RETURN_IF_ERROR(UpdateGroups(tx, indexed, next));
   SHOAL_RETURN_IF_ERROR(UpdateAssignment(tx, old, next));
+  if (on_facts_ && old != nullptr &&
+      (old->device().state() != next.device().state() ||
+       !SameAssignment(old->assignment(), next.assignment())))
+    SHOAL_RETURN_IF_ERROR(on_facts_(tx, *old, next));
   WriteDeviceHistory(tx, old, next);
   SHOAL_RETURN_IF_ERROR(WriteDeviceIndex(tx, indexed, &next));
   SHOAL_RETURN_IF_ERROR(CountRunningImage(tx, indexed, &next));

@@ -5,9 +5,11 @@
 #ifndef SHOAL_SERVER_FLEET_DEVICE_CHANGES_H_
 #define SHOAL_SERVER_FLEET_DEVICE_CHANGES_H_
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,6 +28,13 @@ class DeviceChanges {
   static absl::StatusOr<std::unique_ptr<DeviceChanges>> Open(
       Store& store, const RecordWriter& writer);
 
+  // From now on called, in the same transaction, for every change of a device's
+  // labels, groups or enrolment state. Before other threads write.
+  using FactsHook = std::function<absl::Status(Transaction& tx,
+                                               const store::DeviceRow& before,
+                                               const store::DeviceRow& after)>;
+  void OnFacts(FactsHook hook) { on_facts_ = std::move(hook); }
+
   // The groups as `tx` sees them.
   absl::StatusOr<std::shared_ptr<const GroupMatcher>> Matcher(
       const Transaction& tx);
@@ -43,6 +52,7 @@ class DeviceChanges {
   static absl::Status BuildIndex(Store& store);
 
   const RecordWriter& writer_;
+  FactsHook on_facts_;
   std::mutex mutex_;
   uint64_t matcher_version_ = 0;
   std::shared_ptr<const GroupMatcher> matcher_;

@@ -133,11 +133,6 @@ absl::StatusOr<bool> DeviceImporter::Apply(
     return FailedPrecondition("wrong_device_type",
                               device.name() + " is of another type");
   }
-  if (row.device().state() == fleet::v1::ENROLMENT_STATE_DECOMMISSIONED ||
-      row.device().state() == fleet::v1::ENROLMENT_STATE_REJECTED) {
-    return FailedPrecondition("not_accepted",
-                              device.name() + " is not in the fleet");
-  }
   const Labels had(row.device().labels().begin(), row.device().labels().end());
   Labels labels = options_.merge() ? had : Labels();
   for (const auto& [label, value] : given) labels[label] = value;
@@ -163,6 +158,12 @@ absl::StatusOr<bool> DeviceImporter::Apply(
                               device.name() + " would be in too many groups");
   }
   if (!changed) return false;
+  // An export has them too: a line that says what is so already is no mistake.
+  if (row.device().state() == fleet::v1::ENROLMENT_STATE_DECOMMISSIONED ||
+      row.device().state() == fleet::v1::ENROLMENT_STATE_REJECTED) {
+    return FailedPrecondition("not_accepted",
+                              device.name() + " is not in the fleet");
+  }
   row.set_revision(row.revision() + 1);
   tx.Put(kDevices, key, row);
   return true;

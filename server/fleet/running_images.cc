@@ -12,13 +12,37 @@ constexpr uint64_t kMemoryStep = 64u << 10;
 // From here on a delta of the maker's own choice always fits.
 constexpr uint64_t kMostSteps = 256;
 constexpr uint64_t kUnsaid = 0xffff;
+constexpr size_t kHex = 64;
 constexpr size_t kTail = 3;  // formats and memory
+
+void AppendTools(std::string& key, const rules::DeltaTools& tools) {
+  if (tools == rules::DeltaTools()) return;
+  AppendBigEndian(key, tools.model, 4);
+  for (const std::string& codec : tools.codecs) {
+    key += codec;
+    key.push_back('\0');
+  }
+}
+
+bool TakeTools(std::string_view bytes, rules::DeltaTools& tools) {
+  if (bytes.empty()) return true;
+  if (bytes.size() < 4) return false;
+  tools.model = static_cast<uint32_t>(ReadBigEndian(bytes, 4));
+  bytes.remove_prefix(4);
+  while (!bytes.empty()) {
+    const size_t end = bytes.find('\0');
+    if (end == bytes.npos) return false;
+    tools.codecs.emplace(bytes.substr(0, end));
+    bytes.remove_prefix(end + 1);
+  }
+  return true;
+}
 
 // "": the device counts for nothing here.
 std::string KeyOf(const store::DeviceRow* row) {
   if (row == nullptr ||
       row->device().state() != fleet::v1::ENROLMENT_STATE_ACCEPTED ||
-      row->device().running_sha256().size() != 64 ||
+      row->device().running_sha256().size() != kHex ||
       row->device().device_type().empty())
     return "";
   const auto& inventory = row->device().inventory();
@@ -35,6 +59,7 @@ std::string KeyOf(const store::DeviceRow* row) {
                       ? std::min(*abilities.memory / kMemoryStep, kMostSteps)
                       : kUnsaid,
                   2);
+  AppendTools(key, abilities.tools);
   return key;
 }
 
@@ -90,17 +115,19 @@ absl::StatusOr<std::map<std::string, RunningDevices>> RunningImages(
   bool whole = true;
   SHOAL_RETURN_IF_ERROR(store.ScanRaw(
       kRunning, prefix, "", [&](std::string_view key, std::string_view count) {
-        whole = key.size() > prefix.size() + 1 + kTail && count.size() == 8;
+        whole =
+            key.size() >= prefix.size() + kHex + 1 + kTail && count.size() == 8;
         if (!whole) return false;
-        const std::string_view tail = key.substr(key.size() - kTail);
-        const std::string sha256(
-            key.substr(prefix.size(), key.size() - prefix.size() - 1 - kTail));
+        const std::string sha256(key.substr(prefix.size(), kHex));
+        const std::string_view tail = key.substr(prefix.size() + kHex + 1);
         rules::CountedAbilities entry;
         entry.abilities.sdelta1 = (tail[0] & 1) != 0;
         entry.abilities.bsdiff40 = (tail[0] & 2) != 0;
         if (const uint64_t steps = ReadBigEndian(tail.substr(1), 2);
             steps != kUnsaid)
           entry.abilities.memory = steps * kMemoryStep;
+        whole = TakeTools(tail.substr(kTail), entry.abilities.tools);
+        if (!whole) return false;
         entry.devices = ReadBigEndian(count, 8);
         RunningDevices& devices = images[sha256];
         devices.devices += entry.devices;

@@ -2,8 +2,11 @@
 // counted in the change that writes a device, so that nobody has to read the
 // devices to know which deltas are wanted.
 //
-//   running   TYPE \0 SHA256-HEX \0 FORMATS (1 byte) MEMORY (2 bytes)   count
-//   (8)
+//   running   TYPE \0 SHA256-HEX \0 FORMATS (1 byte) MEMORY (2 bytes) TOOLS
+//             → count (8)
+//
+// TOOLS: nothing when the device told none, else the model's version (4 bytes)
+// and each codec with a \0 behind it.
 #ifndef SHOAL_SERVER_FLEET_RUNNING_IMAGES_H_
 #define SHOAL_SERVER_FLEET_RUNNING_IMAGES_H_
 

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "common/bytes.h"
 #include "common/log.h"
+#include "delta/image/image_map.h"
 #include "delta/make/make.h"
 #include "fmt/format.h"
 #include "server/fleet/running_images.h"
@@ -36,9 +37,20 @@ bool MayPass(const absl::Status& status) {
          ReasonOf(status).starts_with("io_");
 }
 
+// What this plane's deltas need at most.
+rules::DeltaTools OwnTools() {
+  return {delta::kModelVersion, delta::CodecLibraries()};
+}
+
 bool Serves(const Deltas::Pair& pair, const store::DeltaRow& row) {
-  return row.has_delta() &&
-         pair.demand.Serves(row.delta().mode(), row.delta().memory());
+  if (!row.has_delta()) return false;
+  const release::v1::Delta& delta = row.delta();
+  std::optional<rules::DeltaTools> needs;
+  if (delta.has_needs())
+    needs = rules::DeltaTools{
+        delta.needs().model(),
+        {delta.needs().codecs().begin(), delta.needs().codecs().end()}};
+  return pair.demand.Serves(delta.mode(), delta.memory(), needs);
 }
 
 dht::Artifact ArtifactOf(const release::v1::Delta& delta) {
@@ -99,6 +111,7 @@ absl::StatusOr<std::vector<Deltas::Pair>> Deltas::Wanted(
                          RunningImages(store_, release.device_type()));
   running.erase(release.sha256());
   std::vector<Pair> pairs;
+  const rules::DeltaTools own = OwnTools();
   SHOAL_ASSIGN_OR_RETURN(auto all, releases_.OfType(release.device_type()));
   for (const store::ReleaseRow& row : all) {
     const std::string& from = row.release().sha256();
@@ -106,7 +119,8 @@ absl::StatusOr<std::vector<Deltas::Pair>> Deltas::Wanted(
     // Two releases may hold one image: one delta is enough.
     const auto devices = running.extract(from);
     if (devices.empty()) continue;
-    if (const auto abilities = rules::DemandOf(devices.mapped().abilities)) {
+    if (const auto abilities =
+            rules::DemandOf(devices.mapped().abilities, own)) {
       pairs.push_back({release.device_type(), row, demand.release, *abilities,
                        devices.mapped().devices});
     }
@@ -205,9 +219,10 @@ absl::StatusOr<store::DeltaRow> Deltas::Make(
   options.threads = options_.threads;
   options.cancel = &cancel_;
   options.max_reader_memory = pair.demand.memory;
-  if (pair.demand.format == rules::kBsdiff40) {
+  if (pair.demand.format == rules::kBsdiff40)
     options.format = delta::Format::kBsdiff40;
-  }
+  if (pair.demand.tools.model == 0) options.coding = delta::Coding::kZstd;
+  options.device_codecs = pair.demand.tools.codecs;
   SHOAL_ASSIGN_OR_RETURN(const delta::MakeStats stats,
                          delta::MakeDelta(options, blobs_.PathOf(from),
                                           blobs_.PathOf(to), temporary));
@@ -237,6 +252,9 @@ absl::StatusOr<store::DeltaRow> Deltas::Make(
   delta.set_piece_length(static_cast<uint32_t>(digests.piece_length));
   delta.set_mode(std::string(pair.demand.format));
   delta.set_memory(stats.reader_memory);
+  delta.mutable_needs()->set_model(stats.model_version);
+  for (const std::string& codec : stats.codecs)
+    delta.mutable_needs()->add_codecs(codec);
   delta.set_from_length(pair.from.release().length());
   delta.set_from_version(pair.from.release().version());
   return row;

@@ -96,26 +96,30 @@ absl::Status RolloutDriver::StepOne(const store::RolloutRow& row) {
         },
         nullptr);
   }
+  SHOAL_ASSIGN_OR_RETURN(rules::PlaneView view, ViewOf(row));
+  // From the signature on devices start, before storage nodes hold the bytes.
+  SHOAL_ASSIGN_OR_RETURN(const bool ended, EndIfDue(row, view));
+  if (ended) return absl::OkStatus();
   if (!row.document_signed()) return Prepare(row);
   if (state == rollout::v1::ROLLOUT_STATE_PREPARING) {
     return AwaitPublication(row);
   }
-  return Advance(row);
+  if (state == rollout::v1::ROLLOUT_STATE_PAUSED) return absl::OkStatus();
+  return Advance(row, std::move(view));
 }
 
 absl::Status RolloutDriver::End(const store::RolloutRow& row,
                                 rollout::v1::RolloutState state,
                                 const std::string& message) {
-  return Sign(
-      row,
-      [&](store::RolloutRow& next) {
-        auto* rollout = next.mutable_rollout();
-        rollout->set_state(state);
-        rollout->set_message(message);
-        rollout->set_finished_at(absl::ToUnixMillis(store_.clock().WallNow()));
-        rollout->mutable_document()->set_state(state);
-      },
-      nullptr);
+  const auto end = [&](store::RolloutRow& next) {
+    auto* rollout = next.mutable_rollout();
+    rollout->set_state(state);
+    rollout->set_message(message);
+    rollout->set_finished_at(absl::ToUnixMillis(store_.clock().WallNow()));
+    rollout->mutable_document()->set_state(state);
+  };
+  // Of what no device has seen none need hear that it is over.
+  return row.document_signed() ? Sign(row, end, nullptr) : Change(row, end);
 }
 
 absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
@@ -141,6 +145,14 @@ absl::Status RolloutDriver::Sign(const store::RolloutRow& seen,
     for (auto& previous : *document->mutable_previous()) name(&previous);
     next.set_indexed_deltas(indexes->deltas());
   }
+  if (IsFinal(document->state()) &&
+      !rules::CheckDocumentSize(*document, 0).ok()) {
+    // Of an older plane, which did not look: the end must reach devices.
+    document->clear_approvals();
+    document->clear_lifted_halts();
+  }
+  // Whatever made it grow: devices would read no document of their type.
+  SHOAL_RETURN_IF_ERROR(rules::CheckDocumentSize(*document, 0));
   repository.put[RolloutTarget(*document)] = document->SerializeAsString();
   SHOAL_ASSIGN_OR_RETURN(repository.remove,
                          rollouts_.Retired(document->device_type()));

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "rules/parallel.h"
+#include "rules/progress.h"
 #include "server/rollout/delta_demand.h"
 #include "server/rollout/rollouts.h"
 
@@ -44,7 +45,13 @@ class RolloutDriver {
   absl::Status StepOne(const store::RolloutRow& row);
   absl::Status Prepare(const store::RolloutRow& row);
   absl::Status AwaitPublication(const store::RolloutRow& row);
-  absl::Status Advance(const store::RolloutRow& row);
+  absl::Status Advance(const store::RolloutRow& row, rules::PlaneView view);
+  // What gates are judged by, as it is now.
+  absl::StatusOr<rules::PlaneView> ViewOf(const store::RolloutRow& row) const;
+  // Ends it where that is due, whatever its state: superseded, expired, too
+  // many failures. True: it did.
+  absl::StatusOr<bool> EndIfDue(const store::RolloutRow& row,
+                                const rules::PlaneView& view);
   // True when it signed deltas that were made after the start.
   absl::StatusOr<bool> JoinLateDeltas(const store::RolloutRow& row);
   // Signs the next version of the document in one change with the row.
@@ -64,6 +71,13 @@ class RolloutDriver {
   // True when it signed a version that admits more, or says again whom it
   // admitted.
   absl::StatusOr<bool> AdmitMore(const store::RolloutRow& row);
+  // When a rollout's devices are looked through again: for who has not answered,
+  // where the numbers say that all have and where they don't; and for whom to
+  // admit.
+  struct Looks {
+    absl::Duration next, next_slow, admit;
+  };
+  Looks& LooksAt(const std::string& rollout);
   // May it end because all have answered? Asked again after a while only.
   absl::StatusOr<bool> MayFinish(const store::RolloutRow& row, bool by_numbers);
   Store& store_;
@@ -74,11 +88,6 @@ class RolloutDriver {
   TrustRepository& trust_;
   Publisher& publisher_;
   const CountMirrors mirrors_;
-  // When it is looked again who has not answered, by rollout: where the numbers
-  // say that all have, and where they don't.
-  struct Looks {
-    absl::Duration next, next_slow;
-  };
   std::map<std::string, Looks> looks_;
   std::thread thread_;
 };

@@ -1,4 +1,5 @@
 // max_parallel: whom the plane lets begin, and when it says so.
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -12,6 +13,8 @@ namespace {
 
 // Between two signatures that only admit more devices.
 constexpr absl::Duration kAdmitPause = absl::Seconds(2);
+// Between two looks at who may be admitted, as a multiple of what one takes.
+constexpr int kLookShare = 20;
 
 // Positions below this were admitted before `since`.
 uint64_t LostBelow(const store::RolloutRow& row, absl::Time since) {
@@ -78,10 +81,21 @@ absl::StatusOr<bool> RolloutDriver::AdmitMore(const store::RolloutRow& row) {
   const absl::Duration since =
       now - absl::FromUnixMillis(document.parallel().admitted_at());
   if (since < kAdmitPause && since >= absl::ZeroDuration()) return false;
-  SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
   const bool renew =
       since < absl::ZeroDuration() ||
       since >= absl::Milliseconds(document.parallel().renew_ms());
+  std::vector<rules::ParallelMember> members;
+  if (document.parallel().admitted() < rules::kEveryPosition) {
+    // Of a large fleet a look takes seconds.
+    const absl::Duration begun = store_.clock().MonotonicNow();
+    Looks& looks = LooksAt(document.id());
+    if (!renew && begun < looks.admit) return false;
+    SHOAL_ASSIGN_OR_RETURN(members, Members(row));
+    const absl::Duration ended = store_.clock().MonotonicNow();
+    looks.admit = ended + std::max(kAdmitPause, kLookShare * (ended - begun));
+  } else if (!renew) {
+    return false;  // nobody is left to be let in
+  }
   if (!renew && rules::NextAdmitted(document, document.open_phase(), members) ==
                     document.parallel().admitted()) {
     return false;

@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/log.h"
+#include "rules/access.h"
 #include "rules/outcomes.h"
 #include "rules/progress.h"
 #include "server/rollout/driver.h"
@@ -32,19 +33,30 @@ absl::StatusOr<release::v1::DeltaIndex> SignedIndex(const Store& store,
 
 }  // namespace
 
-std::set<std::string> ApproversOf(const store::RolloutRow& row,
-                                  uint32_t phase) {
+std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t next,
+                                  const policy::v1::AccessPolicy& policy) {
   std::set<std::string> names;
   for (const auto& approval : row.rollout().approvals()) {
-    const std::string& who = approval.approver();
     // A signed one is for all phases up to its own.
-    if (approval.phase() == phase ||
-        (approval.phase() > phase && !approval.signature().empty()))
-      names.insert(who.substr(who.find(':') + 1));
+    const bool is_signed = !approval.signature().empty();
+    if (approval.phase() != next && !(approval.phase() > next && is_signed))
+      continue;
+    const std::string& who = approval.approver();
+    const std::string name = who.substr(who.find(':') + 1);
+    for (const auto& op : policy.operators()) {
+      const auto key = HexDecode(op.public_key());
+      if (op.name() != name || !key.ok() ||
+          (is_signed && *key != approval.operator_key()) ||
+          rules::FindOperatorByKey(policy, *key) == nullptr ||
+          !rules::Evaluate(policy, rules::PrincipalOf(op), "rollout.approve",
+                           nullptr, {})
+               .allowed)
+        continue;
+      names.insert(name);
+    }
   }
-  // Rows of older planes know only that somebody did.
-  for (const uint32_t one : row.approved_phases())
-    if (one == phase) names.insert("");
+  for (const uint32_t phase : row.approved_phases())
+    if (phase == next) names.insert("");
   return names;
 }
 
@@ -156,6 +168,14 @@ absl::Status RolloutDriver::AwaitPublication(const store::RolloutRow& row) {
   return absl::OkStatus();
 }
 
+RolloutDriver::Looks& RolloutDriver::LooksAt(const std::string& rollout) {
+  return looks_
+      .try_emplace(rollout, Looks{absl::ZeroDuration(),
+                                  store_.clock().MonotonicNow() + kSlowLook,
+                                  absl::ZeroDuration()})
+      .first->second;
+}
+
 // Numbers alone would let newcomers end a rollout for those who were there
 // before, and keep one open for a device that has left.
 absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
@@ -164,10 +184,7 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   if (static_cast<int>(document.open_phase()) + 1 != document.phases_size())
     return false;
   const absl::Duration now = store_.clock().MonotonicNow();
-  Looks& looks = looks_
-                     .try_emplace(document.id(),
-                                  Looks{absl::ZeroDuration(), now + kSlowLook})
-                     .first->second;
+  Looks& looks = LooksAt(document.id());
   absl::Duration& next = by_numbers ? looks.next : looks.next_slow;
   if (now < next) return false;
   SHOAL_ASSIGN_OR_RETURN(const bool all, rollouts_.AllAnswered(row));
@@ -177,25 +194,50 @@ absl::StatusOr<bool> RolloutDriver::MayFinish(const store::RolloutRow& row,
   return all;
 }
 
-absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
-  const auto& document = row.rollout().document();
-  const absl::Time now = store_.clock().WallNow();
-  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
-  if (!newer.empty()) {
-    return End(row, rollout::v1::ROLLOUT_STATE_FINISHED,
-               "superseded by " + newer);
-  }
-  if (row.rollout().state() == rollout::v1::ROLLOUT_STATE_PAUSED) {
-    return absl::ToUnixSeconds(now) >= document.expires()
-               ? End(row, rollout::v1::ROLLOUT_STATE_FINISHED, "expired")
-               : absl::OkStatus();
-  }
+absl::StatusOr<rules::PlaneView> RolloutDriver::ViewOf(
+    const store::RolloutRow& row) const {
   rules::PlaneView view;
   SHOAL_ASSIGN_OR_RETURN(view.counts, rollouts_.Counts(row));
   view.accepted_failures = {row.accepted_failures().begin(),
                             row.accepted_failures().end()};
-  view.approvers = ApproversOf(row, document.open_phase() + 1);
-  view.now = now;
+  view.approvers = ApproversOf(row, row.rollout().document().open_phase() + 1,
+                               trust_.View()->policy);
+  view.now = store_.clock().WallNow();
+  return view;
+}
+
+absl::StatusOr<bool> RolloutDriver::EndIfDue(const store::RolloutRow& row,
+                                             const rules::PlaneView& view) {
+  using rollout::v1::ROLLOUT_STATE_FINISHED;
+  const auto& document = row.rollout().document();
+  SHOAL_ASSIGN_OR_RETURN(const std::string newer, rollouts_.SupersededBy(row));
+  if (!newer.empty()) {
+    SHOAL_RETURN_IF_ERROR(
+        End(row, ROLLOUT_STATE_FINISHED, "superseded by " + newer));
+    return true;
+  }
+  rules::PlaneStep step;
+  if (row.rollout().state() != rollout::v1::ROLLOUT_STATE_PAUSED) {
+    step = rules::NextStep(document, view);
+  } else if (view.now >= absl::FromUnixSeconds(document.expires())) {
+    step = {rules::PlaneStep::Kind::kFinish, "expired"};
+  }
+  if (step.kind == rules::PlaneStep::Kind::kHalt) {
+    SHOAL_RETURN_IF_ERROR(
+        End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message));
+    return true;
+  }
+  if (step.kind == rules::PlaneStep::Kind::kFinish && !step.message.empty()) {
+    SHOAL_RETURN_IF_ERROR(End(row, ROLLOUT_STATE_FINISHED, step.message));
+    return true;
+  }
+  return false;
+}
+
+absl::Status RolloutDriver::Advance(const store::RolloutRow& row,
+                                    rules::PlaneView view) {
+  const auto& document = row.rollout().document();
+  const absl::Time now = view.now;
   const size_t open = document.open_phase();
   // The moment from which the outcomes are enough is durable: a restart does
   // not begin the settling anew, nor shorten it.
@@ -214,28 +256,19 @@ absl::Status RolloutDriver::Advance(const store::RolloutRow& row) {
     view.counts[open].enough_since = absl::FromUnixMillis(row.enough_since());
   }
   const rules::PlaneStep step = rules::NextStep(document, view);
-  switch (step.kind) {
-    case rules::PlaneStep::Kind::kHalt:
-      return End(row, rollout::v1::ROLLOUT_STATE_HALTED, step.message);
-    case rules::PlaneStep::Kind::kFinish:
-      if (!step.message.empty())
-        return End(row, rollout::v1::ROLLOUT_STATE_FINISHED, step.message);
-      break;
-    case rules::PlaneStep::Kind::kOpenNext: {
-      SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
-      return Sign(
-          row,
-          [&](store::RolloutRow& next) {
-            next.mutable_rollout()->set_message("");
-            next.set_enough_since(0);
-            // Whom the old phases let in is known by the document before.
-            Admit(next, members, now, document.open_phase() + 1);
-            OpenPhase(next, document.open_phase() + 1, now);
-          },
-          nullptr);
-    }
-    case rules::PlaneStep::Kind::kWait:
-      break;
+  // What ends it was looked at before, by the same view.
+  if (step.kind == rules::PlaneStep::Kind::kOpenNext) {
+    SHOAL_ASSIGN_OR_RETURN(const auto members, Members(row));
+    return Sign(
+        row,
+        [&](store::RolloutRow& next) {
+          next.mutable_rollout()->set_message("");
+          next.set_enough_since(0);
+          // Whom the old phases let in is known by the document before.
+          Admit(next, members, now, document.open_phase() + 1);
+          OpenPhase(next, document.open_phase() + 1, now);
+        },
+        nullptr);
   }
   SHOAL_ASSIGN_OR_RETURN(
       const bool finished,

@@ -11,11 +11,18 @@
 #include "absl/time/time.h"
 #include "rules/parallel.h"
 #include "server/store/state.pb.h"
+#include "shoal/policy/v1/policy.pb.h"
 
 namespace shoal::server {
 
-// Names of the operators who approved phase `phase`.
-std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t phase);
+// Names of those who approved phase `next` and still may: an
+// operator who was revoked since, or lost the right, opens nothing. Rows of
+// older planes know only that somebody did: "".
+std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t next,
+                                  const policy::v1::AccessPolicy& policy);
+// Of the halts that are known of it, those that were lifted included. (Older
+// planes kept the records themselves.)
+std::set<std::string> HaltDigests(const store::RolloutRow& row);
 void OpenPhase(store::RolloutRow& row, uint32_t phase, absl::Time now);
 // Says in the document whom it lets begin, with `opening` as the open phase
 // (else the document's). Nothing without max_parallel.

@@ -10,8 +10,10 @@
 #include "rules/approval.h"
 #include "rules/conditions.h"
 #include "rules/outcomes.h"
+#include "rules/way_back.h"
 #include "server/rollout/driver_steps.h"
 #include "server/rollout/explain_fit.h"
+#include "server/rollout/rollout_state.h"
 
 namespace shoal::server {
 namespace {
@@ -60,12 +62,10 @@ std::string FirstUnmet(const Explanation& out) {
 
 bool Halted(const store::RolloutRow& row) {
   const auto& lifted = row.rollout().document().lifted_halts();
-  return std::any_of(row.halt_records().begin(), row.halt_records().end(),
-                     [&](const std::string& halt) {
-                       return std::find(lifted.begin(), lifted.end(),
-                                        dht::RecordDigest(halt)) ==
-                              lifted.end();
-                     });
+  const std::set<std::string> halts = HaltDigests(row);
+  return std::any_of(halts.begin(), halts.end(), [&](const std::string& halt) {
+    return std::find(lifted.begin(), lifted.end(), halt) == lifted.end();
+  });
 }
 
 // `count` without the `accepted` failures.
@@ -90,7 +90,8 @@ void AddFailures(const rollout::v1::RolloutDocument& document,
 }
 
 void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
-             absl::Time now, Explanation& out) {
+             const policy::v1::AccessPolicy& policy, absl::Time now,
+             Explanation& out) {
   const auto& document = row.rollout().document();
   const int open = static_cast<int>(document.open_phase());
   const auto& gate = document.phases(open).gate();
@@ -121,7 +122,8 @@ void AddGate(const store::RolloutRow& row, const rules::OutcomeCount& count,
                                               At(since), At(settled)));
   }
   if (gate.manual()) {
-    const auto names = ApproversOf(row, document.open_phase() + 1);
+    const std::set<std::string> names =
+        ApproversOf(row, document.open_phase() + 1, policy);
     Add(out, "approval", rules::Approved(gate, names), "needs_approval",
         fmt::format(
             "{} of {} approvals{}{}", names.size(),
@@ -183,7 +185,7 @@ absl::StatusOr<Explanation> Explainer::Rollout(const std::string& name) const {
   const auto count = rules::WithoutAccepted(counts[open], accepted);
   AddFailures(document, count, accepted, out);
   const bool last = open + 1 == static_cast<size_t>(document.phases_size());
-  if (!last) AddGate(row, count, now, out);
+  if (!last) AddGate(row, count, trust_.View()->policy, now, out);
   SHOAL_ASSIGN_OR_RETURN(const auto answered,
                          rollouts_.Answered(row, Rollouts::Spoke::kForGood));
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
@@ -221,16 +223,31 @@ absl::StatusOr<std::optional<store::RolloutRow>> Explainer::RolloutOf(
   }
   SHOAL_ASSIGN_OR_RETURN(auto rows,
                          rollouts_.OfType(device.device().device_type()));
+  // As the device looks for it (agent/link/decide.cc): what ended says nothing
+  // to whom it did not reach, but nobody leaves what it took for an older one.
+  const rules::DeviceFacts facts = FactsOf(device);
+  SHOAL_ASSIGN_OR_RETURN(const std::string running_sha256,
+                         HexDecode(device.device().running_sha256()));
+  bool runs_ended = false;
   for (store::RolloutRow& row : rows) {
-    const auto state = row.rollout().state();
-    const bool over =
-        IsFinal(state) && state != rollout::v1::ROLLOUT_STATE_HALTED;
     const auto& document = row.rollout().document();
-    if (over || rules::PhaseOf(document, FactsOf(device)) < 0) continue;
+    const auto outcome = store_.Get<store::OutcomeRow>(
+        kOutcomes, fmt::format("{}/{}", document.id(), HexEncode(facts.id)));
+    if (!outcome.ok() && !absl::IsNotFound(outcome.status()))
+      return outcome.status();
+    if (outcome.ok() && outcome->outcome().success()) return std::move(row);
+    // One that answered began it, whatever its groups say since.
+    const bool began = outcome.ok() && !outcome->outcome().refused();
+    if (!began && rules::PhaseOf(document, facts) < 0) continue;
     if (!document.only_running_sha256().empty() &&
-        HexEncode(document.only_running_sha256()) !=
-            device.device().running_sha256())
+        document.only_running_sha256() != running_sha256)
       continue;
+    if (HasEnded(row.rollout().state()) ||
+        absl::ToUnixSeconds(store_.clock().WallNow()) >= document.expires()) {
+      runs_ended |= rules::LeadsTo(document, running_sha256);
+      continue;
+    }
+    if (runs_ended && !rules::LeadsTo(document, running_sha256)) continue;
     return std::move(row);
   }
   return std::nullopt;
@@ -280,6 +297,8 @@ absl::StatusOr<Explanation> Explainer::Device(
   input.fleet_id = fleet_id_;
   input.now = now;
   input.halted = Halted(*found);
+  if (outcome.ok() && !outcome->outcome().refused())
+    input.began_in = static_cast<int>(outcome->outcome().phase());
   SHOAL_ASSIGN_OR_RETURN(input.running_sha256,
                          HexDecode(row.device().running_sha256()));
   Add(out, rules::StartConditions(document, input, rules::Viewpoint::kPlane));
@@ -294,7 +313,8 @@ absl::StatusOr<Explanation> Explainer::Device(
       decision.needs_consent ? decision.explanation + "; with consent"
                              : decision.explanation);
   if (decision.approvals > 0) {
-    const int phase = std::max(0, rules::PhaseOf(document, input.device));
+    const int phase =
+        std::max(0, rules::PhaseFor(document, input.device, input.began_in));
     const auto approved = rules::SignedApprovers(
         document, static_cast<uint32_t>(phase), view->policy);
     Add(out, "approvals", approved.size() >= decision.approvals,

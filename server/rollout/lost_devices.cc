@@ -28,7 +28,8 @@ uint32_t Missing(const store::RolloutRow& row, int phase,
       document.parallel().admitted() < rules::kEveryPosition)
     return 0;
   const uint32_t expected = document.phases(phase).expected_devices();
-  return expected - std::min(expected, count.total() + count.refused);
+  return expected -
+         std::min(expected, count.total() + count.refused + count.gone);
 }
 
 }  // namespace

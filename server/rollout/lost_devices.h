@@ -37,7 +37,7 @@ class LostDevices {
       : store_(store), devices_(devices) {}
 
   // How many of each phase are lost, beside those in `counts`: silent for too
-  // long, or in the fleet no more. Where some may be it reads all devices of
+  // long. Where some may be it reads all devices of
   // the type, and then answers by what it read for a hundred times as long as
   // that took.
   absl::StatusOr<std::vector<uint32_t>> InPhases(

@@ -96,7 +96,8 @@ std::vector<rules::OutcomeCount> CountsByPhase(
     by_phase.push_back({.succeeded = phase.succeeded(),
                         .failed = phase.failed(),
                         .refused = phase.refused(),
-                        .trying = phase.trying()});
+                        .trying = phase.trying(),
+                        .gone = phase.gone()});
   return by_phase;
 }
 

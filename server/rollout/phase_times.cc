@@ -60,11 +60,13 @@ class Estimate {
  public:
   Estimate(const store::RolloutRow& row,
            const std::vector<rules::OutcomeCount>& counts,
-           const std::vector<absl::Time>& last_answers, absl::Time now)
+           const std::vector<absl::Time>& last_answers,
+           const policy::v1::AccessPolicy& policy, absl::Time now)
       : row_(row),
         document_(row.rollout().document()),
         counts_(counts),
         last_answers_(last_answers),
+        policy_(policy),
         // So that nothing changes with every second.
         now_(absl::FromUnixSeconds((absl::ToUnixSeconds(now) / 60 + 1) * 60)),
         device_time_(absl::Seconds(std::max(1u, row.device_seconds()))) {}
@@ -98,7 +100,7 @@ class Estimate {
   // Of the devices, who is expected to answer, and who did for good.
   uint32_t Able(int phase) const {
     const uint32_t expected = document_.phases(phase).expected_devices();
-    return expected - std::min(expected, Count(phase).lost);
+    return expected - std::min(expected, Count(phase).lost + Count(phase).gone);
   }
   uint32_t Answered(int phase) const {
     const rules::OutcomeCount& count = Count(phase);
@@ -189,8 +191,8 @@ class Estimate {
     if (phase == 0) return times;
     const auto& gate = document_.phases(phase - 1).gate();
     if (gate.manual() &&
-        !rules::Approved(gate,
-                         ApproversOf(row_, static_cast<uint32_t>(phase)))) {
+        !rules::Approved(
+            gate, ApproversOf(row_, static_cast<uint32_t>(phase), policy_))) {
       times.waits_for = "needs_approval";
       return times;
     }
@@ -238,6 +240,7 @@ class Estimate {
   const RolloutDocument& document_;
   const std::vector<rules::OutcomeCount>& counts_;
   const std::vector<absl::Time>& last_answers_;
+  const policy::v1::AccessPolicy& policy_;
   const absl::Time now_;
   absl::Duration device_time_;
 };
@@ -247,8 +250,9 @@ class Estimate {
 std::vector<PhaseTimes> TimesOf(const store::RolloutRow& row,
                                 const std::vector<rules::OutcomeCount>& counts,
                                 const std::vector<absl::Time>& last_answers,
+                                const policy::v1::AccessPolicy& policy,
                                 absl::Time now) {
-  return Estimate(row, counts, last_answers, now).Phases();
+  return Estimate(row, counts, last_answers, policy, now).Phases();
 }
 
 }  // namespace shoal::server

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "rules/rollout.h"
 #include "server/store/state.pb.h"
+#include "shoal/policy/v1/policy.pb.h"
 
 namespace shoal::server {
 
@@ -26,6 +27,7 @@ struct PhaseTimes {
 std::vector<PhaseTimes> TimesOf(const store::RolloutRow& row,
                                 const std::vector<rules::OutcomeCount>& counts,
                                 const std::vector<absl::Time>& last_answers,
+                                const policy::v1::AccessPolicy& policy,
                                 absl::Time now);
 
 }  // namespace shoal::server

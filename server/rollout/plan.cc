@@ -105,6 +105,38 @@ absl::Status CopyPolicy(const rollout::v1::CreateRolloutRequest& request,
   return absl::OkStatus();
 }
 
+// What is added while the rollout is at work: the names of delta indexes, the
+// approvals that its gates ask for (of one phase at least: the access policy
+// may ask for it), some halts that are lifted, and what the plane says of
+// itself.
+size_t RoomFor(const rollout::v1::RolloutDocument& document) {
+  constexpr size_t kApproval = 112;  // phase, key, signature
+  constexpr size_t kLiftedHalt = 34;
+  constexpr size_t kHaltsToLift = 8;
+  constexpr size_t kApprovalsOfPolicy = 4;
+  const auto index_of = [&](const rollout::v1::ReleaseRef& release) {
+    return DeltaIndexTarget(document.device_type(), release.version()).size() +
+           4;
+  };
+  size_t room = rules::kRoomForOrders + kHaltsToLift * kLiftedHalt +
+                index_of(document.release());
+  for (const auto& previous : document.previous()) room += index_of(previous);
+  size_t approvals = kApprovalsOfPolicy;
+  for (const auto& phase : document.phases()) {
+    if (phase.gate().manual())
+      approvals += std::max<size_t>(1, phase.gate().approvals());
+  }
+  return room + std::min<size_t>(approvals, 64) * kApproval;
+}
+
+// Rounded up. In whole millionths of a percent: 7 % of 100 devices are 7, and
+// not what 0.07 comes to in binary.
+uint64_t DevicesOf(double percent, size_t devices) {
+  constexpr uint64_t kUnits = 1'000'000;
+  const auto units = static_cast<uint64_t>(std::llround(percent * kUnits));
+  return (units * devices + 100 * kUnits - 1) / (100 * kUnits);
+}
+
 void SetSpread(const rollout::v1::CreateRolloutRequest& request,
                rollout::v1::RolloutDocument& document) {
   if (!document.has_parallel() ||
@@ -185,7 +217,9 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
   // Below the answer are exactly `count` positions.
   const auto threshold_of = [&](uint64_t count) -> uint64_t {
     if (count == 0) return 0;
-    if (count >= positions.size()) return kAll;
+    if (positions.empty()) return 0;
+    // Whoever enrols later is none of those that were counted.
+    if (count >= positions.size()) return positions.back() + 1;
     return positions[count];  // the first that is not in
   };
 
@@ -217,10 +251,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
           // Nobody is here yet: those who come are spread evenly.
           here = static_cast<uint64_t>(percent / 100 * kAll);
         } else {
-          counted = std::max<uint64_t>(
-              counted,
-              static_cast<uint64_t>(std::ceil(
-                  percent / 100 * static_cast<double>(positions.size()))));
+          counted = std::max(counted, DevicesOf(percent, positions.size()));
           here = threshold_of(counted);
         }
         break;
@@ -257,9 +288,7 @@ absl::StatusOr<rollout::v1::RolloutDocument> PlanRollout(
   SetSpread(request, document);
   document.set_rules_level(NeededLevel(document));
   SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
-  if (document.ByteSizeLong() > 16384 - 512) {
-    return Bad("the rollout's document is larger than 15.5 KiB");
-  }
+  SHOAL_RETURN_IF_ERROR(rules::CheckDocumentSize(document, RoomFor(document)));
   return document;
 }
 

@@ -41,6 +41,8 @@ absl::Status Carry(const rollout::v1::ApprovePhaseRequest& request,
   carried->set_operator_key(key);
   carried->set_signature(request.signature());
   SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(document));
+  SHOAL_RETURN_IF_ERROR(
+      rules::CheckDocumentSize(document, rules::kRoomForOrders));
   row.set_resign(row.document_signed());
   return absl::OkStatus();
 }

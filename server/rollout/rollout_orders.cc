@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "rules/access.h"
 #include "rules/outcomes.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -42,8 +43,12 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::ChangeRow(
                        name + " was changed meanwhile: read it again");
     }
     const std::string before = row.SerializeAsString();
+    const size_t size = row.rollout().document().ByteSizeLong();
     SHOAL_RETURN_IF_ERROR(change(tx, row));
     if (row.SerializeAsString() != before) {
+      const auto& document = row.rollout().document();
+      if (document.ByteSizeLong() > size)
+        SHOAL_RETURN_IF_ERROR(rules::CheckDocumentSize(document, 0));
       row.set_revision(row.revision() + 1);
       tx.Put(kRollouts, key, row);
       SHOAL_RETURN_IF_ERROR(tx.Commit());
@@ -154,13 +159,14 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
             accepted->set_until(absl::ToUnixMillis(store_.clock().WallNow()));
           }
         }
-        for (const std::string& halt : row.halt_records()) {
-          const std::string digest = dht::RecordDigest(halt);
+        for (const std::string& digest : HaltDigests(row)) {
           const auto& lifted = document->lifted_halts();
           if (std::find(lifted.begin(), lifted.end(), digest) == lifted.end())
             document->add_lifted_halts(digest);
         }
         SHOAL_RETURN_IF_ERROR(rules::ValidateRollout(*document));
+        SHOAL_RETURN_IF_ERROR(
+            rules::CheckDocumentSize(*document, rules::kRoomForOrders));
         document->set_state(rollout::v1::ROLLOUT_STATE_ACTIVE);
         rollout->set_state(rollout->published_at() > 0
                                ? rollout::v1::ROLLOUT_STATE_ACTIVE

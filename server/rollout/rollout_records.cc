@@ -10,6 +10,7 @@
 #include "rules/access.h"
 #include "rules/outcome_shard.h"
 #include "rules/outcomes.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/outcome_counts.h"
 #include "server/rollout/rollout_state.h"
 #include "server/rollout/rollouts.h"
@@ -21,6 +22,9 @@ namespace {
 std::string OutcomeKey(std::string_view rollout, std::string_view device_hex) {
   return fmt::format("{}/{}", rollout, device_hex);
 }
+
+// As rules::ValidateRollout allows.
+constexpr size_t kMaxLiftedHalts = 64;
 
 // How wrong a device's clock may be before it is shown.
 constexpr int64_t kClockSlackMs = 5 * 60 * 1000;
@@ -107,6 +111,13 @@ absl::Status LowerAccepted(Transaction& tx, const store::RolloutRow& row,
 
 }  // namespace
 
+std::set<std::string> HaltDigests(const store::RolloutRow& row) {
+  std::set<std::string> digests;
+  for (const std::string& halt : row.halt_records())
+    digests.insert(halt.size() == 32 ? halt : dht::RecordDigest(halt));
+  return digests;
+}
+
 absl::StatusOr<std::vector<rules::OutcomeCount>> Rollouts::Counts(
     const store::RolloutRow& row) const {
   SHOAL_ASSIGN_OR_RETURN(const auto counts,
@@ -123,11 +134,16 @@ absl::StatusOr<bool> Rollouts::AllAnswered(const store::RolloutRow& row) const {
   if (done.empty()) return false;
   SHOAL_ASSIGN_OR_RETURN(const auto devices,
                          devices_.Accepted(document.device_type()));
-  return std::all_of(devices.begin(), devices.end(),
-                     [&](const store::DeviceRow& device) {
-                       return !Concerns(document, device) ||
-                              done.contains(HexEncode(FactsOf(device).id));
-                     });
+  SHOAL_ASSIGN_OR_RETURN(const auto left, JustLeft(row));
+  const std::string image = HexEncode(document.release().sha256());
+  return std::all_of(
+      devices.begin(), devices.end(), [&](const store::DeviceRow& device) {
+        const std::string id = HexEncode(FactsOf(device).id);
+        // Who left a group by running the image has a word to say yet.
+        const bool at_it =
+            left.contains(id) && device.device().running_sha256() == image;
+        return done.contains(id) || !(at_it || Concerns(document, device));
+      });
 }
 
 absl::StatusOr<std::set<std::string>> Rollouts::Answered(
@@ -166,13 +182,14 @@ absl::Status Rollouts::OnHalt(Transaction& tx,
     LogWarn("halt_refused", {{"rollout", halt.rollout_id()}});
     return absl::OkStatus();
   }
-  for (const std::string& known : row.halt_records()) {
-    if (dht::RecordDigest(known) == record.digest) return absl::OkStatus();
-  }
-  for (const std::string& lifted : row.rollout().document().lifted_halts()) {
-    if (lifted == record.digest) return absl::OkStatus();
-  }
-  row.add_halt_records(record.bytes);
+  std::set<std::string> known = HaltDigests(row);
+  const auto& lifted = row.rollout().document().lifted_halts();
+  known.insert(lifted.begin(), lifted.end());
+  // With more of them than a document lifts it is over for good, as devices see
+  // it: a stolen key shall not make the row grow.
+  if (known.contains(record.digest) || known.size() > kMaxLiftedHalts)
+    return absl::OkStatus();
+  row.add_halt_records(record.digest);
   if (!HasEnded(row.rollout().state())) {
     row.mutable_rollout()->set_state(rollout::v1::ROLLOUT_STATE_HALTED);
     row.mutable_rollout()->set_message(
@@ -205,8 +222,15 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   if (!IsDevicesKey(*device_row, record.writer.public_key))
     return Hold(tx, record, outcome.rollout_id());
   const auto& document = row->rollout().document();
+  const std::string key = OutcomeKey(outcome.rollout_id(), device);
+  const auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
+  if (!existing.ok() && !absl::IsNotFound(existing.status()))
+    return existing.status();
   // The phase is computed, not believed.
-  const int phase = rules::PhaseOf(document, FactsOf(*device_row));
+  SHOAL_ASSIGN_OR_RETURN(
+      const int phase,
+      PhaseOfOutcome(tx, document, *device_row, outcome.phase(),
+                     existing.ok() ? &*existing : nullptr));
   if (phase < 0) {
     LogWarn("outcome_refused", {{"device", device},
                                 {"rollout", outcome.rollout_id()},
@@ -219,7 +243,6 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
                                 {"reason", "wrong_place"}});
     return absl::OkStatus();
   }
-  const std::string key = OutcomeKey(outcome.rollout_id(), device);
   store::OutcomeRow stored;
   const bool in_force =
       HexEncode(record.writer.public_key) == device_row->device().public_key();
@@ -231,9 +254,6 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
   const bool success = verdict == rules::OutcomeVerdict::kSucceeded;
   SHOAL_ASSIGN_OR_RETURN(store::OutcomeCountsRow counts,
                          ReadOutcomeCounts(tx, document));
-  const auto existing = tx.Get<store::OutcomeRow>(kOutcomes, key);
-  if (!existing.ok() && !absl::IsNotFound(existing.status()))
-    return existing.status();
   const std::optional<uint64_t> known =
       existing.ok() ? CounterToExceed(*device_row, *existing, in_force)
                     : std::optional<uint64_t>(0);
@@ -254,6 +274,14 @@ absl::Status Rollouts::OnOutcome(Transaction& tx,
     }
     tx.Put(kOutcomeCounts, outcome.rollout_id(), counts);
     return absl::OkStatus();
+  }
+  auto left = tx.Get<store::LeftPhasesRow>(kLeftPhases, key);
+  if (left.ok() && left->gone()) {
+    // Its answer was under way when it was decommissioned.
+    left->set_gone(false);
+    tx.Put(kLeftPhases, key, *left);
+    auto* of = counts.mutable_phases(phase);
+    if (of->gone() > 0) of->set_gone(of->gone() - 1);
   }
   view.set_device("devices/" + device);
   view.set_success(success);

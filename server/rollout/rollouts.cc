@@ -34,7 +34,8 @@ int64_t Millis(absl::Time time) {
 // When phases open and have answered, in `view`, whose numbers are there.
 void AddTimes(const store::RolloutRow& row,
               const store::OutcomeCountsRow& counts,
-              const std::vector<rules::OutcomeCount>& by_phase, absl::Time now,
+              const std::vector<rules::OutcomeCount>& by_phase,
+              const policy::v1::AccessPolicy& policy, absl::Time now,
               rollout::v1::Rollout& view) {
   std::vector<absl::Time> last_answers;
   for (const auto& phase : counts.phases())
@@ -42,7 +43,7 @@ void AddTimes(const store::RolloutRow& row,
         phase.last_received_at() == 0
             ? absl::InfinitePast()
             : absl::FromUnixMillis(phase.last_received_at()));
-  const auto times = TimesOf(row, by_phase, last_answers, now);
+  const auto times = TimesOf(row, by_phase, last_answers, policy, now);
   for (int i = 0; i < view.phases_size(); ++i) {
     const PhaseTimes& one = times[static_cast<size_t>(i)];
     view.mutable_phases(i)->set_opens_at(Millis(one.opens));
@@ -103,7 +104,13 @@ Rollouts::Rollouts(Store& store, const RecordWriter& writer,
       releases_(releases),
       deltas_(deltas),
       devices_(devices),
-      lost_(store, devices) {}
+      lost_(store, devices) {
+  store_.BeforeCommit(kRollouts, [this](Transaction&, const std::string&) {
+    std::lock_guard lock(at_work_mutex_);
+    at_work_ = nullptr;
+    return absl::OkStatus();
+  });
+}
 
 absl::StatusOr<Rollouts::Draft> Rollouts::MakeDraft(
     rollout::v1::CreateRolloutRequest request) const {
@@ -232,6 +239,22 @@ absl::StatusOr<store::RolloutRow> Rollouts::Insert(
 absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
     const rollout::v1::CreateRolloutRequest& request,
     const std::string& principal) {
+  // A repeated call is answered whatever has become of groups, approvers and
+  // releases that the first one named.
+  const auto find_first =
+      [&](const Transaction& tx) -> absl::StatusOr<std::string> {
+    rollout::v1::Rollout first;
+    SHOAL_ASSIGN_OR_RETURN(const bool again,
+                           FindRequest(tx, "CreateRollout", principal,
+                                       request.request_id(), request, first));
+    return again ? first.name() : "";
+  };
+  std::string first;
+  {
+    const Transaction tx(store_);
+    SHOAL_ASSIGN_OR_RETURN(first, find_first(tx));
+  }
+  if (!first.empty()) return Get(first);
   SHOAL_ASSIGN_OR_RETURN(const Draft draft, MakeDraft(request));
   SHOAL_ASSIGN_OR_RETURN(const auto warnings, TakeOverWarnings(draft, *this));
   const auto warn = [&warnings](absl::StatusOr<rollout::v1::Rollout> answer) {
@@ -242,21 +265,18 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Create(
   std::string name;
   {
     Transaction tx(store_);
-    rollout::v1::Rollout first;
-    SHOAL_ASSIGN_OR_RETURN(bool again,
-                           FindRequest(tx, "CreateRollout", principal,
-                                       request.request_id(), request, first));
-    if (!again) {
+    // One that came at the same time may have been first.
+    SHOAL_ASSIGN_OR_RETURN(first, find_first(tx));
+    if (first.empty()) {
       SHOAL_ASSIGN_OR_RETURN(const auto row, Insert(tx, draft, principal));
       if (request.validate_only()) return warn(View(row));
       RememberRequest(tx, "CreateRollout", principal, request.request_id(),
                       request, row.rollout());
       SHOAL_RETURN_IF_ERROR(tx.Commit());
       name = row.rollout().name();
-    } else {
-      return Get(first.name());
     }
   }
+  if (!first.empty()) return Get(first);
   return warn(Get(name));
 }
 
@@ -287,7 +307,8 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::View(
     phase->set_open(row.document_signed() &&
                     static_cast<uint32_t>(i) <= document.open_phase());
   }
-  AddTimes(row, counts, by_phase, store_.clock().WallNow(), rollout);
+  AddTimes(row, counts, by_phase, trust_.View()->policy,
+           store_.clock().WallNow(), rollout);
   if (rollout.state() == rollout::v1::ROLLOUT_STATE_PREPARING &&
       !row.document_signed()) {
     SHOAL_ASSIGN_OR_RETURN(const DeltaIndexes progress,

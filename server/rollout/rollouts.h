@@ -94,6 +94,11 @@ class Rollouts {
   // the device's (a plane that was set back to an older day) count now.
   absl::Status TakeHeld(Transaction& tx, const dht::VerifiedRecord& report);
   absl::Status OnHalt(Transaction& tx, const dht::VerifiedRecord& record);
+  // A device's labels or groups change: in which phases of rollouts at work it
+  // was is kept, since what it began there counts there. For
+  // DeviceChanges::OnFacts.
+  absl::Status KeepPhases(Transaction& tx, const store::DeviceRow& before,
+                          const store::DeviceRow& after);
 
   // For the driver: every row that is not at its end or whose document is
   // behind.
@@ -102,7 +107,7 @@ class Rollouts {
   // covers this one's devices and was made after it; "" when there is none.
   absl::StatusOr<std::string> SupersededBy(const store::RolloutRow& row) const;
   // Target paths of ended rollouts of a device type that its devices need no
-  // longer see: all but the newest five.
+  // longer see: all but the newest five, and those newer than one at work.
   absl::StatusOr<std::vector<std::string>> Retired(
       const std::string& device_type) const;
   // Outcomes counted by phase, with the devices that are lost.
@@ -144,6 +149,19 @@ class Rollouts {
   // come by the thousand of one rollout.
   absl::StatusOr<std::shared_ptr<const store::RolloutRow>> ParsedRow(
       const Transaction& tx, const std::string& id) const;
+  // Signed documents of rollouts that have not ended; under the writer's lock.
+  using Documents = std::vector<rollout::v1::RolloutDocument>;
+  absl::StatusOr<std::shared_ptr<const Documents>> AtWork(
+      const Transaction& tx);
+  // The phase that an outcome counts in; -1: the device never was in any.
+  absl::StatusOr<int> PhaseOfOutcome(
+      const Transaction& tx, const rollout::v1::RolloutDocument& document,
+      const store::DeviceRow& device, uint32_t claimed,
+      const store::OutcomeRow* existing) const;
+  // Ids in hex of devices that left the rollout while they were at it perhaps:
+  // a while ago at most.
+  absl::StatusOr<std::set<std::string>> JustLeft(
+      const store::RolloutRow& row) const;
   absl::Status Hold(Transaction& tx, const dht::VerifiedRecord& record,
                     const std::string& rollout);
   // Without outcomes.
@@ -161,6 +179,8 @@ class Rollouts {
   };
   mutable std::mutex parsed_mutex_;
   mutable std::map<std::string, Parsed> parsed_;  // by id
+  std::mutex at_work_mutex_;
+  std::shared_ptr<const Documents> at_work_;  // null: look again
 };
 
 // "rollouts/ID" → ID; "bad_name".

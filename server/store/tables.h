@@ -21,6 +21,9 @@ inline constexpr std::string_view kDeviceNames = "device_name";
 inline constexpr std::string_view kDevicesSeen = "device_seen";
 // Change number → device, each device once, at its newest change.
 inline constexpr std::string_view kDeviceChanges = "device_change";
+// Place in a ring → change number of a device whose row was deleted; those that
+// the ring forgot are no longer in kDeviceChanges either.
+inline constexpr std::string_view kDeletedDevices = "device_deleted";
 // Device id in hex, event number: what happened to it.
 inline constexpr std::string_view kDeviceEvents = "device_event";
 // Derived from kDevices too: what accepted devices run, counted
@@ -39,6 +42,8 @@ inline constexpr std::string_view kDeltas = "delta";
 inline constexpr std::string_view kRollouts = "rollout";
 inline constexpr std::string_view kOutcomes = "outcome";
 inline constexpr std::string_view kOutcomeCounts = "outcome_count";
+// Rollout id, device id in hex: phases in which a device was and is no more.
+inline constexpr std::string_view kLeftPhases = "left_phase";
 // Device id in hex, key digest in hex, rollout id: outcomes (records, raw) by a
 // key that the plane does not know as the device's.
 inline constexpr std::string_view kHeldOutcomes = "outcome_held";
@@ -48,6 +53,8 @@ inline constexpr std::string_view kCursors = "cursor";
 inline constexpr std::string_view kSeen = "seen";
 inline constexpr std::string_view kRequests = "request";
 inline constexpr std::string_view kAudit = "audit";
+// Caller, place in a ring → number of the audit row of a refusal.
+inline constexpr std::string_view kRefusals = "refusal";
 inline constexpr std::string_view kTelemetry = "telemetry";
 inline constexpr std::string_view kStreams = "stream";
 inline constexpr std::string_view kResults = "result";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <optional>
 #include <set>
 
 #include "common/bytes.h"
@@ -57,25 +58,56 @@ absl::Status CheckCommon(const Tree& tree, const std::string& role,
   return absl::OkStatus();
 }
 
-absl::Status CheckDelegations(const Targets& targets) {
-  bool others = false;
-  const auto bad = [](const std::string& role, const char* what) {
+// A delegation as a fleet has it (docs/metadata.md): those of `parent` in the
+// order of `rank`.
+struct Form {
+  int rank = 0;
+  bool terminating = true;
+  std::vector<std::string> paths;
+};
+std::optional<Form> FormOf(std::string_view parent, const std::string& role) {
+  if (parent == "targets") {
+    if (role == "policy") return Form{1, true, {"policy/*"}};
+    if (role == "director") return Form{2, false, {"director/*/*/*"}};
+    if (role.starts_with("fw-"))
+      return Form{0, true, {fmt::format("fw/{}/*/*", role.substr(3))}};
+  }
+  if (parent == "director" && role.starts_with("director-")) {
+    const std::string type = role.substr(9);
+    return Form{0,
+                true,
+                {fmt::format("director/{}/rollout/*", type),
+                 fmt::format("director/{}/deltas/*", type),
+                 fmt::format("director/{}/revoked/*", type)}};
+  }
+  return std::nullopt;
+}
+
+// Every delegation has its one form, so that none lets an online key at what
+// offline ones decide.
+absl::Status CheckDelegations(const std::string& parent,
+                              const Delegations& delegations) {
+  const auto bad = [](const std::string& role, std::string_view what) {
     return InvalidArgument("bad_delegation", fmt::format("{} {}", role, what));
   };
-  for (const DelegatedRole& role : targets.delegations->roles) {
+  if (delegations.succinct)
+    return bad(parent, "delegates to hash bins, which a fleet does not have");
+  int rank = 0;
+  for (const DelegatedRole& role : delegations.roles) {
     SHOAL_RETURN_IF_ERROR(
-        CheckThreshold(role.name, role.keys, targets.delegations->keys));
-    const bool firmware = role.name.starts_with("fw-");
-    if (firmware && others)
-      return bad(role.name, "must come before all roles that are not fw-");
-    others |= !firmware;
-    const bool policy = role.name == "policy";
-    if (!firmware && !policy) continue;
-    if (!role.terminating) return bad(role.name, "must be terminating");
-    const std::vector<std::string> paths = {
-        policy ? "policy/*" : fmt::format("fw/{}/*/*", role.name.substr(3))};
-    if (role.paths != paths)
+        CheckThreshold(role.name, role.keys, delegations.keys));
+    const std::optional<Form> form = FormOf(parent, role.name);
+    if (!form)
+      return bad(parent, fmt::format("may not delegate to {}", role.name));
+    if (form->rank < rank)
+      return bad(role.name,
+                 "is out of order: fw- roles, then policy, then director");
+    rank = form->rank;
+    if (!role.path_hash_prefixes.empty() || role.paths != form->paths)
       return bad(role.name, "may speak for its own paths only");
+    if (role.terminating != form->terminating)
+      return bad(role.name, form->terminating ? "must be terminating"
+                                              : "must not be terminating");
   }
   return absl::OkStatus();
 }
@@ -212,7 +244,7 @@ absl::Status CheckContent(const Tree& tree, const std::string& role,
     before = std::move(parsed.value);
   }
   if (next.value.delegations)
-    SHOAL_RETURN_IF_ERROR(CheckDelegations(next.value));
+    SHOAL_RETURN_IF_ERROR(CheckDelegations(role, *next.value.delegations));
   if (role.starts_with("fw-"))
     return CheckImages(tree, before, next.value, notes);
   if (role == "policy") return CheckPolicy(tree, before, next.value);

@@ -18,8 +18,9 @@ namespace shoal::signing {
 //   wrong_version      not the next one
 //   expired_metadata   expiry in the past, or more than ten years away
 //   bad_threshold      a role with fewer usable keys than it needs
-//   bad_delegation     an fw- role or the policy that speaks for other paths,
-//                      isn't terminating, or comes after the director
+//   bad_delegation     another form than docs/metadata.md gives: a role that it
+//                      does not name, other paths, hash prefixes or bins,
+//                      terminating or not, another order
 //   image_changed      a signed image would become another one
 //   counter_used       two images of one artifact with one counter
 //   hash_mismatch, length_mismatch   a file at hand is not the one named

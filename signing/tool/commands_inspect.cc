@@ -13,7 +13,9 @@
 #include "signing/metadata/image_info.h"
 #include "signing/metadata/json.h"
 #include "signing/tool/commands.h"
+#include "signing/tool/json_rest.h"
 #include "signing/verify/fetcher.h"
+#include "signing/verify/fleet_trust.h"
 #include "signing/verify/updater.h"
 
 namespace shoal::signing {
@@ -23,7 +25,7 @@ void PrintHeader(const SignedBytes& envelope, const SignedCommon& common) {
   fmt::print("{} version {}, expires {}\n", envelope.type, common.version,
              FormatExpires(common.expires));
   for (const Signature& signature : envelope.signatures)
-    fmt::print("  signature by key {}\n", signature.key_id);
+    fmt::print("  signature by key {}\n", Printable(signature.key_id));
 }
 
 void PrintPin(std::string_view name, const MetaFile& pin) {
@@ -38,12 +40,27 @@ void PrintRoleKeys(std::string_view name, const RoleKeys& role,
   for (const std::string& id : role.key_ids) {
     const auto key = keys.find(id);
     if (key == keys.end())
-      fmt::print("    {} (no such key)\n", id);
+      fmt::print("    {} (no such key)\n", Printable(id));
     else
-      fmt::print("    {} {} {}\n", id, key->second.type,
+      fmt::print("    {} {} {}\n", id, Printable(key->second.type),
                  key->second.supported ? HexEncode(key->second.public_key)
                                        : "(not supported)");
   }
+}
+
+// What the file says beside all that was understood.
+absl::Status PrintRest(const std::string& understood,
+                       const std::string& bytes) {
+  SHOAL_ASSIGN_OR_RETURN(const auto file,
+                         ParseStrictJson(bytes, kMaxTargetsBytes));
+  const std::string lines =
+      JsonRest(JsonRest::Json::parse(understood), file.at("signed")).Lines();
+  if (!lines.empty()) fmt::print("what else it says:\n{}", lines);
+  return absl::OkStatus();
+}
+
+std::string Visible(const std::string& json) {
+  return JsonRest::Json::parse(json).dump(-1, ' ', /*ensure_ascii=*/true);
 }
 
 void PrintTargets(const Targets& targets) {
@@ -66,13 +83,22 @@ void PrintTargets(const Targets& targets) {
     for (const DelegatedRole& role : targets.delegations->roles) {
       PrintRoleKeys(role.name, role.keys, targets.delegations->keys);
       for (const std::string& path : role.paths)
-        fmt::print("    paths {}{}\n", path,
+        fmt::print("    paths {}{}\n", Printable(path),
+                   role.terminating ? " (terminating)" : "");
+      for (const std::string& prefix : role.path_hash_prefixes)
+        fmt::print("    path_hash_prefixes {}{}\n", Printable(prefix),
                    role.terminating ? " (terminating)" : "");
     }
+  if (targets.delegations && targets.delegations->succinct) {
+    const SuccinctRoles& bins = *targets.delegations->succinct;
+    PrintRoleKeys(fmt::format("{}-… ({} bits of the path's hash)",
+                              bins.name_prefix, bins.bit_length),
+                  bins.keys, targets.delegations->keys);
+  }
   for (const auto& [path, file] : targets.targets) {
     fmt::print("  {} {} bytes, sha256 {}\n", path, file.length,
                HexEncode(file.sha256));
-    if (!file.custom.empty()) fmt::print("    {}\n", file.custom);
+    if (!file.custom.empty()) fmt::print("    {}\n", Visible(file.custom));
   }
 }
 
@@ -147,22 +173,22 @@ absl::Status RunInspect(const std::string& file) {
       fmt::print("  fleet id {}\n", HexEncode(crypto::Sha256Digest(bytes)));
     for (const auto& [name, role] : root->value.roles)
       PrintRoleKeys(name, role, root->value.keys);
-    return absl::OkStatus();
+    return PrintRest(FormatRoot(root->value), bytes);
   }
   if (const auto timestamp = ParseTimestamp(bytes); timestamp.ok()) {
     PrintHeader(timestamp->envelope, timestamp->value);
     PrintPin("snapshot", timestamp->value.snapshot);
-    return absl::OkStatus();
+    return PrintRest(FormatTimestamp(timestamp->value), bytes);
   }
   if (const auto snapshot = ParseSnapshot(bytes); snapshot.ok()) {
     PrintHeader(snapshot->envelope, snapshot->value);
     for (const auto& [name, pin] : snapshot->value.meta) PrintPin(name, pin);
-    return absl::OkStatus();
+    return PrintRest(FormatSnapshot(snapshot->value), bytes);
   }
   SHOAL_ASSIGN_OR_RETURN(const ParsedTargets targets, ParseTargets(bytes));
   PrintHeader(targets.envelope, targets.value);
   PrintTargets(targets.value);
-  return absl::OkStatus();
+  return PrintRest(FormatTargets(targets.value), bytes);
 }
 
 absl::Status RunVerify(const std::string& repository,
@@ -190,6 +216,10 @@ absl::Status RunVerify(const std::string& repository,
   fmt::print("root {}, timestamp {}, snapshot {}\n", updater->root().version,
              updater->timestamp().version, updater->snapshot().version);
   SHOAL_RETURN_IF_ERROR(VerifyRole(*updater, source, repository, "targets"));
+  if (const auto policy =
+          updater->GetTargetOf(&source, kPolicyRole, kPolicyPath);
+      !policy.ok() && ReasonOf(policy.status()) != "unknown_target")
+    return policy.status();
   fmt::print("verified; valid until {}\n",
              FormatExpires(updater->FreshUntil()));
   return absl::OkStatus();

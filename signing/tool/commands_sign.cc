@@ -30,6 +30,15 @@ absl::StatusOr<SignedBytes> EnvelopeOf(const std::string& role,
   return std::move(targets.envelope);
 }
 
+// Which of the four a file is.
+absl::StatusOr<std::string> TypeOf(const std::string& bytes) {
+  if (ParseRoot(bytes).ok()) return std::string("root");
+  if (ParseSnapshot(bytes).ok()) return std::string("snapshot");
+  if (ParseTimestamp(bytes).ok()) return std::string("timestamp");
+  SHOAL_RETURN_IF_ERROR(ParseTargets(bytes));
+  return std::string("targets");
+}
+
 absl::Status Confirm(const std::string& role) {
   FileDescriptor terminal(open("/dev/tty", O_RDWR | O_CLOEXEC));
   if (!terminal.valid())
@@ -257,7 +266,12 @@ absl::Status RunDifference(const Options& options,
                            RealFileSystem().Read(what[0], kMaxTargetsBytes));
     SHOAL_ASSIGN_OR_RETURN(after,
                            RealFileSystem().Read(what[1], kMaxTargetsBytes));
-    role = ParseRoot(after).ok() ? "root" : "targets";
+    SHOAL_ASSIGN_OR_RETURN(role, TypeOf(after));
+    SHOAL_ASSIGN_OR_RETURN(const std::string other, TypeOf(before));
+    if (other != role)
+      return InvalidArgument(
+          "bad_metadata",
+          fmt::format("{} is {}, {} is {}", what[0], other, what[1], role));
   } else {
     role = what.front();
     SHOAL_RETURN_IF_ERROR(Chosen(tree, {role}).status());

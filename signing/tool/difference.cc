@@ -3,15 +3,33 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "common/bytes.h"
 #include "common/status.h"
 #include "signing/metadata/image_info.h"
-#include "signing/tool/checks.h"
+#include "signing/metadata/json.h"
+#include "signing/tool/report.h"
 
 namespace shoal::signing {
 namespace {
+
+using Json = JsonRest::Json;
+using Pointer = JsonRest::Pointer;
+constexpr JsonRest::Side kSides[] = {JsonRest::kBefore, JsonRest::kAfter};
+
+// The "signed" of a file. The delegated roles stand under their names: their
+// order is told in words.
+absl::StatusOr<Json> SignedOf(const std::string& bytes) {
+  SHOAL_ASSIGN_OR_RETURN(Json file, ParseStrictJson(bytes, kMaxTargetsBytes));
+  Json content = file.value("signed", Json::object());
+  const Pointer roles = Pointer() / "delegations" / "roles";
+  if (!content.contains(roles)) return content;
+  Json by_name = Json::object();
+  for (const Json& role : content[roles])
+    by_name[role.at("name").get<std::string>()] = role;
+  content[roles] = std::move(by_name);
+  return content;
+}
 
 std::string ManufacturerLine(char sign, const Manufacturer& one) {
   std::string types;
@@ -22,149 +40,116 @@ std::string ManufacturerLine(char sign, const Manufacturer& one) {
                      types.empty() ? "any device type" : types);
 }
 
-// Lines in the making.
-class Report {
- public:
-  explicit Report(const Tree& tree) : tree_(tree) {}
-  std::string Take() { return std::move(text_); }
-
-  void Line(std::string_view line) { text_ += fmt::format("  {}\n", line); }
-  // Entries of two maps from a name to a text.
-  void Entries(const std::map<std::string, std::string>& before,
-               const std::map<std::string, std::string>& after) {
-    for (const auto& [name, text] : before)
-      if (!after.contains(name)) Line(fmt::format("- {} {}", name, text));
-    for (const auto& [name, text] : after) {
-      const auto old = before.find(name);
-      if (old == before.end()) {
-        Line(fmt::format("+ {} {}", name, text));
-      } else if (old->second != text) {
-        Line(fmt::format("~ {} {}", name, text));
-        Line(fmt::format("    was: {}", old->second));
-      }
-    }
+// All that the target's custom object says; as it is, where it says more than
+// people know names for.
+std::string CustomOf(const TargetFile& target) {
+  if (target.custom.empty()) return "";
+  const Json custom = Json::parse(target.custom);
+  if (const auto info = ParseImageInfo(target);
+      info.ok() && Json::parse(FormatImageInfo(*info)) == custom) {
+    std::string text = fmt::format(", counter {}, min_counter {}",
+                                   info->counter, info->min_counter);
+    for (const std::string& hardware : info->hardware)
+      text += ", for " + hardware;
+    for (const ImageNeed& need : info->needs)
+      text += fmt::format(", requires {} {}", need.artifact, need.min_counter);
+    return text + fmt::format(", pieces of {} under {}", info->piece_length,
+                              HexEncode(info->file_root));
   }
-  void Common(const SignedCommon& before, const SignedCommon& after) {
-    if (before.version == 0)
-      Line(fmt::format("expires {}", FormatExpires(after.expires)));
-    else if (before.expires != after.expires)
-      Line(fmt::format("expires {}, was {}", FormatExpires(after.expires),
-                       FormatExpires(before.expires)));
-  }
-  // One role's threshold and keys.
-  void Keys(const std::string& name, const RoleKeys& before,
-            const std::map<std::string, Key>& old_keys, const RoleKeys& after,
-            const std::map<std::string, Key>& keys) {
-    const std::set<std::string> was = Publics(before, old_keys);
-    const std::set<std::string> is = Publics(after, keys);
-    if (before.key_ids.empty())
-      Line(fmt::format("+ role {}: {} of {} keys", name, after.threshold,
-                       is.size()));
-    else if (before.threshold != after.threshold || was.size() != is.size())
-      Line(fmt::format("~ role {}: {} of {} keys, was {} of {}", name,
-                       after.threshold, is.size(), before.threshold,
-                       was.size()));
-    else if (was != is)
-      Line(fmt::format("~ role {}: other keys", name));
-    for (const std::string& key : was)
-      if (!is.contains(key)) Line(fmt::format("    - key {}", NameAndKey(key)));
-    for (const std::string& key : is)
-      if (!was.contains(key))
-        Line(fmt::format("    + key {}", NameAndKey(key)));
-  }
-  void KeyList(const std::string& name, const std::vector<std::string>& before,
-               const std::vector<std::string>& after) {
-    const auto has = [](const auto& list, const std::string& key) {
-      return std::find(list.begin(), list.end(), key) != list.end();
-    };
-    for (const std::string& key : before)
-      if (!has(after, key)) Line(fmt::format("- {} {}", name, NameAndKey(key)));
-    for (const std::string& key : after)
-      if (!has(before, key))
-        Line(fmt::format("+ {} {}", name, NameAndKey(key)));
-  }
-
- private:
-  std::string NameAndKey(const std::string& key) const {
-    const std::string name = tree_.NameOf(key);
-    const std::string hex = HexEncode(key);
-    return hex.starts_with(name) ? hex : fmt::format("{} {}", name, hex);
-  }
-  static std::set<std::string> Publics(const RoleKeys& role,
-                                       const std::map<std::string, Key>& keys) {
-    std::set<std::string> result;
-    for (const std::string& id : role.key_ids)
-      if (const auto it = keys.find(id); it != keys.end())
-        result.insert(it->second.public_key);
-    return result;
-  }
-  const Tree& tree_;
-  std::string text_;
-};
+  return fmt::format("{}, custom {}",
+                     IsAttachment(target) ? ", attachment" : "",
+                     custom.dump(-1, ' ', /*ensure_ascii=*/true));
+}
 
 std::map<std::string, std::string> Images(const Targets& targets) {
   std::map<std::string, std::string> lines;
-  for (const auto& [path, target] : targets.targets) {
-    std::string text = fmt::format("{} bytes, sha256 {}", target.length,
-                                   HexEncode(target.sha256));
-    if (const auto info = ParseImageInfo(target); info.ok()) {
-      text += fmt::format(", counter {}, min_counter {}", info->counter,
-                          info->min_counter);
-      for (const std::string& hardware : info->hardware)
-        text += ", for " + hardware;
-      for (const ImageNeed& need : info->needs)
-        text +=
-            fmt::format(", requires {} {}", need.artifact, need.min_counter);
-    } else if (IsAttachment(target)) {
-      text += ", attachment";
-    }
-    lines[path] = std::move(text);
+  for (const auto& [path, target] : targets.targets)
+    lines[path] = fmt::format("{} bytes, sha256 {}{}", target.length,
+                              HexEncode(target.sha256), CustomOf(target));
+  return lines;
+}
+
+// For which paths a role speaks.
+std::string Scope(const DelegatedRole& role) {
+  std::string text;
+  for (const std::string& path : role.paths)
+    text += (text.empty() ? "" : ", ") + Printable(path);
+  for (const std::string& prefix : role.path_hash_prefixes)
+    text += fmt::format("{}paths whose hash begins with \"{}\"",
+                        text.empty() ? "" : ", ", Printable(prefix));
+  return fmt::format("{}{}", text.empty() ? "nothing" : text,
+                     role.terminating ? " (terminating)" : "");
+}
+
+std::string Names(const std::vector<DelegatedRole>& roles) {
+  std::string names;
+  for (const DelegatedRole& role : roles)
+    names += (names.empty() ? "" : ", ") + role.name;
+  return names;
+}
+
+void DelegationDifference(const Delegations& old, const Delegations& next,
+                          Report& report) {
+  const Pointer keys = Pointer() / "delegations" / "keys";
+  const Pointer roles = Pointer() / "delegations" / "roles";
+  for (const DelegatedRole& one : old.roles) {
+    if (FindDelegation(next, one.name)) continue;
+    report.Line(fmt::format("- role {}", one.name));
+    report.rest().Told(JsonRest::kBefore, roles, one.name);
+    for (const std::string& id : one.keys.key_ids)
+      if (const auto key = old.keys.find(id);
+          key != old.keys.end() && !next.keys.contains(id)) {
+        report.OneKey('-', "  key", key->second.public_key);
+        report.rest().Told(JsonRest::kBefore, keys, id);
+      }
   }
-  return lines;
+  for (const DelegatedRole& one : next.roles) {
+    const auto was = FindDelegation(old, one.name);
+    const Pointer place = roles / one.name;
+    report.Keys(one.name, place, keys, was ? was->keys : RoleKeys{}, old.keys,
+                one.keys, next.keys);
+    if (was && was->paths == one.paths &&
+        was->path_hash_prefixes == one.path_hash_prefixes &&
+        was->terminating == one.terminating)
+      continue;
+    if (was) report.Line(fmt::format("~ role {}", one.name));
+    report.Line(fmt::format("    speaks for {}", Scope(one)));
+    if (was) report.Line(fmt::format("    was: {}", Scope(*was)));
+    for (const JsonRest::Side side : kSides)
+      for (const char* told :
+           {"name", "terminating", "paths", "path_hash_prefixes"})
+        report.rest().Told(side, place, told);
+  }
+  const std::string is = Names(next.roles);
+  const std::string was = Names(old.roles);
+  if (is != was && !was.empty() && !is.empty())
+    report.Line(
+        fmt::format("~ roles are asked in the order: {}; was: {}", is, was));
 }
 
-// The message in one line of text.
-template <typename Messages, typename Name>
-std::map<std::string, std::string> ByName(const std::string& what,
-                                          const Messages& messages, Name name) {
-  std::map<std::string, std::string> lines;
-  for (const auto& message : messages)
-    lines[what + " " + name(message)] = message.ShortDebugString();
-  return lines;
-}
-
-absl::Status PolicyDifference(const Tree& tree, const Targets& before,
-                              const Targets& after, Report& report) {
-  const auto read =
-      [&](const Targets& t) -> absl::StatusOr<policy::v1::AccessPolicy> {
-    SHOAL_ASSIGN_OR_RETURN(const std::string json, ReadPolicyOf(tree, t));
-    if (json.empty()) return policy::v1::AccessPolicy();
-    return ParseAccessPolicy(json);
+void FleetKeyDifference(const FleetKeys& was, const FleetKeys& is,
+                        Report& report) {
+  const Pointer place = Pointer() / "shoal";
+  report.KeyList("device_ca", place / "device_ca", was.device_ca, is.device_ca);
+  report.KeyList("node_ca", place / "node_ca", was.node_ca, is.node_ca);
+  report.KeyList("time", place / "time", was.time, is.time);
+  const auto only_in = [&](const auto& here, const auto& there, char sign,
+                           JsonRest::Side side) {
+    for (const Manufacturer& one : here) {
+      if (std::find(there.begin(), there.end(), one) != there.end()) continue;
+      report.Line(ManufacturerLine(sign, one));
+      Json plain = {{"name", one.name}, {"key", HexEncode(one.key)}};
+      if (!one.device_types.empty()) plain["device_types"] = one.device_types;
+      report.rest().ToldElement(side, place / "manufacturers", plain);
+    }
   };
-  SHOAL_ASSIGN_OR_RETURN(const auto old, read(before));
-  SHOAL_ASSIGN_OR_RETURN(const auto next, read(after));
-  if (old.version() != next.version())
-    report.Line(fmt::format("access policy version {}, was {}", next.version(),
-                            old.version()));
-  const auto name = [](const auto& m) { return m.name(); };
-  report.Entries(ByName("operator", old.operators(), name),
-                 ByName("operator", next.operators(), name));
-  report.Entries(ByName("rule", old.rules(), name),
-                 ByName("rule", next.rules(), name));
-  const auto device = [](const auto& m) { return m.device_id(); };
-  report.Entries(ByName("labels of", old.device_labels(), device),
-                 ByName("labels of", next.device_labels(), device));
-  const auto revoked = [](const policy::v1::Revocations& r) {
-    std::map<std::string, std::string> lines;
-    for (const auto& key : r.operator_keys())
-      lines["revoked operator " + key] = "";
-    for (const auto& key : r.node_keys()) lines["revoked node " + key] = "";
-    for (const auto& key : r.device_ca_keys())
-      lines["revoked device_ca " + key] = "";
-    return lines;
-  };
-  report.Entries(revoked(old.revocations()), revoked(next.revocations()));
-  return absl::OkStatus();
+  only_in(was.manufacturers, is.manufacturers, '-', JsonRest::kBefore);
+  only_in(is.manufacturers, was.manufacturers, '+', JsonRest::kAfter);
+  if (was.telemetry == is.telemetry) return;
+  if (!was.telemetry.empty()) report.OneKey('-', "telemetry", was.telemetry);
+  if (!is.telemetry.empty()) report.OneKey('+', "telemetry", is.telemetry);
+  for (const JsonRest::Side side : kSides)
+    report.rest().Told(side, place, "telemetry");
 }
 
 absl::StatusOr<std::string> RootDifference(const Tree& tree,
@@ -176,10 +161,48 @@ absl::StatusOr<std::string> RootDifference(const Tree& tree,
     old = std::move(parsed.value);
   }
   SHOAL_ASSIGN_OR_RETURN(const ParsedRoot next, ParseRoot(after));
-  Report report(tree);
+  // Before the first there is what no root can do without.
+  Json was = Json::parse(FormatRoot(Root{}));
+  if (!before.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(was, SignedOf(before));
+  }
+  SHOAL_ASSIGN_OR_RETURN(Json is, SignedOf(after));
+  Report report(tree, JsonRest(std::move(was), std::move(is)));
   report.Common(old, next.value);
   for (const auto& [name, role] : next.value.roles)
-    report.Keys(name, old.roles[name], old.keys, role, next.value.keys);
+    report.Keys(name, Pointer() / "roles" / name, Pointer() / "keys",
+                old.roles[name], old.keys, role, next.value.keys);
+  return report.Take();
+}
+
+absl::StatusOr<std::string> TargetsDifference(const Tree& tree,
+                                              const std::string& role,
+                                              const std::string& before,
+                                              const std::string& after) {
+  Targets old;
+  Json was = Json::parse(FormatTargets(Targets{}));
+  if (!before.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(ParsedTargets parsed, ParseTargets(before));
+    old = std::move(parsed.value);
+    SHOAL_ASSIGN_OR_RETURN(was, SignedOf(before));
+  }
+  SHOAL_ASSIGN_OR_RETURN(const ParsedTargets next, ParseTargets(after));
+  SHOAL_ASSIGN_OR_RETURN(Json is, SignedOf(after));
+  Report report(tree, JsonRest(std::move(was), std::move(is)));
+  report.Common(old, next.value);
+  DelegationDifference(old.delegations.value_or(Delegations{}),
+                       next.value.delegations.value_or(Delegations{}), report);
+  FleetKeyDifference(old.fleet_keys.value_or(FleetKeys{}),
+                     next.value.fleet_keys.value_or(FleetKeys{}), report);
+  report.Entries(Images(old), Images(next.value),
+                 [&](JsonRest::Side side, const std::string& path) {
+                   const Pointer place = Pointer() / "targets" / path;
+                   report.rest().Told(side, place, "length");
+                   report.rest().Told(side, place / "hashes", "sha256");
+                   report.rest().Told(side, place, "custom");
+                 });
+  if (role == "policy")
+    SHOAL_RETURN_IF_ERROR(PolicyDifference(tree, old, next.value, report));
   return report.Take();
 }
 
@@ -190,52 +213,11 @@ absl::StatusOr<std::string> Difference(const Tree& tree,
                                        const std::string& before,
                                        const std::string& after) {
   if (role == "root") return RootDifference(tree, before, after);
-  Targets old;
-  if (!before.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(ParsedTargets parsed, ParseTargets(before));
-    old = std::move(parsed.value);
-  }
-  SHOAL_ASSIGN_OR_RETURN(ParsedTargets parsed, ParseTargets(after));
-  Targets& next = parsed.value;
-  Report report(tree);
-  report.Common(old, next);
-  if (next.delegations) {
-    if (!old.delegations) old.delegations.emplace();
-    for (const DelegatedRole& one : old.delegations->roles)
-      if (FindDelegation(next, one.name) == nullptr)
-        report.Line(fmt::format("- role {}", one.name));
-    for (const DelegatedRole& one : next.delegations->roles) {
-      const DelegatedRole* was = FindDelegation(old, one.name);
-      report.Keys(one.name, was == nullptr ? RoleKeys{} : was->keys,
-                  old.delegations->keys, one.keys, next.delegations->keys);
-      if (was == nullptr || was->paths != one.paths)
-        for (const std::string& path : one.paths)
-          report.Line(fmt::format("    speaks for {}{}", path,
-                                  one.terminating ? " (terminating)" : ""));
-    }
-  }
-  const FleetKeys was = old.fleet_keys.value_or(FleetKeys{});
-  const FleetKeys is = next.fleet_keys.value_or(FleetKeys{});
-  report.KeyList("device_ca", was.device_ca, is.device_ca);
-  report.KeyList("node_ca", was.node_ca, is.node_ca);
-  report.KeyList("time", was.time, is.time);
-  for (const Manufacturer& one : was.manufacturers)
-    if (std::find(is.manufacturers.begin(), is.manufacturers.end(), one) ==
-        is.manufacturers.end())
-      report.Line(ManufacturerLine('-', one));
-  for (const Manufacturer& one : is.manufacturers)
-    if (std::find(was.manufacturers.begin(), was.manufacturers.end(), one) ==
-        was.manufacturers.end())
-      report.Line(ManufacturerLine('+', one));
-  if (was.telemetry != is.telemetry) {
-    if (!was.telemetry.empty())
-      report.KeyList("telemetry", {was.telemetry}, {});
-    if (!is.telemetry.empty()) report.KeyList("telemetry", {}, {is.telemetry});
-  }
-  report.Entries(Images(old), Images(next));
-  if (role == "policy")
-    SHOAL_RETURN_IF_ERROR(PolicyDifference(tree, old, next, report));
-  return report.Take();
+  if (role != "snapshot" && role != "timestamp")
+    return TargetsDifference(tree, role, before, after);
+  SHOAL_ASSIGN_OR_RETURN(Json was, SignedOf(before));
+  SHOAL_ASSIGN_OR_RETURN(Json is, SignedOf(after));
+  return JsonRest(std::move(was), std::move(is)).Lines();
 }
 
 }  // namespace shoal::signing

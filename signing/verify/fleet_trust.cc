@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<std::string>> Keys(
 }
 
 absl::Status AddPolicy(Updater& updater, Fetcher* source, FleetTrust& trust) {
-  const auto target = updater.GetTarget(source, kPolicyPath);
+  const auto target = updater.GetTargetOf(source, kPolicyRole, kPolicyPath);
   if (ReasonOf(target.status()) == "unknown_target") return absl::OkStatus();
   SHOAL_RETURN_IF_ERROR(target);
   SHOAL_ASSIGN_OR_RETURN(trust.policy_json,

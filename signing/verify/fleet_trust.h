@@ -19,6 +19,9 @@
 namespace shoal::signing {
 
 inline constexpr char kPolicyPath[] = "policy/access.json";
+// Whose word the policy is: nobody else's is taken, above all no online role's,
+// even should targets.json let one answer first ("wrong_role").
+inline constexpr char kPolicyRole[] = "policy";
 inline constexpr uint64_t kMaxPolicyBytes = 65'536;
 
 // SHA-256 of a public key, its first 16 bytes → since when (docs/pairing.md).

@@ -20,6 +20,7 @@
 //   rollback            kFailedPrecondition  a version went back, or a role
 //                                            vanished
 //   unsupported_hash    kFailedPrecondition  pinned by unknown digests only
+//   wrong_role          kPermissionDenied    GetTargetOf: another role says so
 //   not_refreshed       kFailedPrecondition  neither Refresh nor UseStored
 //                                            succeeded
 //   wrong_version       kDataLoss            not the version that was asked for
@@ -159,6 +160,11 @@ class Updater {
   // Pre-order search over the delegations. `source` may be null: then only
   // what the store holds is used.
   absl::StatusOr<TargetFile> GetTarget(Fetcher* source, std::string_view path);
+
+  // The same where only one role's word counts, whatever the delegations say:
+  // when the search ends at another role, "wrong_role".
+  absl::StatusOr<TargetFile> GetTargetOf(Fetcher* source, std::string_view role,
+                                         std::string_view path);
 
   // The bytes of a target of at most `max_bytes`, verified; kept in the store.
   absl::StatusOr<std::string> FetchTarget(Fetcher* source,

@@ -82,6 +82,12 @@ struct Updater::Impl {
   absl::StatusOr<const Targets*> LoadRole(
       Fetcher* source, const DelegatedRole& role,
       const std::map<std::string, Key>& keys);
+  // A target and the role whose word it is.
+  struct Found {
+    TargetFile target;
+    std::string role;
+  };
+  absl::StatusOr<Found> Search(Fetcher* source, std::string_view path);
   absl::StatusOr<FoundRole> FindRole(Fetcher* source, std::string_view name);
 };
 

@@ -61,7 +61,23 @@ absl::StatusOr<const Targets*> Updater::Impl::LoadRole(
 
 absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
                                               std::string_view path) {
-  SHOAL_RETURN_IF_ERROR(impl_->RequireReady());
+  SHOAL_ASSIGN_OR_RETURN(Impl::Found found, impl_->Search(source, path));
+  return std::move(found.target);
+}
+
+absl::StatusOr<TargetFile> Updater::GetTargetOf(Fetcher* source,
+                                                std::string_view role,
+                                                std::string_view path) {
+  SHOAL_ASSIGN_OR_RETURN(Impl::Found found, impl_->Search(source, path));
+  if (found.role == role) return std::move(found.target);
+  return PermissionDenied(
+      "wrong_role", fmt::format("{} is the word of {}, and only {}'s counts",
+                                path, found.role, role));
+}
+
+absl::StatusOr<Updater::Impl::Found> Updater::Impl::Search(
+    Fetcher* source, std::string_view path) {
+  SHOAL_RETURN_IF_ERROR(RequireReady());
   struct Visit {
     DelegatedRole role;
     // The delegator's, in `view`: it is visited once, and so stays as it is.
@@ -70,16 +86,17 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
   const std::string wanted(path);
   std::vector<Visit> stack;  // next to visit at the back
   std::set<std::string> visited;
-  const Targets* targets = &this->targets();
+  const Targets* targets = &view.roles.at("targets").value;
+  std::string role = "targets";
   for (;;) {
     if (const auto it = targets->targets.find(wanted);
         it != targets->targets.end())
-      return it->second;
+      return Found{it->second, role};
     if (targets->delegations) {
       std::vector<Visit> children;
-      for (DelegatedRole& role : RolesFor(*targets->delegations, path)) {
-        const bool terminating = role.terminating;
-        children.push_back({std::move(role), &targets->delegations->keys});
+      for (DelegatedRole& child : RolesFor(*targets->delegations, path)) {
+        const bool terminating = child.terminating;
+        children.push_back({std::move(child), &targets->delegations->keys});
         if (terminating) {
           // Nothing after it, nor after any of its ancestors, is asked.
           stack.clear();
@@ -91,7 +108,7 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
     while (!stack.empty() && visited.contains(stack.back().role.name))
       stack.pop_back();
     if (stack.empty()) return UnknownTarget(path);
-    if (visited.size() >= impl_->options.max_delegations)
+    if (visited.size() >= options.max_delegations)
       return ResourceExhausted(
           "too_many_delegations",
           fmt::format(
@@ -100,8 +117,8 @@ absl::StatusOr<TargetFile> Updater::GetTarget(Fetcher* source,
     const Visit next = std::move(stack.back());
     stack.pop_back();
     visited.insert(next.role.name);
-    SHOAL_ASSIGN_OR_RETURN(targets,
-                           impl_->LoadRole(source, next.role, *next.keys));
+    SHOAL_ASSIGN_OR_RETURN(targets, LoadRole(source, next.role, *next.keys));
+    role = next.role.name;
   }
 }
 

@@ -103,6 +103,7 @@ class TestFleet {
   // A document of director-<type>: "director/<type>/rollout/<id>",
   // "director/<type>/deltas/<version>", "director/<type>/revoked/devices".
   absl::Status AddDocument(const std::string& path, std::string_view bytes);
+  absl::Status RemoveDocument(const std::string& path);
   // An active rollout of the image to all gateways in one phase, for a day.
   rollout::v1::RolloutDocument RolloutToAll(const std::string& id,
                                             const TestImage& image) const;
@@ -111,6 +112,10 @@ class TestFleet {
   absl::StatusOr<release::v1::Delta> AddDelta(std::string_view bytes);
   absl::Status SetPolicy(const policy::v1::AccessPolicy& policy);
   const policy::v1::AccessPolicy& policy() const { return policy_; }
+
+  // The next root, with another key for the timestamp, is in the tree at once;
+  // Publish() signs by it from then on.
+  absl::Status RotateTimestampKey();
 
   // Signs what changed, then snapshot and timestamp anew, and writes the tree.
   absl::Status Publish();

@@ -82,6 +82,15 @@ absl::Status TestFleet::RemoveImage(const std::string& device_type,
   return absl::OkStatus();
 }
 
+absl::Status TestFleet::RemoveDocument(const std::string& path) {
+  for (const std::string& type : options_.device_types) {
+    if (roles_["director-" + type].targets.erase(path) == 0) continue;
+    dirty_["director-" + type] = true;
+    return absl::OkStatus();
+  }
+  return NotFound("unknown_target", path);
+}
+
 absl::Status TestFleet::AddDocument(const std::string& path,
                                     std::string_view bytes) {
   for (const std::string& type : options_.device_types) {
@@ -131,6 +140,21 @@ absl::Status TestFleet::SetPolicy(const policy::v1::AccessPolicy& policy) {
   roles_["policy"].targets[target.path] = target;
   dirty_["policy"] = true;
   return absl::OkStatus();
+}
+
+absl::Status TestFleet::RotateTimestampKey() {
+  SHOAL_ASSIGN_OR_RETURN(signing::ParsedRoot parsed,
+                         signing::ParseRoot(metadata_.at("root")));
+  signing::Root& root = parsed.value;
+  timestamp_ = crypto::SigningKey::Generate();
+  signing::Key key = signing::MakeEd25519Key(timestamp_.public_key());
+  root.roles["timestamp"].key_ids = {key.id};
+  root.keys.emplace(key.id, std::move(key));
+  root.version += 1;
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      signing::SignRoot(root, {&root_keys_[0], &root_keys_[1]}));
+  return WriteRole("root", root.version, bytes);
 }
 
 absl::Status TestFleet::Publish() {

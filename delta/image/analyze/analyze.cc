@@ -132,12 +132,16 @@ absl::StatusOr<ImagePair> AnalyzePair(const ReadAt& read_old, uint64_t old_size,
 
 absl::Status WriteExpanded(
     const ImageMap& map, const ReadAt& read_image,
-    const std::function<absl::Status(std::string_view)>& write) {
+    const std::function<absl::Status(std::string_view)>& write,
+    const std::atomic<bool>* cancel) {
   SHOAL_ASSIGN_OR_RETURN(
       const auto reader,
       ExpandedReader::Create(map, read_image, kAnalysisCache));
   std::string piece(1u << 20, '\0');
   for (uint64_t at = 0; at < reader->size();) {
+    if (cancel != nullptr && cancel->load())
+      return MakeError(absl::StatusCode::kCancelled, "cancelled",
+                       "expanding the image was cancelled");
     const size_t n = std::min<uint64_t>(piece.size(), reader->size() - at);
     SHOAL_RETURN_IF_ERROR(reader->Read(at, piece.data(), n));
     SHOAL_RETURN_IF_ERROR(write({piece.data(), n}));

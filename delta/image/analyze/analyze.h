@@ -26,6 +26,8 @@ struct AnalyzeOptions {
   int threads = 2;  // 1..64; `read` is called on all of them
   // Blocks whose compressing takes more memory on the device stay raw.
   uint64_t max_rebuild_memory = 12u << 20;  // bytes
+  // Blocks of other codecs stay raw; null: all may be used.
+  std::function<bool(ImageCodec codec)> may_use;
   // The expanded image may be this many times as long as the image (no zip
   // bombs, and a bound for what a device has to expand).
   uint32_t max_expansion = 64;
@@ -55,10 +57,12 @@ absl::StatusOr<ImagePair> AnalyzePair(const ReadAt& read_old, uint64_t old_size,
                                       const AnalyzeOptions& options);
 
 // The expanded image of a map that may have verbatim segments (build side;
-// ExpandedReader refuses those): appends to `write` in order.
+// ExpandedReader refuses those): appends to `write` in order, a MiB at a time.
+// `cancel` may be null.
 absl::Status WriteExpanded(
     const ImageMap& map, const ReadAt& read_image,
-    const std::function<absl::Status(std::string_view)>& write);
+    const std::function<absl::Status(std::string_view)>& write,
+    const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace shoal::delta
 

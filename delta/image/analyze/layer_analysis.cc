@@ -48,8 +48,15 @@ class Examination {
  public:
   Examination(const LayerJob& job, const Candidates& found)
       : job_(job), found_(found), verdicts_(found.blocks.size()) {
-    for (const Family& family : found.families)
-      orders_.push_back(SettingsToTry(family));
+    for (const Family& family : found.families) {
+      auto order = SettingsToTry(family);
+      if (job.options.may_use)
+        std::erase_if(order, [&](const CodecSetting& setting) {
+          return !job.options.may_use(setting.codec);
+        });
+      barred_.push_back(order.empty());
+      orders_.push_back(std::move(order));
+    }
   }
 
   // The verdicts do not depend on the number of threads.
@@ -79,7 +86,7 @@ class Examination {
   absl::Status Sample() {
     Room room;
     for (size_t i = 0; i < orders_.size(); ++i) {
-      if (!found_.families[i].one_writer) continue;
+      if (!found_.families[i].one_writer || barred_[i]) continue;
       std::vector<const Candidate*> blocks;
       for (const Candidate& block : found_.blocks)
         if (block.family == i) blocks.push_back(&block);
@@ -97,7 +104,9 @@ class Examination {
       std::vector<CodecSetting> order;
       const auto add = [&](const std::vector<CodecSetting>& settings) {
         for (const CodecSetting& s : settings)
-          if (std::find(order.begin(), order.end(), s) == order.end())
+          if (std::find(order.begin(), order.end(), s) == order.end() &&
+              std::find(orders_[i].begin(), orders_[i].end(), s) !=
+                  orders_[i].end())
             order.push_back(s);
       };
       add(worked);
@@ -137,6 +146,7 @@ class Examination {
         return absl::OkStatus();
       }
     }
+    if (barred_[block.family]) return absl::OkStatus();
     return ExpandAndChoose(block, room, verdict);
   }
 
@@ -201,6 +211,7 @@ class Examination {
   const LayerJob& job_;
   const Candidates& found_;
   std::vector<std::vector<CodecSetting>> orders_;  // by family
+  std::vector<bool> barred_;  // families of which no codec may be used
   std::vector<Verdict> verdicts_;
   std::atomic<size_t> next_ = 0;
   std::mutex mutex_;

@@ -223,7 +223,7 @@ absl::StatusOr<FillResult> FillFleet(const std::string& directory,
             rules::ReadDeltaAbilities({inventory.begin(), inventory.end()}));
         return true;
       }));
-  for (const auto& [image, abilities] : scanned) rules::DemandOf(abilities);
+  for (const auto& [image, abilities] : scanned) rules::DemandOf(abilities, {});
   result.running_by_scan_ms = Seconds(start) * 1e3;
   constexpr int kLooks = 200;
   start = Steady::now();
@@ -231,7 +231,7 @@ absl::StatusOr<FillResult> FillFleet(const std::string& directory,
     SHOAL_ASSIGN_OR_RETURN(const auto counted,
                            server::RunningImages(*store, "gateway"));
     for (const auto& [image, running] : counted)
-      rules::DemandOf(running.abilities);
+      rules::DemandOf(running.abilities, {});
     if (counted.size() != scanned.size())
       return Internal("bench", "the counts differ from the devices");
   }

@@ -33,14 +33,16 @@ class OpenWay final : public shoal::agent::PairingWay {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const shoal::agent::DeviceKeys keys{
-      shoal::crypto::SigningKey::Generate(), shoal::crypto::BoxKey::Generate(),
+      shoal::crypto::SigningKey::Generate(),
+      std::make_shared<shoal::agent::BoxKeys>(
+          shoal::crypto::BoxKey::Generate()),
       std::nullopt, std::nullopt};
   shoal::agent::PairingDevice device;
   device.keys = &keys;
   const OpenWay way;
   shoal::dht::VerifiedRecord record;
   record.body.set_payload(*shoal::crypto::SealTo(
-      keys.box.public_key(),
+      keys.box->public_key(),
       std::string_view(reinterpret_cast<const char*>(data), size)));
   const auto grant = shoal::agent::OpenGrant(device, way, record);
   if (!grant.ok()) return 0;

@@ -25,12 +25,14 @@ class PairedTest : public ::testing::Test {
     WriteText(dir_.File("factory"), std::string(50'000, 'f'));
     device_ = std::make_unique<Device>(dir_, "device");
   }
-  void Pair() {
+  // With `more` in the device's [network].
+  void Pair(const std::string& more = "") {
     ASSERT_OK_AND_ASSIGN(const std::string ticket, plane_->Ticket());
     WriteText(dir_.File("ticket"), ticket);
     ASSERT_OK(device_->Init({"--image", dir_.File("factory"), "--ticket-file",
                              dir_.File("ticket")}));
     device_->Replace("interval = \"60s\"", "interval = \"200ms\"");
+    device_->Replace("[network]", "[network]\n" + more);
     device_->Configure(
         "\n[commands.greet]\nprogram = \"/bin/echo\"\n"
         "arguments = [\"hello\", \"{0}\"]\ntypes = [\"identifier\"]\n"

@@ -49,6 +49,90 @@ TEST_F(PairedTest, PairsUpdatesAndReports) {
   }));
 }
 
+// The owner's stick brings a root that replaces the timestamp's key, and an
+// image that runs already, so that no restart follows. The agent that runs goes
+// by what it brought from then on: what the replaced key signed is refused, and
+// nothing older is written over the newer.
+TEST_F(PairedTest, T04_T07_AStickTeachesTheRunningAgent) {
+  ASSERT_OK(
+      plane_->Release("1.0.0", 1, ReadText(dir_.File("factory"))).status());
+  ASSERT_OK(plane_->Publish());
+  // It asks nobody by itself from then on.
+  Pair("start_spread = \"0s\"");
+  ASSERT_OK(WaitFor("the device's metadata", [&] {
+    return !plane_->Received(records::v1::RECORD_KIND_DEVICE_REPORT).empty();
+  }));
+  TestFleet& fleet = plane_->fleet();
+  const std::string stored = device_->data() + "/metadata/";
+  const auto version = [&] {
+    const auto timestamp =
+        signing::ParseTimestamp(ReadText(stored + "timestamp.json"));
+    return timestamp.ok() ? timestamp->value.version : 0;
+  };
+  // What a thief of the key could send once it is too late.
+  ASSERT_OK(fleet.Publish());
+  ASSERT_OK_AND_ASSIGN(const auto late, fleet.PublicationRecords());
+  const uint64_t old = fleet.versions().at("timestamp");
+  ASSERT_LT(version(), old);
+
+  ASSERT_OK(fleet.RotateTimestampKey());
+  policy::v1::AccessPolicy policy = fleet.policy();
+  policy.set_version(policy.version() + 1);
+  ASSERT_OK(fleet.SetPolicy(policy));
+  ASSERT_OK(fleet.Publish());
+  ASSERT_OK(shoal::testing::Run(
+      {"/bin/cp", "-r", fleet.repository(), dir_.File("stick")}));
+  // The nodes that the thief has the device speak to know nothing of it.
+  const std::string root = fleet.repository() + "/metadata/2.root.json";
+  ASSERT_OK(RealFileSystem().Remove(root));
+  int code = 0;
+  const auto answer = device_->Install(dir_.File("stick"), &code);
+  ASSERT_EQ(code, 0) << answer;
+  EXPECT_EQ(answer["result"], "up_to_date");
+  EXPECT_EQ(version(), old + 1);
+  const std::string newest = ReadText(stored + "timestamp.json");
+  // The policy of the stick is in force, without any network.
+  EXPECT_OK(WaitFor("a report under the policy of the stick", [&] {
+    for (const auto& record :
+         plane_->Received(records::v1::RECORD_KIND_DEVICE_REPORT)) {
+      records::v1::DeviceReport report;
+      report.ParseFromString(record.body.payload());
+      if (report.policy_version() == policy.version()) return true;
+    }
+    return false;
+  }));
+
+  for (const std::string& record : late) ASSERT_OK(plane_->Store(record));
+  ASSERT_OK(WaitFor("the device has looked at it", [&] {
+    const nlohmann::json refusal = device_->Status()["last_refusal"];
+    return version() == old ||
+           (refusal.is_object() && (refusal["reason"] == "bad_signature" ||
+                                    refusal["reason"] == "rollback"));
+  }));
+  EXPECT_EQ(ReadText(stored + "timestamp.json"), newest);
+  const std::string root_2 = ReadText(dir_.File("stick/metadata/2.root.json"));
+  EXPECT_EQ(ReadText(stored + "root.json"), root_2);
+  WriteText(root, root_2);
+
+  // A stick that is older than what is known changes nothing either, and the
+  // fleet goes on.
+  ASSERT_OK(fleet.Publish());
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor("the newest of the network",
+                    [&] { return version() > old + 2; }));
+  device_->Install(dir_.File("stick"), &code);
+  EXPECT_NE(code, 0);
+  EXPECT_EQ(device_->Status()["last_refusal"]["reason"], "rollback");
+  EXPECT_GT(version(), old + 2);
+  ASSERT_OK_AND_ASSIGN(const TestImage image,
+                       plane_->Release("2.0.0", 2, std::string(60'000, 'n')));
+  ASSERT_OK(plane_->AddRollout(plane_->Rollout("r1", image)));
+  ASSERT_OK(plane_->Publish());
+  ASSERT_OK(WaitFor(
+      "the outcome", [&] { return !Outcomes().empty(); }, absl::Seconds(40)));
+  EXPECT_EQ(device_->RunningVersion(), "2.0.0");
+}
+
 TEST_F(PairedTest,
        T20_WithoutAGrantInThePolicyNothingIsInstalledUntilItChanges) {
   policy::v1::AccessPolicy policy = plane_->fleet().policy();

@@ -14,6 +14,8 @@ TEST_F(KeyChangePrograms, T56_AStolenKeyFileIsReplacedWithThePlaneAway) {
   const std::string old_print = device->Status().value("fingerprint", "");
   const std::string stolen = ReadText(device->data() + "/state/identity.key");
 
+  const std::string stolen_box = ReadText(device->data() + "/state/box.key");
+
   fleet_->KillPlane();
   EXPECT_NE(Agent(*device, {"rotate-key"}).find("goes on with its old key"),
             std::string::npos);
@@ -47,6 +49,9 @@ TEST_F(KeyChangePrograms, T56_AStolenKeyFileIsReplacedWithThePlaneAway) {
   ASSERT_OK(telemetry);
   EXPECT_NE(ReadText(device->data() + "/state/identity.key"), stolen);
   EXPECT_EQ(ReadText(device->data() + "/state/identity.previous"), stolen);
+  // What is sealed to the device from now on, no copy of that day opens.
+  EXPECT_NE(ReadText(device->data() + "/state/box.key"), stolen_box);
+  EXPECT_EQ(ReadText(device->data() + "/state/box.previous"), stolen_box);
 
   // The other form of its credential, for the same key.
   const std::string crt = dir_.File("device.crt"),

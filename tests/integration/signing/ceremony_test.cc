@@ -119,6 +119,29 @@ TEST_F(Ceremony, T01_WhatFailsVerificationIsNotSigned) {
   Refused({"merge", Repo("stick"), "--repo", Repo()}, "other_content");
   Must({"drop", "fw-gateway", "--repo", Repo()});
   EXPECT_FALSE(fs_.Exists(draft));
+  // A draft that somebody changed so that the online director answers for the
+  // access policy, in forms that stock clients know (review_test.cc has more).
+  Must({"renew", "targets", "--repo", Repo()});
+  const std::string top = Repo() + "/drafts/3.targets.json";
+  ASSERT_OK_AND_ASSIGN(const std::string good, fs_.Read(top, 1 << 20));
+  const std::string own = R"("paths":["director/*/*/*"])";
+  ASSERT_NE(good.find(own), good.npos);
+  for (const char* other :
+       {R"("path_hash_prefixes":[""])", R"("paths":["*/*"])",
+        R"("paths":["director/*/*/*","policy/*"])"}) {
+    std::string bad = good;
+    ASSERT_OK(
+        fs_.WriteAtomic(top, bad.replace(bad.find(own), own.size(), other)));
+    EXPECT_THAT(TrySign("ann", "repo").output, HasSubstr("(bad_delegation)"));
+  }
+  std::string bad = good;
+  const std::string flag = R"("terminating":false)";
+  ASSERT_NE(good.find(flag), good.npos);
+  bad.replace(bad.find(flag), flag.size(), R"("terminating":true)");
+  ASSERT_OK(fs_.WriteAtomic(top, bad));
+  EXPECT_THAT(TrySign("ann", "repo").output, HasSubstr("(bad_delegation)"));
+  EXPECT_FALSE(fs_.Exists(Repo() + "/metadata/3.targets.json"));
+  Must({"drop", "targets", "--repo", Repo()});
   DevicesFollow();
 }
 

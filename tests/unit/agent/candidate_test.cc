@@ -6,6 +6,8 @@
 namespace shoal::agent {
 namespace {
 
+const rules::DeltaAbilities kAbilities{true, true, 8u << 20};
+
 using shoal::testing::FailsBecause;
 
 signing::TargetFile Target(const std::string& type, const std::string& version,
@@ -246,18 +248,59 @@ TEST(Candidate, DeltaFromWhatRunsIsTaken) {
   delta->set_to_sha256(image.target.sha256);
   delta->set_length(100);
   delta->set_mode("sdelta1");
-  EXPECT_TRUE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
-  EXPECT_FALSE(MakeUpdate(image, nullptr, running, 8u << 20).delta.has_value());
+  EXPECT_TRUE(MakeUpdate(image, &index, running, kAbilities).delta.has_value());
+  EXPECT_FALSE(
+      MakeUpdate(image, nullptr, running, kAbilities).delta.has_value());
   delta->set_length(1000);  // no gain
-  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  EXPECT_FALSE(
+      MakeUpdate(image, &index, running, kAbilities).delta.has_value());
   delta->set_length(100);
   delta->set_mode("other");
-  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  EXPECT_FALSE(
+      MakeUpdate(image, &index, running, kAbilities).delta.has_value());
   delta->set_mode("bsdiff40");
-  EXPECT_TRUE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  EXPECT_TRUE(MakeUpdate(image, &index, running, kAbilities).delta.has_value());
   delta->set_mode("sdelta1");
   running.sha256 = std::string(32, 'p');
-  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  EXPECT_FALSE(
+      MakeUpdate(image, &index, running, kAbilities).delta.has_value());
+}
+
+TEST(Candidate, ADeltaThatNeedsOtherToolsIsLeftForTheNextOne) {
+  ASSERT_OK_AND_ASSIGN(
+      const SignedImage image,
+      FindImage({Target("gateway", "1", 1)}, "fw/gateway/1/image", "gateway"));
+  ImageInfo running;
+  running.sha256 = std::string(32, 'o');
+  running.length = 900;
+  release::v1::DeltaIndex index;
+  const auto add = [&](uint64_t length) {
+    auto* delta = index.add_deltas();
+    delta->set_from_sha256(running.sha256);
+    delta->set_from_length(running.length);
+    delta->set_to_sha256(image.target.sha256);
+    delta->set_length(length);
+    delta->set_mode("sdelta1");
+    return delta;
+  };
+  const auto taken = [&](const rules::DeltaAbilities& abilities) {
+    const UpdateRecord update = MakeUpdate(image, &index, running, abilities);
+    return update.delta ? update.delta->artifact.length : 0;
+  };
+  rules::DeltaAbilities mine = kAbilities;
+  mine.tools = {3, {"zlib 1.2.13"}};
+  add(100)->mutable_needs()->set_model(4);
+  EXPECT_EQ(taken(mine), 0u);
+  add(200)->mutable_needs()->add_codecs("zlib 1.3.1");
+  EXPECT_EQ(taken(mine), 0u);
+  auto* fits = add(300)->mutable_needs();
+  fits->set_model(3);
+  fits->add_codecs("zlib 1.2.13");
+  EXPECT_EQ(taken(mine), 300u);
+  // Where one of the two says nothing, shoal-patch has the word.
+  EXPECT_EQ(taken(kAbilities), 100u);
+  index.mutable_deltas(1)->clear_needs();
+  EXPECT_EQ(taken(mine), 200u);
 }
 
 TEST(Candidate, T35_ADeltaThatWantsTooMuchMemoryIsLeft) {
@@ -278,9 +321,10 @@ TEST(Candidate, T35_ADeltaThatWantsTooMuchMemoryIsLeft) {
     delta->set_memory(memory);
   };
   add(100, (8u << 20) + 1);
-  EXPECT_FALSE(MakeUpdate(image, &index, running, 8u << 20).delta.has_value());
+  EXPECT_FALSE(
+      MakeUpdate(image, &index, running, kAbilities).delta.has_value());
   add(200, 8u << 20);
-  const UpdateRecord update = MakeUpdate(image, &index, running, 8u << 20);
+  const UpdateRecord update = MakeUpdate(image, &index, running, kAbilities);
   ASSERT_TRUE(update.delta.has_value());
   EXPECT_EQ(update.delta->artifact.length, 200u);
 }

@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <filesystem>
 
 #include "agent/state/agent_config.h"
@@ -22,6 +23,52 @@ TEST(AgentConfig, ARelativePathGivesAbsoluteDirectories) {
   EXPECT_TRUE(config->data_directory.starts_with(dir.path()))
       << config->data_directory;
   EXPECT_EQ(config->StateDirectory()[0], '/');
+}
+
+// The device's own civil time, with the days on which it jumps.
+TEST(LocalTime, FollowsTheZoneAndItsSummerTime) {
+  absl::TimeZone known;
+  if (!absl::LoadTimeZone("Europe/Berlin", &known))
+    GTEST_SKIP() << "this machine has no time zones (tzdata)";
+  const char* const had = ::getenv("TZ");
+  const std::string before = had == nullptr ? "" : had;
+  const auto in_zone = [](const char* zone, const char* utc) {
+    EXPECT_EQ(::setenv("TZ", zone, 1), 0);
+    absl::Time time;
+    std::string error;
+    EXPECT_TRUE(absl::ParseTime(absl::RFC3339_full, utc, &time, &error))
+        << error;
+    return LocalTimeAt(time);
+  };
+  const auto is = [](const rules::LocalTime& local, int weekday, int hour,
+                     int minute, int date) {
+    EXPECT_EQ(local.weekday, weekday) << date;
+    EXPECT_EQ(local.minute, hour * 60 + minute) << date;
+    EXPECT_EQ(local.date, date);
+  };
+  const char* const berlin = "Europe/Berlin";
+  is(in_zone(berlin, "2026-01-05T12:00:00Z"), 1, 13, 0, 20260105);
+  is(in_zone(berlin, "2026-12-31T23:30:00Z"), 5, 0, 30, 20270101);
+  is(in_zone("Pacific/Auckland", "2026-06-07T12:00:00Z"), 1, 0, 0, 20260608);
+  // 02:00 to 03:00 do not exist on the one Sunday and come twice on the other.
+  is(in_zone(berlin, "2026-03-29T00:59:59Z"), 7, 1, 59, 20260329);
+  is(in_zone(berlin, "2026-03-29T01:00:00Z"), 7, 3, 0, 20260329);
+  is(in_zone(berlin, "2026-10-25T00:30:00Z"), 7, 2, 30, 20261025);
+  is(in_zone(berlin, "2026-10-25T01:30:00Z"), 7, 2, 30, 20261025);
+  is(in_zone(berlin, "2026-10-25T02:00:00Z"), 7, 3, 0, 20261025);
+  ASSERT_OK_AND_ASSIGN(const auto window, ParseWindow("02:00-03:00"));
+  const auto open = [&](const char* utc) {
+    return InWindows({window}, in_zone(berlin, utc));
+  };
+  EXPECT_FALSE(open("2026-03-29T00:59:59Z"));
+  EXPECT_FALSE(open("2026-03-29T01:00:00Z"));
+  EXPECT_TRUE(open("2026-10-25T00:30:00Z"));
+  EXPECT_TRUE(open("2026-10-25T01:30:00Z"));
+  if (had == nullptr) {
+    ::unsetenv("TZ");
+  } else {
+    ::setenv("TZ", before.c_str(), 1);
+  }
 }
 
 TEST(AgentConfig, ComponentsHaveProgramsOrTheOwnersWord) {

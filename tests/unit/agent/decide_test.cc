@@ -80,7 +80,7 @@ class DeciderTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(link_, FleetLink::Open(std::move(options)));
     decider_ = std::make_unique<Decider>(&config_, &fs_, rig_.state_.get(),
                                          rig_.engine_.get(), link_.get(),
-                                         &components_);
+                                         &components_, &deltas_);
   }
   // To everybody, all at once.
   rollout::v1::RolloutDocument Rollout(const std::string& id,
@@ -107,6 +107,24 @@ class DeciderTest : public ::testing::Test {
     const auto update = rig_.state_->Get().update;
     return update ? update->rollout_id : "";
   }
+  // The plane's next word about the device.
+  void Assign(const std::string& ring) {
+    records::v1::Assignment next = link_->assignment();
+    next.set_version(next.version() + 1);
+    (*next.mutable_labels())["ring"] = ring;
+    dht::VerifiedRecord record;
+    record.writer.kind = records::v1::WRITER_CLASS_DIRECTOR;
+    record.writer.public_key = fleet_->director_key().public_key();
+    record.body.set_payload(next.SerializeAsString());
+    ASSERT_OK(link_->TakeAssignment(record));
+  }
+  // As if the update in hand had been committed and told.
+  void Commit() {
+    ASSERT_OK(rig_.state_->Change([](StateData& d) {
+      d.rollouts[d.update->rollout_id].finished = true;
+      d.update.reset();
+    }));
+  }
   RolloutMemory MemoryOf(const std::string& id) {
     return rig_.state_->Get().rollouts[id];
   }
@@ -127,6 +145,7 @@ class DeciderTest : public ::testing::Test {
   std::unique_ptr<DeviceKeys> keys_;
   Components components_{config_, SystemClock()};
   std::unique_ptr<FleetLink> link_;
+  rules::DeltaAbilities deltas_;
   std::unique_ptr<Decider> decider_;
   TestImage two_, three_;
 };
@@ -137,6 +156,154 @@ TEST_F(DeciderTest, TheNewestThatSelectsTheDeviceIsFollowed) {
   Read();
   EXPECT_TRUE(Decide()) << decider_->waiting_reason();
   EXPECT_EQ(InHand(), "newer");
+}
+
+TEST_F(DeciderTest, WhoBeganStaysWhateverItsLabelsSaySince) {
+  Assign("beta");
+  auto beta = Rollout("beta", three_, 2);
+  beta.mutable_selector()->Clear();
+  (*beta.mutable_selector()->mutable_labels())["ring"] = "beta";
+  Sign(beta);
+  Sign(Rollout("older", two_, 1));
+  Read();
+  ASSERT_TRUE(Decide()) << decider_->waiting_reason();
+  ASSERT_EQ(InHand(), "beta");
+  Assign("late");
+  EXPECT_FALSE(Decide());
+  EXPECT_TRUE(decider_->may_activate()) << decider_->waiting_reason();
+  // Nor does what it took before move it back afterwards.
+  Commit();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+}
+
+TEST_F(DeciderTest, WhoWasRelabelledBeforeItBeganFollowsItsLabels) {
+  Assign("beta");
+  auto beta = Rollout("beta", three_, 2);
+  beta.mutable_selector()->Clear();
+  (*beta.mutable_selector()->mutable_labels())["ring"] = "beta";
+  beta.set_state(rollout::v1::ROLLOUT_STATE_PAUSED);
+  Sign(beta);
+  Sign(Rollout("older", two_, 1));
+  Read();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(decider_->waiting_reason(), "rollout_not_active");
+  Assign("late");
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "older");
+}
+
+// B, newer and to some devices, ended before this one took it.
+TEST_F(DeciderTest, WhatEndedUnreachedLeavesTheDeviceToTheOlderOne) {
+  for (const bool expired : {false, true}) {
+    auto b = Rollout(expired ? "b2" : "b", three_, expired ? 4 : 3);
+    if (expired) {
+      b.set_expires(absl::ToUnixSeconds(absl::Now()) - 60);
+    } else {
+      b.set_state(rollout::v1::ROLLOUT_STATE_ABORTED);
+    }
+    Sign(b);
+  }
+  Sign(Rollout("a", two_, 1));
+  Read();
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "a");
+}
+
+TEST_F(DeciderTest, WhoTookTheNewerOneIsNotMovedBackWhenItIsForgotten) {
+  auto a = Rollout("a", two_, 1);
+  Sign(a);
+  Sign(Rollout("b", three_, 3));
+  Read();
+  ASSERT_TRUE(Decide());
+  ASSERT_EQ(InHand(), "b");
+  Commit();
+  // The metadata keep b no longer; others that ended are newer.
+  ASSERT_OK(fleet_->RemoveDocument("director/gateway/rollout/b"));
+  auto other = Rollout("c", two_, 4);
+  other.mutable_selector()->Clear();
+  other.mutable_selector()->add_device_ids(std::string(32, 'e'));
+  other.set_state(rollout::v1::ROLLOUT_STATE_FINISHED);
+  Sign(other);
+  Read();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+  // Newer ones go on.
+  Sign(Rollout("d", two_, 5));
+  Read();
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "d");
+}
+
+TEST_F(DeciderTest, RolloutsThatNobodyNamesAreForgottenButForTheLast) {
+  ASSERT_OK(rig_.state_->Change([](StateData& d) {
+    for (int i = 1; i <= 300; ++i) {
+      RolloutMemory& memory = d.rollouts["past" + std::to_string(i)];
+      memory.order = static_cast<uint64_t>(i);
+      // Most of them other devices' alone.
+      memory.finished = i == 7 || i == 250;
+      d.halts["h" + std::to_string(i)].rollout_id = "past" + std::to_string(i);
+    }
+  }));
+  Sign(Rollout("old", two_, 100));
+  auto newest = Rollout("newest", three_, 301);
+  newest.set_state(rollout::v1::ROLLOUT_STATE_PAUSED);
+  newest.mutable_selector()->Clear();
+  newest.mutable_selector()->add_device_ids(std::string(32, 'e'));
+  Sign(newest);
+  Read();
+  // The newest one that it took still counts.
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+  const StateData state = rig_.state_->Get();
+  EXPECT_EQ(state.rollouts.size(), kMaxPastRollouts + 2);
+  for (const char* id : {"old", "newest", "past7", "past250", "past300"})
+    EXPECT_TRUE(state.rollouts.contains(id)) << id;
+  EXPECT_FALSE(state.rollouts.contains("past100"));
+  // Halts of what is not finished are still halts.
+  EXPECT_TRUE(state.halts.contains("h100"));
+}
+
+// The highest number of all, signed by a thief, committed, and gone with him.
+TEST_F(DeciderTest, T22_AThiefsOrderDoesNotShutTheDeviceForGood) {
+  Sign(Rollout("thief", two_, UINT64_MAX));
+  Read();
+  ASSERT_TRUE(Decide());
+  Commit();
+  ASSERT_OK(fleet_->RemoveDocument("director/gateway/rollout/thief"));
+  Sign(Rollout("next", three_, 2));
+  Read();
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "next");
+}
+
+// A device that lost its memory still runs what the newer one brought.
+TEST_F(DeciderTest, TheImageOfOneThatEndedIsNotLeftForAnOlderOne) {
+  ASSERT_OK_AND_ASSIGN(const RunningImage running, rig_.slots_->Running());
+  auto b = Rollout("b", three_, 3);
+  b.mutable_release()->set_sha256(running.info.sha256);
+  b.set_state(rollout::v1::ROLLOUT_STATE_ABORTED);
+  Sign(b);
+  Sign(Rollout("a", two_, 1));
+  Read();
+  EXPECT_FALSE(Decide());
+  EXPECT_EQ(InHand(), "");
+}
+
+TEST_F(DeciderTest, ADocumentThatIsTooLargeHidesNoOther) {
+  Sign(Rollout("older", two_, 1));
+  auto large = Rollout("large", three_, 2);
+  for (int i = 0; i < 64; ++i) {
+    auto* approval = large.add_approvals();
+    approval->set_operator_key(std::string(32, 'k'));
+    approval->set_signature(std::string(300, 's'));
+  }
+  ASSERT_GT(large.ByteSizeLong(), rules::kMaxDocumentBytes);
+  Sign(large);
+  Read();
+  ASSERT_EQ(link_->rollouts().size(), 1u);
+  EXPECT_TRUE(Decide()) << decider_->waiting_reason();
+  EXPECT_EQ(InHand(), "older");
 }
 
 TEST_F(DeciderTest, T28_AConflictElsewhereBlocksNoFix) {

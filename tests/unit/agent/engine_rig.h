@@ -5,6 +5,7 @@
 #define SHOAL_TESTS_UNIT_AGENT_ENGINE_RIG_H_
 
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,7 +36,17 @@ inline std::string ReadFile(const std::string& path) {
 
 class Rig {
  public:
-  explicit Rig(FileSystem& fs = RealFileSystem()) : fs_(fs) {
+  explicit Rig(FileSystem& fs = RealFileSystem()) : Rig(fs, {}) {}
+  struct Images {
+    std::string old_image = std::string(30'000, 'o') + "ld";
+    std::string new_image = std::string(40'000, 'n') + "ew";
+    std::string delta = "a delta";
+  };
+  Rig(FileSystem& fs, Images images)
+      : old_image_(std::move(images.old_image)),
+        new_image_(std::move(images.new_image)),
+        delta_(std::move(images.delta)),
+        fs_(fs) {
     WriteFile(dir_.File("factory"), old_image_);
     FileSlots slots(RealFileSystem(), data());
     EXPECT_OK(slots.Initialise(dir_.File("factory"), "1.0.0"));
@@ -73,9 +84,10 @@ class Rig {
       WriteFile(path, it->second);
       return FetchStats{it->second.size(), 0};
     };
-    o.patch = [this](const PatchJob& job, const PatchProgress&) {
+    o.patch = [this](const PatchJob& job, const PatchProgress& progress) {
       ++patches_;
       last_job_ = job;
+      if (real_patch_) return real_patch_(job, progress);
       if (!job.resume_state.empty() && !takes_resume_state_)
         return InvalidArgument("bad_resume", "of another patch");
       if (!patch_status_.ok()) return patch_status_;
@@ -186,9 +198,9 @@ class Rig {
   };
 
   const std::string new_modem_ = std::string(5'000, 'm') + "odem";
-  const std::string old_image_ = std::string(30'000, 'o') + "ld";
-  const std::string new_image_ = std::string(40'000, 'n') + "ew";
-  const std::string delta_ = "a delta";
+  const std::string old_image_;
+  const std::string new_image_;
+  const std::string delta_;
   TempDir dir_;
   FileSystem& fs_;
   FakeClock clock_;
@@ -196,6 +208,9 @@ class Rig {
   bool healthy_ = true;
   bool may_restart_ = true;
   absl::Status patch_status_;
+  // Unset: the test's own, which only writes the new image.
+  std::function<absl::Status(const PatchJob&, const PatchProgress&)>
+      real_patch_;
   PatchJob last_job_;
   bool takes_resume_state_ = true;
   int fetches_ = 0;

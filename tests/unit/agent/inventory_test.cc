@@ -18,7 +18,12 @@ class InventoryTest : public ::testing::Test {
     std::ofstream(file, std::ios::binary) << text;
   }
   std::map<std::string, std::string> Facts() {
-    return Inventory(dir_.path(), "a", 8u << 20, dir_.File("root"));
+    return Inventory(dir_.path(), "a",
+                     {true,
+                      true,
+                      8u << 20,
+                      {3, {"zlib 1.2.13", "lz4 1.9.4", "lz4 1.9.4 (64 bit)"}}},
+                     dir_.File("root"));
   }
   testing::TempDir dir_;
 };
@@ -37,6 +42,10 @@ TEST_F(InventoryTest, OfABoardWithADeviceTree) {
   EXPECT_EQ(facts["os"], "debian 12");
   EXPECT_EQ(facts["network"], "wifi");
   EXPECT_EQ(facts["slot"], "a");
+  EXPECT_EQ(facts["delta.memory"], "8388608");
+  EXPECT_EQ(facts["delta.model"], "3");
+  EXPECT_EQ(facts["delta.zlib"], "1.2.13");
+  EXPECT_EQ(facts["delta.lz4"], "1.9.4 (64 bit)");
   EXPECT_GT(std::stoull(facts["disk_mb"]), 0u);
   EXPECT_GE(std::stoull(facts["disk_mb"]), std::stoull(facts["disk_free_mb"]));
 }

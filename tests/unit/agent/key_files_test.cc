@@ -7,6 +7,7 @@
 
 #include "agent/link/signing_keys.h"
 #include "agent/state/identity.h"
+#include "common/crypto/box.h"
 #include "signing/verify/key_change.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/agent/faulty_files.h"
@@ -82,6 +83,40 @@ TEST(KeyFiles, ANewKeyIsPrivateAndInUseOnceItIsCertified) {
   EXPECT_FALSE(RealFileSystem().Exists(dir.File("identity.next")));
 }
 
+std::string Sealed(const std::string& box_key) {
+  return *crypto::SealTo(box_key, "a network key");
+}
+
+TEST(KeyFiles, T54_T56_TheBoxKeyChangesWithTheSigningKey) {
+  TempDir dir;
+  Asked(dir);
+  const DeviceKeys stolen = Load(dir);  // as in a copy of that day
+  const std::string old_box = stolen.box->public_key();
+  const DeviceKeys keys = Load(dir);
+  Switch(RealFileSystem(), dir, keys, Owner::kNext);
+  // While it runs, and after a restart.
+  for (const auto& box : {keys.box, Load(dir).box}) {
+    EXPECT_NE(box->public_key(), old_box);
+    EXPECT_OK(box->Open(Sealed(box->public_key())));
+    EXPECT_OK(box->Open(Sealed(old_box)));  // was under way
+    EXPECT_THAT(stolen.box->Open(Sealed(box->public_key())),
+                FailsBecause("not_decryptable"));
+  }
+  const std::string new_box = keys.box->public_key();
+  EXPECT_EQ(Load(dir).box->public_key(), new_box);
+  for (const char* file : {"box.key", "box.previous"}) {
+    struct stat info {};
+    ASSERT_EQ(::stat(dir.File(file).c_str(), &info), 0) << file;
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << file;
+  }
+  EXPECT_FALSE(RealFileSystem().Exists(dir.File("box.next")));
+  // Back to the signing key before (a plane that was set back) is no reason to
+  // go back to a box key that leaked.
+  Switch(RealFileSystem(), dir, Load(dir), Owner::kPrevious);
+  EXPECT_EQ(Load(dir).box->public_key(), new_box);
+  EXPECT_OK(Load(dir).box->Open(Sealed(old_box)));
+}
+
 TEST(KeyFiles, T60_PowerMayFailAtAnyWriteOfAChange) {
   for (const bool back : {false, true}) {
     for (const bool takes_effect : {false, true}) {
@@ -95,6 +130,7 @@ TEST(KeyFiles, T60_PowerMayFailAtAnyWriteOfAChange) {
         if (back) Switch(RealFileSystem(), dir, Load(dir), Owner::kNext);
         const std::string from = back ? start.second : start.first;
         const std::string to = back ? start.first : start.second;
+        const std::string box = Load(dir).box->public_key();
         FaultyFiles files;
         files.fail_at = fail_at;
         files.takes_effect = takes_effect;
@@ -116,6 +152,12 @@ TEST(KeyFiles, T60_PowerMayFailAtAnyWriteOfAChange) {
         const auto& other = certified == back ? settled.next : settled.previous;
         ASSERT_TRUE(other.has_value());
         EXPECT_EQ(other->public_key(), certified ? from : to);
+        // What was sealed to the box key before is opened still, and a change
+        // that went through has another.
+        EXPECT_OK(settled.box->Open(Sealed(box)));
+        EXPECT_EQ(settled.box->public_key() != box, certified && !back);
+        EXPECT_FALSE(RealFileSystem().Exists(dir.File("box.next")));
+        EXPECT_EQ(Load(dir).box->public_key(), settled.box->public_key());
       }
       EXPECT_GT(fail_at, 3);
     }

@@ -6,6 +6,7 @@
 #include "agent/link/pairing.h"
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
+#include "dht/records/key_ring.h"
 #include "rules/position.h"
 #include "tests/support/status_matchers.h"
 
@@ -19,7 +20,7 @@ const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 
 class CommandTest : public ::testing::Test {
  protected:
-  CommandTest() : box_(crypto::BoxKey::Generate()) {
+  CommandTest() {
     auto* op = trust_.policy.add_operators();
     op->set_name("alice");
     op->set_public_key(HexEncode(key_));
@@ -56,7 +57,7 @@ class CommandTest : public ::testing::Test {
     return record;
   }
   const std::string key_ = std::string(32, 'k');
-  crypto::BoxKey box_;
+  const BoxKeys box_{crypto::BoxKey::Generate()};
   AgentConfig config_;
   TrustView trust_;
   StateData state_;
@@ -100,8 +101,9 @@ TEST_F(CommandTest, T54_ASealedBoxCannotBeMoved) {
   EXPECT_OK(OpenCommand(Record(), box_, kDevice));
   EXPECT_THAT(OpenCommand(Record(), box_, std::string(16, 'e')),
               FailsBecause("bad_command"));
-  EXPECT_THAT(OpenCommand(Record(), crypto::BoxKey::Generate(), kDevice),
-              FailsBecause("bad_command"));
+  EXPECT_THAT(
+      OpenCommand(Record(), BoxKeys(crypto::BoxKey::Generate()), kDevice),
+      FailsBecause("bad_command"));
   auto moved = Record();
   moved.writer.public_key = std::string(32, 'm');  // signed by another operator
   EXPECT_THAT(OpenCommand(moved, box_, kDevice), FailsBecause("bad_command"));
@@ -239,10 +241,11 @@ std::string Text(const std::vector<pairing::v1::NetworkKey>& keys) {
 
 TEST(MemberKeys, T20_ADirectorAddsKeysAndTakesNoneAway) {
   const auto held = Keys({{1, 'a'}, {5, 'b'}});
-  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{9, 'c'}}), 5, false)),
+  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{9, 'c'}}), {5}, false)),
             "1a 5b 9c ");
   // Other bytes for the epoch that an honest node answers under.
-  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{5, 'x'}}), 5, false)), "1a 5b ");
+  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{5, 'x'}}), {5}, false)),
+            "1a 5b ");
   // As many made-up epochs as it likes.
   google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> flood;
   for (uint32_t epoch = 1000; epoch < 1100; ++epoch) {
@@ -250,7 +253,7 @@ TEST(MemberKeys, T20_ADirectorAddsKeysAndTakesNoneAway) {
     key->set_epoch(epoch);
     key->set_key(std::string(32, 'x'));
   }
-  const auto flooded = MergeNetworkKeys(held, flood, 5, false);
+  const auto flooded = MergeNetworkKeys(held, flood, {5}, false);
   EXPECT_EQ(flooded.size(), kMaxMemberKeys);
   EXPECT_EQ(flooded.front().epoch(), 5u);
   EXPECT_EQ(flooded.front().key(), std::string(32, 'b'));
@@ -259,11 +262,13 @@ TEST(MemberKeys, T20_ADirectorAddsKeysAndTakesNoneAway) {
 
 TEST(MemberKeys, T20_WhatAThiefGaveGoesWithIt) {
   const auto held = Keys({{1, 'a'}, {5, 'b'}, {4000000000u, 'x'}});
-  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{7, 'n'}}), 5, true)), "5b 7n ");
+  EXPECT_EQ(Text(MergeNetworkKeys(held, Keys({{7, 'n'}}), {5}, true)),
+            "5b 7n ");
   // Nothing usable in the offer.
   auto bad = Keys({{0, 'z'}, {8, 'z'}});
   bad.Mutable(1)->set_key("short");
-  EXPECT_EQ(Text(MergeNetworkKeys(held, bad, 5, false)), "1a 5b 4000000000x ");
+  EXPECT_EQ(Text(MergeNetworkKeys(held, bad, {5}, false)),
+            "1a 5b 4000000000x ");
 }
 
 // It was away while the fleet came back from a thief who had given it as many
@@ -277,12 +282,67 @@ TEST(MemberKeys, T20_T52_AThiefsHighEpochsDoNotShutTheHonestKeyOut) {
     key->set_key(std::string(32, 'x'));
   }
   const auto flooded =
-      MergeNetworkKeys(Keys({{1, 'a'}, {5, 'b'}}), flood, 5, false);
+      MergeNetworkKeys(Keys({{1, 'a'}, {5, 'b'}}), flood, {5}, false);
   const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> held(
       flooded.begin(), flooded.end());
-  const auto merged = MergeNetworkKeys(held, Keys({{6, 'n'}}), 5, false);
+  const auto merged = MergeNetworkKeys(held, Keys({{6, 'n'}}), {5}, false);
   EXPECT_EQ(merged.size(), kMaxMemberKeys);
   EXPECT_EQ(Text({merged.begin(), merged.begin() + 2}), "5b 6n ");
+}
+
+// One node of the pairing is a thief's, with as many made-up epochs as it
+// likes, and answers under one of them.
+TEST(MemberKeys, T20_T45_EachNodesKeyStays) {
+  google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> flood;
+  for (uint32_t i = 0; i < 100; ++i) {
+    auto* key = flood.Add();
+    key->set_epoch(4'000'000'000u + i);
+    key->set_key(std::string(32, 'x'));
+  }
+  auto merged = MergeNetworkKeys(Keys({{1, 'a'}, {5, 'b'}}), flood, {5}, false);
+  for (uint32_t round = 0; round < 3; ++round) {
+    const google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> held(
+        merged.begin(), merged.end());
+    merged = MergeNetworkKeys(held, Keys({{4'000'000'200u + round, 'y'}}),
+                              {5, 4'000'000'099u}, false);
+    ASSERT_EQ(merged.size(), kMaxMemberKeys);
+    EXPECT_EQ(Text({merged.front()}), "5b ");
+  }
+}
+
+TEST(TrialKeysTest, T20_T45_ANodeThatLiesHasNoOthersRoom) {
+  const auto held = Keys({{1, 'a'}, {5, 'b'}});
+  TrialKeys trial;
+  EXPECT_TRUE(trial.Take("honest", Keys({{6, 'n'}})));
+  EXPECT_FALSE(trial.Take("honest", Keys({{6, 'n'}})));
+  for (uint32_t i = 0; i < 50; ++i)
+    EXPECT_TRUE(trial.Take("liar", Keys({{1000 + i, 'x'},
+                                         {2000 + i, 'x'},
+                                         {3000 + i, 'x'},
+                                         {5, 'x'},
+                                         {0, 'x'}})));
+  auto all = trial.With(held);
+  std::sort(all.begin(), all.end(),
+            [](const auto& a, const auto& b) { return a.epoch() < b.epoch(); });
+  EXPECT_EQ(Text(all), "1a 5b 6n 2049x 3049x ");
+  // The same epoch: each has its turns.
+  std::set<std::string> seen;
+  for (int i = 0; i < 200 && seen.size() < 2; ++i) {
+    EXPECT_TRUE(trial.Take("liar", Keys({{6, 'x'}})) || i > 0);
+    for (const auto& key : trial.With(held))
+      if (key.epoch() == 6) seen.insert(key.key());
+  }
+  EXPECT_EQ(seen.size(), 2u);
+  // Never more than a network takes.
+  for (const char* node : {"b", "c", "d", "e", "f"})
+    trial.Take(node, Keys({{7000u + *node, 'z'}, {8000u + *node, 'z'}}));
+  google::protobuf::RepeatedPtrField<pairing::v1::NetworkKey> many;
+  for (uint32_t i = 1; i <= 12; ++i) {
+    auto* key = many.Add();
+    key->set_epoch(i);
+    key->set_key(std::string(32, 'k'));
+  }
+  EXPECT_EQ(trial.With(many).size(), dht::kMaxNetworkKeys);
 }
 
 TEST(Ticket, IsReadAsPeopleCopyIt) {

@@ -90,6 +90,21 @@ TEST(DeviceState, DamageIsNeverTakenForAnEmptyState) {
   }
 }
 
+TEST(DeviceState, WhatCouldNotBeReadAgainIsNotWritten) {
+  TempDir dir;
+  const std::string path = dir.File("journal.json");
+  ASSERT_OK_AND_ASSIGN(auto state, DeviceState::Open(RealFileSystem(), path));
+  ASSERT_OK(state->Change([](StateData& d) { d.floor = 3; }));
+  EXPECT_THAT(state->Change([](StateData& d) {
+    for (int i = 0; i < 20'000; ++i)
+      d.rollouts["r" + std::to_string(i)].digest = std::string(32, 'x');
+  }),
+              FailsBecause("state_too_large"));
+  EXPECT_TRUE(state->Get().rollouts.empty());
+  ASSERT_OK_AND_ASSIGN(auto again, DeviceState::Open(RealFileSystem(), path));
+  EXPECT_EQ(again->Get().floor, 3u);
+}
+
 TEST(DurableCounter, GoesOnAfterARestartWithoutGapOrRepeat) {
   TempDir dir;
   for (uint64_t n = 1; n <= 6; n += 2) {
@@ -107,7 +122,7 @@ TEST(Identity, IsMadeOnceAndPrivate) {
   ASSERT_OK_AND_ASSIGN(const DeviceKeys second,
                        DeviceKeys::LoadOrCreate(RealFileSystem(), dir.path()));
   EXPECT_EQ(first.signing.public_key(), second.signing.public_key());
-  EXPECT_EQ(first.box.public_key(), second.box.public_key());
+  EXPECT_EQ(first.box->public_key(), second.box->public_key());
   struct stat info {};
   ASSERT_EQ(::stat(dir.File("identity.key").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);

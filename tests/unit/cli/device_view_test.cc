@@ -123,6 +123,17 @@ TEST(DeviceTable, ComesBackAsItWent) {
   EXPECT_EQ(back[0].labels().at("site"), "north, \"hall\" 3");
   EXPECT_EQ(back[0].groups_size(), 2);
   EXPECT_TRUE(back[1].labels().empty());
+  // A label without a value is one all the same.
+  fleet::v1::Device flagged = Gateway();
+  (*flagged.mutable_labels())["spare"] = "";
+  (*flagged.mutable_labels())["old"] = "";
+  ASSERT_OK_AND_ASSIGN(const auto flags,
+                       DevicesFromCsv(DevicesToCsv({flagged, Unseen()})));
+  EXPECT_EQ((std::map<std::string, std::string>(flags[0].labels().begin(),
+                                                flags[0].labels().end())),
+            (std::map<std::string, std::string>(flagged.labels().begin(),
+                                                flagged.labels().end())));
+  EXPECT_TRUE(flags[1].labels().empty());
   ASSERT_OK_AND_ASSIGN(
       const auto json,
       DevicesFromJson(MessageToJson(Gateway(), false) + "\n\n"));

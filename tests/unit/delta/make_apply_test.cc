@@ -131,6 +131,33 @@ TEST(MakeApply, ProgressGrowsToTheEnd) {
   EXPECT_EQ(last, 400000u);
 }
 
+// Content that the model makes little of is made a second time, by zstd.
+TEST(MakeApply, ProgressNeverGoesBack) {
+  testing::TempDir dir;
+  std::mt19937_64 random(7);
+  const std::string content = CodeLike(random, 200000);
+  WriteFile(dir.File("old"), Gzip(content) + RandomBytes(random, 300000));
+  WriteFile(dir.File("new"), Gzip(content + "x") + RandomBytes(random, 300000));
+  const uint64_t size = ReadFile(dir.File("new")).size();
+  uint64_t last = 0;
+  size_t reports = 0;
+  MakeOptions options;
+  options.segment_size = 64 << 10;
+  options.progress = [&](uint64_t done, uint64_t total) {
+    EXPECT_GT(done, last);
+    EXPECT_EQ(total, size);
+    EXPECT_LE(done, total);
+    last = done;
+    ++reports;
+  };
+  ASSERT_OK_AND_ASSIGN(
+      const MakeStats made,
+      MakeDelta(options, dir.File("old"), dir.File("new"), dir.File("patch")));
+  ASSERT_GT(made.patch_size, size / 4) << "no reason for a second one";
+  EXPECT_EQ(last, size);
+  EXPECT_GT(reports, 8u);
+}
+
 TEST(MakeApply, MissingImageAndBadOptionsAreErrors) {
   testing::TempDir dir;
   WriteFile(dir.File("new"), "x");

@@ -274,5 +274,25 @@ TEST(Analyze, ErrorsOfReadsComeThrough) {
               Fails(absl::StatusCode::kUnavailable, "io_eio"));
 }
 
+TEST(Analyze, ExpandingIsCancelledWithinAMiB) {
+  std::mt19937_64 random(12);
+  const std::string image = GzipMember(WordsAndNoise(random, 5 << 20), 1);
+  ASSERT_OK_AND_ASSIGN(const ImageMap map,
+                       Analyze(ReadsFrom(image), image.size(), {}));
+  ASSERT_GT(map.ExpandedSize(), uint64_t{4} << 20);
+  std::atomic<bool> cancel = false;
+  uint64_t written = 0;
+  const absl::Status status = WriteExpanded(
+      map, ReadsFrom(image),
+      [&](std::string_view bytes) {
+        written += bytes.size();
+        cancel = true;
+        return absl::OkStatus();
+      },
+      &cancel);
+  EXPECT_EQ(ReasonOf(status), "cancelled");
+  EXPECT_LE(written, uint64_t{1} << 20);
+}
+
 }  // namespace
 }  // namespace shoal::delta

@@ -1,66 +1,16 @@
 // What maps with several codecs take, held against what is stated: every
 // allocation of the program is counted.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <algorithm>
-#include <atomic>
 #include <fstream>
 #include <iterator>
 #include <random>
 
+#include "tests/support/counted_allocations.h"
 #include "tests/support/source_path.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/delta_image/image_test_support.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHOAL_COUNTED false  // a sanitizer has an allocator of its own
-#else
-#define SHOAL_COUNTED true
-#endif
-
-namespace {
-
-std::atomic<size_t> allocated = 0, peak = 0;
-
-}  // namespace
-
-#if SHOAL_COUNTED
-extern "C" {
-void* __libc_malloc(size_t size);
-void* __libc_calloc(size_t count, size_t size);
-void* __libc_realloc(void* block, size_t size);
-void __libc_free(void* block);
-
-static void* Count(void* block) {
-  if (block == nullptr) return nullptr;
-  const size_t now = allocated += malloc_usable_size(block);
-  size_t most = peak;
-  while (now > most && !peak.compare_exchange_weak(most, now)) {
-  }
-  return block;
-}
-static void Uncount(void* block) {
-  if (block != nullptr) allocated -= malloc_usable_size(block);
-}
-
-void* malloc(size_t size) { return Count(__libc_malloc(size)); }
-void* calloc(size_t count, size_t size) {
-  return Count(__libc_calloc(count, size));
-}
-void* realloc(void* block, size_t size) {
-  Uncount(block);
-  void* const moved = __libc_realloc(block, size);
-  if (moved == nullptr && size != 0) return Count(block), nullptr;
-  return Count(moved);
-}
-void free(void* block) {
-  Uncount(block);
-  __libc_free(block);
-}
-}
-#endif
 
 namespace shoal::delta {
 namespace {
@@ -69,15 +19,6 @@ using ::shoal::testing::IsOk;
 
 // What a map's own objects are: lists, callbacks, a few structures a layer.
 constexpr size_t kObjects = 24u << 10;
-
-class Peak {
- public:
-  Peak() : before_(allocated) { peak = before_; }
-  size_t bytes() const { return peak - before_; }
-
- private:
-  const size_t before_;
-};
 
 std::string Fixture(const std::string& name) {
   std::ifstream file(
@@ -149,7 +90,7 @@ TEST(Memory, ReadingAndRebuildingMixedMapsTakesNoMoreThanStated) {
     const uint64_t stated =
         ExpandedReaderMemory(s.maps.old_map, ExpandedReader::kDefaultCache) +
         RebuilderMemory(s.maps.new_map);
-    const Peak measured;
+    const testing::AllocationPeak measured;
     {
       ASSERT_OK_AND_ASSIGN(
           const auto reader,
@@ -187,7 +128,7 @@ TEST(Memory, CheckingTheCodecsTakesNoMoreThanStated) {
   const Subject s = MakeSubject(4);
   ASSERT_OK_AND_ASSIGN(const std::string codecs,
                        DescribeCodecs(s.maps.new_map));
-  const Peak measured;
+  const testing::AllocationPeak measured;
   std::string_view bytes = codecs;
   ASSERT_OK(CheckCodecs(s.maps.new_map, bytes));
   EXPECT_LE(measured.bytes(), CheckCodecsMemory(s.maps.new_map) + kObjects);
@@ -212,7 +153,7 @@ TEST(Memory, AKernelsPiecesTakeNoMoreThanStated) {
       written += bytes;
       return absl::OkStatus();
     };
-    const Peak measured;
+    const testing::AllocationPeak measured;
     ASSERT_OK_AND_ASSIGN(const auto rebuilder,
                          Rebuilder::Create(maps.new_map, rebuild));
     ASSERT_OK(rebuilder->Write(expanded));

@@ -121,6 +121,41 @@ TEST_F(MetadataSourceTest, T10_SilentOriginsTakeTheirTimeAndNoMore) {
   EXPECT_GT(asked_.size(), 1u);
 }
 
+TEST_F(MetadataSourceTest, T10_T41_SilentOriginsInFrontHideNoOther) {
+  const std::string path = "metadata/2.root.json";
+  for (int i = 0; i < 5; ++i) {
+    origins_.push_back("http://silent" + std::to_string(i) + "/");
+    silent_.insert(origins_.back() + path);
+  }
+  origins_.push_back("http://honest/");
+  served_["http://honest/" + path] = "a root";
+  {
+    MetadataSource source(options_);
+    const auto bytes = source.FetchMetadata("root", 2, kMax);
+    ASSERT_THAT(bytes, IsOk());
+    EXPECT_EQ(*bytes, "a root");
+  }
+  // Too many for one try: the next one begins with those that had no turn.
+  for (int i = 5; i < 15; ++i) {
+    origins_.insert(origins_.begin(),
+                    "http://silent" + std::to_string(i) + "/");
+    silent_.insert(origins_.front() + path);
+  }
+  MetadataSource source(options_);
+  EXPECT_FALSE(source.FetchMetadata("root", 2, kMax).ok());
+  asked_.clear();
+  EXPECT_THAT(source.FetchMetadata("root", 2, kMax), IsOk());
+  EXPECT_LT(asked_.size(), 10u);
+  // Who answers again is believed to.
+  silent_.clear();
+  served_.clear();
+  served_["http://silent0/" + path] = "of another";
+  EXPECT_THAT(source.FetchMetadata("root", 2, kMax), IsOk());
+  asked_.clear();
+  EXPECT_THAT(source.FetchMetadata("root", 2, kMax), IsOk());
+  EXPECT_THAT(asked_, ElementsAre("http://silent0/" + path));
+}
+
 TEST_F(MetadataSourceTest, ARootThatNobodyHasEndsTheRotationOnlyWhenAsked) {
   for (const char* origin : {"", "http://refused/"}) {
     SCOPED_TRACE(origin);

@@ -118,14 +118,6 @@ TEST_F(TimeAskerTest, ALostQuestionIsAskedAgain) {
   EXPECT_EQ(samples_[0].round_trip, absl::ZeroDuration());
 }
 
-TEST(TimeBudget, ANodeSignsOnlySoManyAnswersASecond) {
-  TimeBudget budget;
-  int spent = 0;
-  while (budget.Spend(absl::Seconds(5))) ++spent;
-  EXPECT_EQ(spent, 200);
-  EXPECT_TRUE(budget.Spend(absl::Seconds(6)));
-}
-
 TEST_F(NetworkTest, T26_NodesWithTimeKeysTellAClientTheTime) {
   shoal::testing::FakeClock lying(absl::FromUnixSeconds(4'000'000'000));
   std::vector<std::unique_ptr<TestNode>> nodes;

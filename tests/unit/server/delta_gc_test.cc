@@ -257,6 +257,7 @@ TEST_F(DeltaGcTest, ARolloutStartsWithoutItsDeltasWhenItsPolicySaysSo) {
   made.mutable_delta()->set_sha256(std::string(32, 'd'));
   made.mutable_delta()->set_length(10);
   made.mutable_delta()->set_mode("sdelta1");
+  made.mutable_delta()->mutable_needs();  // nothing
   {
     Transaction tx(*store_);
     tx.Put(kDeltas, DeltaKey(pairs[0]), made);

@@ -6,7 +6,9 @@
 #include <random>
 
 #include "common/bytes.h"
+#include "delta/image/image_map.h"
 #include "rules/delta_abilities.h"
+#include "tests/unit/delta/delta_test_support.h"
 #include "tests/unit/server/plane_fixture.h"
 
 namespace shoal::server {
@@ -118,6 +120,66 @@ TEST_F(DeltasTest, FitWhatTheDevicesCanTakeAndAreMadeAgainWhenTheyNoLongerDo) {
   Report(device, 4, inventory);
   ASSERT_OK_AND_ASSIGN(const auto progress, deltas_->ProgressOf({to_, ""}));
   EXPECT_EQ(progress.wanted, 0u);
+}
+
+// Devices with another library than the plane's get deltas without its blocks,
+// those that tell no tools get what needs none, and what an older plane made is
+// made again.
+TEST_F(DeltasTest, NeedNoToolsThatTheDevicesLack) {
+  std::string content;
+  for (int i = 0; i < 20'000; ++i) content += std::to_string(i * i % 977);
+  const auto image = [&](const std::string& name) {
+    return name + delta::Gzip(content);
+  };
+  from_ = MakeRelease("3.0", image("boot 3"));
+  content.insert(content.size() / 2, "something new");
+  to_ = MakeRelease("4.0", image("boot 4"));
+  TestDevice device;
+  Pair(device);
+  const auto report = [&](const rules::DeltaTools& tools) {
+    std::map<std::string, std::string> inventory;
+    rules::TellDeltaAbilities({true, true, 8 * kMiB, tools}, inventory);
+    Report(device, ++report_, inventory);
+  };
+  const std::set<std::string> all = delta::CodecLibraries();
+  report({delta::kModelVersion, all});
+  deltas_->SetDemand([this] { return std::vector<DeltaDemand>{{to_, ""}}; });
+  deltas_->Start();
+  const release::v1::Delta best = WaitForDelta();
+  EXPECT_EQ(best.needs().model(), delta::kModelVersion);
+  ASSERT_EQ(best.needs().codecs_size(), 1);
+  EXPECT_TRUE(best.needs().codecs(0).starts_with("zlib "))
+      << best.ShortDebugString();
+
+  std::set<std::string> other = all;
+  other.erase(best.needs().codecs(0));
+  other.insert("zlib 9.9");
+  report({delta::kModelVersion, other});
+  const release::v1::Delta raw = WaitForDelta();
+  EXPECT_EQ(raw.needs().model(), delta::kModelVersion);
+  EXPECT_EQ(raw.needs().codecs_size(), 0);
+  EXPECT_GT(raw.length(), best.length());
+
+  report({});
+  const release::v1::Delta plain = WaitForDelta();
+  EXPECT_TRUE(plain.has_needs());
+  EXPECT_EQ(plain.needs().model(), 0u);
+
+  // As planes of before left it in the store: with another model, and not said.
+  report({delta::kModelVersion, all});
+  for (const bool said : {true, false}) {
+    ASSERT_OK_AND_ASSIGN(const auto pairs, deltas_->Wanted({to_, ""}));
+    ASSERT_EQ(pairs.size(), 1u);
+    ASSERT_OK_AND_ASSIGN(
+        auto row, store_->Get<store::DeltaRow>(kDeltas, DeltaKey(pairs[0])));
+    row.mutable_delta()->clear_needs();
+    if (said)
+      row.mutable_delta()->mutable_needs()->set_model(delta::kModelVersion - 1);
+    Transaction tx(*store_);
+    tx.Put(kDeltas, DeltaKey(pairs[0]), row);
+    ASSERT_OK(tx.Commit());
+    EXPECT_EQ(WaitForDelta().needs().model(), delta::kModelVersion);
+  }
 }
 
 TEST_F(DeltasTest, AnImageThatChangedOnDiskIsToldAndHoldsNoRolloutUp) {

@@ -136,5 +136,52 @@ TEST_F(DomainTest, T55_UnknownKeysAndMissingRightsAreRefused) {
               Fails(absl::StatusCode::kPermissionDenied, "permission_denied"));
 }
 
+// Whoever is refused may call as often as it likes; each row costs an fsync.
+TEST_F(DomainTest, RefusalsAreWrittenAtAPaceAndTheNewestAreKept) {
+  Access access(*store_, *trust_);
+  ASSERT_OK_AND_ASSIGN(Caller ann,
+                       access.Identify(*HexDecode(std::string(64, 'a'))));
+  uint64_t change = 0;
+  {
+    Transaction tx(*store_);
+    tx.Audit("operator:ann", "group.create", "groups/lab", "ok");
+    ASSERT_OK_AND_ASSIGN(change, tx.CurrentSequence(kAudit));
+    ASSERT_OK(tx.Commit());
+  }
+  const rules::DeviceFacts device{std::string(16, 'd'), "gateway", {}};
+  const auto refuse = [&] {
+    EXPECT_THAT(access.Check(ann, "command.run:reboot", &device),
+                FailsBecause("permission_denied"));
+  };
+  std::string last;
+  const auto written = [&] {
+    int count = 0;
+    EXPECT_OK(store_->Scan<store::AuditRow>(
+        kAudit, "", "", [&](std::string_view, const store::AuditRow& row) {
+          if (row.result() != "permission_denied") return true;
+          ++count;
+          last = row.detail();
+          return true;
+        }));
+    return count;
+  };
+  for (int i = 0; i < 50; ++i) refuse();
+  EXPECT_EQ(written(), 10);
+  clock_.Advance(absl::Minutes(1));
+  refuse();
+  EXPECT_EQ(written(), 11);
+  EXPECT_NE(last.find("40 more before it were not written"), std::string::npos)
+      << last;
+  for (int i = 0; i < 1'100; ++i) {
+    clock_.Advance(absl::Minutes(1));
+    refuse();
+  }
+  EXPECT_EQ(written(), 1'000);
+  // What changed something is kept.
+  ASSERT_OK_AND_ASSIGN(const auto kept, store_->Get<store::AuditRow>(
+                                            kAudit, SequenceKey(change)));
+  EXPECT_EQ(kept.action(), "group.create");
+}
+
 }  // namespace
 }  // namespace shoal::server

@@ -23,6 +23,13 @@ class PhaseTimesTest : public ::testing::Test {
       counts_.emplace_back();
       last_.push_back(absl::InfinitePast());
     }
+    auto* ann = policy_.add_operators();
+    ann->set_name("ann");
+    ann->set_public_key(std::string(64, 'a'));
+    auto* rule = policy_.add_rules();
+    rule->set_name("approve");
+    rule->add_principals("operator:ann");
+    rule->add_actions("rollout.approve");
     document().mutable_phases(0)->mutable_gate()->set_soak_ms(3'600'000);
     document().mutable_phases(1)->mutable_gate()->set_soak_ms(7'200'000);
     Open(0, kStart);
@@ -40,8 +47,9 @@ class PhaseTimesTest : public ::testing::Test {
     last_[phase] = last;
   }
   std::vector<PhaseTimes> Times(absl::Time now = kStart) {
-    return TimesOf(row_, counts_, last_, now);
+    return TimesOf(row_, counts_, last_, policy_, now);
   }
+  policy::v1::AccessPolicy policy_;
   store::RolloutRow row_;
   std::vector<rules::OutcomeCount> counts_;
   std::vector<absl::Time> last_;

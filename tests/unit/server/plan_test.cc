@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "common/crypto/hash.h"
+#include "rules/position.h"
 #include "rules/rollout.h"
 #include "tests/support/status_matchers.h"
 
@@ -67,6 +68,41 @@ TEST(Plan, PercentAndCountBecomeExactThresholds) {
     first += rules::PhaseOf(document, device) == 0;
   }
   EXPECT_EQ(first, 3);
+}
+
+TEST(Plan, APercentageIsNotOneDeviceTooMany) {
+  for (const int devices : {100, 200, 1000}) {
+    for (int percent = 1; percent < 100; ++percent) {
+      auto request = Request();
+      request.add_phases()->set_percent(percent);
+      request.add_phases()->set_percent(100);
+      ASSERT_OK_AND_ASSIGN(const auto document, Plan(request, devices));
+      EXPECT_EQ(document.phases(0).expected_devices(),
+                static_cast<uint32_t>(percent * devices / 100))
+          << percent << " % of " << devices;
+    }
+  }
+  auto request = Request();
+  request.add_phases()->set_percent(12.5);
+  request.add_phases()->set_percent(100);
+  EXPECT_EQ(Plan(request, 9)->phases(0).expected_devices(), 2u);
+}
+
+// More canaries than there are devices: those who enrol later are none.
+TEST(Plan, ACountOfAllThatAreThereTakesNoNewcomers) {
+  for (const int devices : {0, 1, 5}) {
+    auto request = Request();
+    request.add_phases()->set_count(5);
+    request.add_phases()->set_percent(100);
+    ASSERT_OK_AND_ASSIGN(const auto document, Plan(request, devices));
+    EXPECT_EQ(document.phases(0).expected_devices(),
+              static_cast<uint32_t>(devices));
+    uint64_t last = 0;
+    for (const auto& device : Devices(devices))
+      last = std::max<uint64_t>(last, rules::Position("r1", device.id) + 1);
+    EXPECT_EQ(document.phases(0).threshold(), last);
+    EXPECT_EQ(document.phases(1).threshold(), uint64_t{1} << 32);
+  }
 }
 
 TEST(Plan, LabelledPhaseTakesItsDevicesWhateverTheirPosition) {

@@ -11,7 +11,8 @@ namespace shoal::server {
 namespace {
 
 constexpr char kPolicy[] = R"({"version":"1","operators":[{"name":"ann",
-"publicKey":"%KEY%","tlsSpkiSha256":"%TLS%","roles":["admin"]}],
+"publicKey":"%KEY%","tlsSpkiSha256":"%TLS%","roles":["admin"]},
+{"name":"bob","publicKey":"%BOB%","tlsSpkiSha256":"%BOB%","roles":["admin"]}],
 "rules":[{"name":"all","principals":["role:admin"],"actions":["*"]},
 {"name":"read","principals":["role:admin"],"actions":["telemetry.read"],
 "devices":{"all":true}}]})";
@@ -62,9 +63,12 @@ RepositoryChange PlaneTest::OfflineRepository() {
                                           {keys_->node_ca.public_key()},
                                           keys_->telemetry.public_key(),
                                           {}};
-  const std::string policy_json =
+  std::string policy_json =
       Replace(Replace(kPolicy, "%KEY%", HexEncode(operator_.public_key())),
               "%TLS%", std::string(64, 'a'));
+  // Nobody holds bob's keys: he is who else may approve.
+  for (int i = 0; i < 2; ++i)
+    policy_json = Replace(policy_json, "%BOB%", std::string(64, 'b'));
   signing::Targets policy;
   policy.version = 1;
   policy.expires = expires;
@@ -149,6 +153,10 @@ void PlaneTest::SetUp() {
   deltas_ = std::make_unique<Deltas>(*store_, *blobs_, *releases_);
   rollouts_ = std::make_unique<Rollouts>(*store_, *writer_, *trust_, *releases_,
                                          *deltas_, *devices_);
+  changes_->OnFacts([this](Transaction& tx, const store::DeviceRow& before,
+                           const store::DeviceRow& after) {
+    return rollouts_->KeepPhases(tx, before, after);
+  });
   telemetry_ = std::make_unique<Telemetry>(*store_, keys_->telemetry);
   intake_ = std::make_unique<Intake>(*store_, writer_->fleet_id(),
                                      writer_->places(), writers_->Resolver());

@@ -198,17 +198,23 @@ TEST_F(RolloutFinishTest, AShortLostAfterIsForThoseWhoDoNotWait) {
   EXPECT_EQ(Stepped().phases(0).lost(), 2u);
 }
 
-// Nobody waits at a gate for one that is in the fleet no more.
-TEST_F(RolloutFinishTest, WhoLeftTheFleetIsLost) {
-  ASSERT_NO_FATAL_FAILURE(Start(2));
-  ASSERT_OK(Take({Waits(devices_of_[0], "outside_window", 1),
-                  Waits(devices_of_[1], "outside_window", 1)}));
-  ASSERT_OK(devices_->Decommission("devices/" + HexEncode(devices_of_[1].id),
-                                   "sold", "operator:ann"));
-  clock_.Advance(absl::Hours(12));
-  ASSERT_OK(Take({Waits(devices_of_[0], "outside_window", 2)}));
-  clock_.Advance(absl::Hours(12));
-  EXPECT_EQ(Stepped().phases(0).lost(), 1u);
+TEST_F(RolloutFinishTest, DecommissionedCanariesDoNotShutTheGate) {
+  ASSERT_NO_FATAL_FAILURE(Start(5, Canaries(3)));
+  const auto document = rollouts_->Get("rollouts/r1")->document();
+  std::vector<const TestDevice*> canaries;
+  for (const TestDevice& device : devices_of_) {
+    rules::DeviceFacts facts;
+    facts.id = device.id;
+    facts.device_type = "gateway";
+    if (rules::PhaseOf(document, facts) == 0) canaries.push_back(&device);
+  }
+  ASSERT_EQ(canaries.size(), 3u);
+  ASSERT_OK(Answer(*canaries[0], OUTCOME_RESULT_SUCCESS, "ok", 1));
+  EXPECT_EQ(Stepped().document().open_phase(), 0u);
+  for (const size_t i : {1, 2})
+    ASSERT_OK(devices_->Decommission("devices/" + HexEncode(canaries[i]->id),
+                                     "stolen", "operator:ann"));
+  EXPECT_EQ(Stepped().document().open_phase(), 1u);
 }
 
 TEST_F(RolloutFinishTest, AnAcceptedFailureThatIsNoneMakesNoRoomForAnother) {

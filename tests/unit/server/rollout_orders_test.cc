@@ -1,5 +1,7 @@
 // What operators order: approvals of several, pause, resume, activation; and
 // what the plane shows of lost devices and odd outcomes.
+#include "rules/approval.h"
+#include "server/rollout/driver_steps.h"
 #include "server/rollout/explain.h"
 #include "server/rollout/forecast.h"
 #include "tests/unit/server/rollout_fixture.h"
@@ -97,6 +99,61 @@ TEST_F(RolloutOrdersTest, T28_ResumingNamesTheHaltsThatItLifts) {
   // The same halt again changes nothing.
   ASSERT_OK(Take({halt}));
   EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_ACTIVE);
+}
+
+// Devices read no document above 16 KiB, and none of their type beside it.
+TEST_F(RolloutOrdersTest, NoOrderMakesADocumentTooLarge) {
+  rollout::v1::CreateRolloutRequest request;
+  request.set_rollout_id("r1");
+  request.set_release("releases/gateway/2.0");
+  for (int i = 0; i < 16; ++i)
+    request.add_phases()->set_percent(6.25 * (i + 1));
+  TestDevice device;
+  EnrollNode("n1");
+  release_ = MakeRelease("2.0", "image two");
+  Pair(device);
+  auto* ids = request.mutable_selector();
+  ids->add_device_ids(HexEncode(device.id));
+  const auto fill = [&](int n) {
+    while (ids->device_ids_size() < n)
+      ids->add_device_ids(std::string(32, 'a'));
+    request.set_validate_only(true);
+    return rollouts_->Create(request, "operator:ann");
+  };
+  int most = 300;
+  while (fill(most + 1).ok()) ++most;
+  EXPECT_THAT(fill(most + 1), FailsBecause("document_too_large"));
+  ids->mutable_device_ids()->RemoveLast();
+  request.set_validate_only(false);
+  ASSERT_OK(rollouts_->Create(request, "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  EmptyOutbox();
+  ASSERT_OK(driver_->Step());
+  // What planning left room for fits; what comes beyond it is refused.
+  int taken = 0;
+  absl::Status refused;
+  for (uint32_t phase = 0; phase < 16 && refused.ok(); ++phase) {
+    refused =
+        Approve("rollouts/r1", phase, "", "operator:ann",
+                operator_.Sign(rules::ApprovalInput(Now().document(), phase)))
+            .status();
+    taken += refused.ok();
+  }
+  EXPECT_GE(taken, 4);
+  EXPECT_THAT(refused, FailsBecause("document_too_large"));
+  // Whoever stops it is not refused.
+  ASSERT_OK(rollouts_->Pause(For<rollout::v1::PauseRolloutRequest>("r1"),
+                             "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  auto abort = For<rollout::v1::AbortRolloutRequest>("r1");
+  abort.set_stay(true);
+  ASSERT_OK(rollouts_->Abort(abort, "operator:ann"));
+  ASSERT_OK(driver_->Step());
+  ASSERT_OK_AND_ASSIGN(const auto target,
+                       trust_->FindTarget("director/gateway/rollout/r1"));
+  EXPECT_LE(target.length, rules::kMaxDocumentBytes);
+  EXPECT_EQ(target.length, Now().document().ByteSizeLong());
+  EXPECT_EQ(Now().document().state(), rollout::v1::ROLLOUT_STATE_ABORTED);
 }
 
 TEST_F(RolloutOrdersTest, FailuresMustBeAcceptedToGoOn) {
@@ -291,6 +348,117 @@ TEST_F(RolloutOrdersTest, WhoWaitsForItsWindowHoldsItsPlace) {
   all_say("needs_consent", 2);
   ASSERT_OK(driver_->Step());
   EXPECT_EQ(admitted(), 2);
+}
+
+// A look reads all devices and all outcomes.
+TEST_F(RolloutOrdersTest, MaxParallelIsLookedAtNowAndThen) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  request.set_max_parallel(1);
+  ActiveRollout(3, devices, request);
+  clock_.Advance(absl::Seconds(10));
+  ASSERT_OK(driver_->Step());  // nobody has answered
+  const auto version = Now().document().version();
+  for (const TestDevice& device : devices) {
+    if (rules::AdmittedAt(Now().document(), device.id) != absl::InfinitePast())
+      continue;
+    ASSERT_OK(Take({OutcomeRecord(device, "r1", OUTCOME_RESULT_SUCCESS,
+                                  ReleaseDigest(), 1)}));
+  }
+  ASSERT_OK(driver_->Step());  // it was looked a moment ago
+  EXPECT_EQ(Now().document().version(), version);
+  clock_.Advance(absl::Seconds(2));
+  ASSERT_OK(driver_->Step());
+  EXPECT_EQ(Now().document().version(), version + 1);
+}
+
+TEST_F(RolloutOrdersTest, AnApprovalEndsWithTheRightToGiveIt) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  for (int i = 0; i < 2; ++i) {
+    request.add_phases()->set_count(1);
+    request.mutable_phases(i)->mutable_gate()->set_manual(true);
+  }
+  request.add_phases()->set_percent(100);
+  ActiveRollout(3, devices, request);
+  ASSERT_OK(Approve("rollouts/r1", 1, "", "operator:ann"));
+  const std::set<std::string> ann = {"ann"};
+  policy::v1::AccessPolicy policy = trust_->View()->policy;
+  ASSERT_OK_AND_ASSIGN(auto row, rollouts_->Row("rollouts/r1"));
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
+  // A signed one, too, of a later phase.
+  row.mutable_rollout()->clear_approvals();
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
+  auto* later = row.mutable_rollout()->add_approvals();
+  later->set_phase(2);
+  later->set_approver("operator:ann");
+  later->set_operator_key(operator_.public_key());
+  later->set_signature("s");
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
+  policy.mutable_revocations()->add_operator_keys(
+      HexEncode(operator_.public_key()));
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
+  row.mutable_rollout()->mutable_approvals(0)->clear_signature();
+  row.mutable_rollout()->mutable_approvals(0)->set_phase(1);
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
+  policy.clear_revocations();
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
+  policy.clear_rules();
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
+}
+
+TEST_F(RolloutOrdersTest, ExplainCountsTheApprovalsThatTheGateCounts) {
+  std::vector<TestDevice> devices;
+  rollout::v1::CreateRolloutRequest request;
+  for (int i = 0; i < 2; ++i) {
+    request.add_phases()->set_count(1);
+    request.mutable_phases(i)->mutable_gate()->set_manual(true);
+  }
+  request.add_phases()->set_percent(100);
+  ActiveRollout(3, devices, request);
+  // Of the last phase, and so of all before it.
+  ASSERT_OK(Approve("rollouts/r1", 2, "", "operator:ann",
+                    operator_.Sign(rules::ApprovalInput(Now().document(), 2))));
+  const Explainer explainer(*store_, *rollouts_, *devices_, *trust_,
+                            writer_->fleet_id());
+  ASSERT_OK_AND_ASSIGN(const auto out, explainer.Rollout("rollouts/r1"));
+  const auto approval =
+      std::find_if(out.conditions().begin(), out.conditions().end(),
+                   [](const auto& one) { return one.name() == "approval"; });
+  ASSERT_NE(approval, out.conditions().end());
+  EXPECT_EQ(approval->state(), rollout::v1::CONDITION_STATE_MET);
+  EXPECT_EQ(approval->explanation(), "1 of 1 approvals (ann)");
+}
+
+// Of one rollout 65 halts are kept, as on a device: a document lifts 64.
+TEST_F(RolloutOrdersTest, AStolenHaltKeyGrowsNoRow) {
+  std::vector<TestDevice> devices;
+  ActiveRollout(1, devices);
+  size_t size = 0;
+  for (int i = 1; i <= 70; ++i) {
+    records::v1::Halt halt;
+    halt.set_rollout_id("r1");
+    halt.set_counter(static_cast<uint64_t>(i));
+    halt.set_reason(std::string(1000, 'r'));
+    dht::RecordFields fields;
+    fields.kind = records::v1::RECORD_KIND_HALT;
+    fields.place = writer_->places().Halt("gateway");
+    fields.version = static_cast<uint64_t>(i);
+    fields.issued = clock_.WallNow();
+    fields.expires = clock_.WallNow() + absl::Hours(24);
+    fields.payload = halt.SerializeAsString();
+    ASSERT_OK(Take({dht::SignRecord(fields, operator_, writer_->fleet_id())}));
+    const size_t now = rollouts_->Row("rollouts/r1")->ByteSizeLong();
+    if (i > 65) {
+      EXPECT_EQ(now, size) << i;
+    }
+    size = now;
+  }
+  EXPECT_LT(size, 8'000u);
+  EXPECT_EQ(Now().state(), rollout::v1::ROLLOUT_STATE_HALTED);
+  EXPECT_THAT(rollouts_->Resume(For<rollout::v1::ResumeRolloutRequest>("r1"),
+                                "operator:ann", true),
+              FailsBecause("bad_rollout"));
 }
 
 TEST_F(RolloutOrdersTest, AForecastCountsDevicesBytesAndTime) {

@@ -108,13 +108,57 @@ TEST_F(DeviceWatchTest, RefusesWhatItCantGoOnFrom) {
   const auto later = Watch(Request("", token), 1);
   {
     Transaction tx(*store_);
-    tx.Delete(kDevices, Name(1).substr(8));
+    ASSERT_OK_AND_ASSIGN(const uint64_t last,
+                         tx.CurrentSequence(kDeviceChanges));
+    tx.PutRaw(kMeta, "sequence/device_change", SequenceKey(last - 1));
     ASSERT_OK(tx.Commit());
   }
   EXPECT_THAT(DeviceWatch::Start(*store_, Request("", later[0].resume_token())),
               Fails(absl::StatusCode::kOutOfRange, "resume_token_expired"));
   EXPECT_THAT(DeviceWatch::Start(*store_, Request("last_seen > -1h")),
               FailsBecause("bad_filter"));
+}
+
+// Requests that ran out or were rejected: their rows are deleted.
+TEST_F(DeviceWatchTest, WhatIsDeletedIsToldAndNumbersStayGood) {
+  AddDevice(1);
+  AddDevice(2);
+  ASSERT_OK_AND_ASSIGN(DeviceWatch watch,
+                       DeviceWatch::Start(*store_, Request("")));
+  std::string token, gone;
+  const auto read = [&] {
+    gone.clear();
+    for (auto step = watch.Next(); step.ok() && step->more;
+         step = watch.Next()) {
+      if (!step->device) continue;
+      token = step->device->resume_token();
+      if (step->device->left_filter()) gone = step->device->name();
+    }
+  };
+  Label(1, "a");  // at the last change
+  read();
+  ASSERT_NE(token, "");
+  const std::string last = token;
+  {
+    Transaction tx(*store_);
+    tx.Delete(kDevices, Name(1).substr(8));
+    ASSERT_OK(tx.Commit());
+  }
+  EXPECT_OK(DeviceWatch::Start(*store_, Request("", last)));
+  read();
+  EXPECT_EQ(gone, Name(1));
+  EXPECT_NE(token, last);
+  // One that resumes from before hears of it too, one from after does not.
+  ASSERT_OK_AND_ASSIGN(DeviceWatch again,
+                       DeviceWatch::Start(*store_, Request("", last)));
+  ASSERT_OK_AND_ASSIGN(const auto step, again.Next());
+  ASSERT_TRUE(step.device);
+  EXPECT_EQ(step.device->name(), Name(1));
+  EXPECT_TRUE(step.device->left_filter());
+  ASSERT_OK_AND_ASSIGN(DeviceWatch after,
+                       DeviceWatch::Start(*store_, Request("", token)));
+  ASSERT_OK_AND_ASSIGN(const auto nothing, after.Next());
+  EXPECT_FALSE(nothing.device);
 }
 
 }  // namespace

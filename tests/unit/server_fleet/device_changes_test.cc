@@ -135,6 +135,27 @@ class ImportTest : public DeviceChangesTest {
   }
 };
 
+// What an export says of them is so already.
+TEST_F(ImportTest, LinesOfWhoLeftTheFleetAreNoMistakesUnlessTheyChangeIt) {
+  AddDevice(1, {{"site", "north"}});
+  AddDevice(2, {{"site", "north"}});
+  store::DeviceRow row = RowOf(2);
+  row.mutable_device()->set_state(fleet::v1::ENROLMENT_STATE_DECOMMISSIONED);
+  PutRow(row);
+  std::vector<fleet::v1::DeviceImport> lines(2);
+  for (uint32_t i = 1; i <= 2; ++i) {
+    lines[i - 1].set_name(Name(i));
+    (*lines[i - 1].mutable_labels())["site"] = "north";
+  }
+  ASSERT_OK_AND_ASSIGN(auto done, Import(lines, false));
+  EXPECT_EQ(done.unchanged(), 2);
+  EXPECT_EQ(done.failed(), 0);
+  (*lines[1].mutable_labels())["site"] = "south";
+  ASSERT_OK_AND_ASSIGN(done, Import(lines, false));
+  EXPECT_EQ(done.failed(), 1);
+  EXPECT_EQ(done.failures(0).reason(), "not_accepted");
+}
+
 TEST_F(ImportTest, SetsLabelsAndGroupsAndNamesWhatItCouldNot) {
   AddDevice(1, {{"site", "north"}});
   AddDevice(2, {{"site", "north"}});

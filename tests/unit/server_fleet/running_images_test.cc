@@ -59,11 +59,16 @@ TEST_F(RunningImagesTest, KnowWhatTheDevicesCanDoWithDeltas) {
   PutRow(Running(1, 'a', inventory));
   PutRow(Running(2, 'a', inventory));
   PutRow(Running(3, 'a'));
+  const rules::DeltaTools tools{3, {"zlib 1.2.13", "zstd 1.5.4"}};
+  rules::TellDeltaAbilities({true, true, {}, tools}, inventory);
+  PutRow(Running(4, 'b', inventory));
   ASSERT_OK_AND_ASSIGN(const auto images, RunningImages(*store_, "gateway"));
   const RunningDevices& devices = images.at(Hex('a'));
   EXPECT_EQ(devices.devices, 3u);
   ASSERT_EQ(devices.abilities.size(), 2u);
-  const auto demand = rules::DemandOf(devices.abilities);
+  ASSERT_EQ(images.at(Hex('b')).abilities.size(), 1u);
+  EXPECT_EQ(images.at(Hex('b')).abilities[0].abilities.tools, tools);
+  const auto demand = rules::DemandOf(devices.abilities, tools);
   ASSERT_TRUE(demand);
   EXPECT_EQ(demand->format, rules::kBsdiff40);
   EXPECT_EQ(demand->memory, 3u << 20);

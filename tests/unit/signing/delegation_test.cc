@@ -109,6 +109,51 @@ TEST_F(Delegation, T01_ADelegatedRoleNeedsItsOwnKey) {
               FailsBecause("bad_signature"));
 }
 
+// Even a targets.json that lets the director answer first, should custodians
+// ever sign one, makes no policy of an online key's word.
+TEST_F(Delegation, T09_T53_ThePolicyIsTheWordOfItsRoleAlone) {
+  repository_.AddTarget("policy", kPolicyPath, "{}");
+  repository_.PublishAll();
+  Refresh();
+  ASSERT_OK(BuildFleetTrust(*updater_, &repository_));
+  std::vector<DelegatedRole>& roles =
+      repository_.roles["targets"].delegations->roles;
+  ASSERT_EQ(roles.back().name, "director");
+  const std::vector<DelegatedRole> honest = roles;
+  repository_.AddTarget("director", kPolicyPath, R"({"version":"9"})");
+  const auto expect_refused = [&] {
+    repository_.PublishAll();
+    ASSERT_OK(updater_->Refresh(repository_));
+    EXPECT_OK(updater_->GetTarget(&repository_, kPolicyPath));
+    EXPECT_THAT(updater_->GetTargetOf(&repository_, "policy", kPolicyPath),
+                FailsBecause("wrong_role"));
+    EXPECT_THAT(BuildFleetTrust(*updater_, &repository_),
+                FailsBecause("wrong_role"));
+    // From the store as well.
+    EXPECT_THAT(BuildFleetTrust(*updater_, nullptr),
+                FailsBecause("wrong_role"));
+  };
+  DelegatedRole first = roles.back();
+  first.paths.clear();
+  first.path_hash_prefixes = {""};
+  first.terminating = true;
+  roles.pop_back();
+  roles.insert(roles.begin(), first);
+  expect_refused();
+  roles.front().path_hash_prefixes.clear();
+  roles.front().paths = {"*/*"};
+  roles.front().terminating = false;
+  expect_refused();
+  // Behind the policy, which is terminating, it is never asked.
+  roles = honest;
+  roles.back().paths = {"*/*"};
+  repository_.PublishAll();
+  ASSERT_OK(updater_->Refresh(repository_));
+  ASSERT_OK_AND_ASSIGN(const FleetTrust trust,
+                       BuildFleetTrust(*updater_, &repository_));
+  EXPECT_EQ(trust.policy_json, "{}");
+}
+
 TEST_F(Delegation, WorksFromTheStoreWithoutASource) {
   repository_.AddTarget("policy", kPolicyPath, "{}");
   repository_.PublishAll();
