@@ -214,9 +214,14 @@ program = "/usr/bin/uptime"
         return self.cli("release", "create", "--repo", self.repo, "--type",
                         TYPE, "--version", version)[1]
 
-    def rollout(self, rollout_id, version, *phases):
+    def rollout(self, rollout_id, version, *phases, policy=""):
+        """Phases, or the text of a policy file."""
         arguments = ["rollout", "create", "--release", f"{TYPE}/{version}",
                      "--id", rollout_id, "--unattended", "--wait-published"]
+        if policy:
+            arguments += ["-f", self.path(f"{rollout_id}.yaml")]
+            with open(arguments[-1], "w", encoding="utf-8") as file:
+                file.write(policy)
         for phase in phases:
             arguments += ["--phase", phase]
         return self.cli(*arguments)[1]

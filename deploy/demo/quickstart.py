@@ -18,6 +18,7 @@ from procs import DemoError, fail, run, say, wait_for
 DEVICES = 5
 NODES = 3
 SOAK_SECONDS = 8
+HELD = "20s"  # longer than publishing takes
 
 
 class Steps:
@@ -146,8 +147,13 @@ def last_update(fleet, device):
 def bad_release(fleet, bad, step, report):
     step("release 3.0 fails its health check; shoald is killed again at once")
     fleet.release("3.0", 3, bad)
-    fleet.rollout("third", "3.0", f"canary:count=1,soak={SOAK_SECONDS}s",
-                  "all:percent=100")
+    # Not started before shoald is dead: it would stop this one by itself as soon
+    # as it heard of the canary.
+    fleet.rollout("third", "3.0", policy=f"""phases:
+  - {{name: canary, count: 1, gate: {{soak: {SOAK_SECONDS}s}}}}
+  - {{name: all, percent: 100}}
+activation: {{after: {HELD}}}
+""")
     fleet.processes.kill("shoald")
 
     def rolled_back():

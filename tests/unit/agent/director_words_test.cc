@@ -86,7 +86,10 @@ TEST(DirectorWords, T20_HaveNoPlaceForAnOrder) {
         "lost_after_seconds",
         "previous",
         "leads_back_from",
-        "approvals"}},
+        "approvals",
+        "accepted_failures"}},
+      // How many failures an operator took for none: a gate opens earlier.
+      {"shoal.rollout.v1.AcceptedFailures", {"phase", "count", "until"}},
       {"shoal.rollout.v1.ReleaseRef",
        {"version", "image_target", "sha256", "length", "counter",
         "delta_index_target"}},
