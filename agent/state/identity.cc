@@ -92,7 +92,7 @@ absl::StatusOr<std::optional<Membership>> LoadMembership(
         j.value("heard_epochs", std::map<std::string, uint32_t>());
     if (membership.heard_epochs.empty()) {
       membership.heard_epochs = FirstHeard(membership);
-      // Until version 0.9 there was one for all of them.
+      // An older agent kept one for all of them.
       if (j.contains("heard_epoch"))
         for (auto& [node, epoch] : membership.heard_epochs)
           epoch = j.at("heard_epoch").get<uint32_t>();

@@ -17,8 +17,6 @@ namespace {
 
 // Where all that lies at a place is wanted.
 constexpr size_t kMaxOfPlace = 64;
-// A slow link's answer takes that long too.
-constexpr absl::Duration kLeastOfAnOrigin = absl::Seconds(2);
 constexpr std::string_view kLogProof = "proof/";
 constexpr std::string_view kLogTimestamp = "timestamp/";
 
@@ -132,14 +130,18 @@ absl::StatusOr<std::string> MetadataSource::FromOrigins(const std::string& path,
     const std::string& origin = origins[i];
     const absl::Duration left = end - o_.clock->MonotonicNow();
     if (left <= absl::ZeroDuration()) break;
-    // A share each, so that silent ones leave the others their turn.
+    // A share each, so that silent ones leave the others their turn. Who was of
+    // use has the time that it needs.
     const absl::Duration share = std::min(
-        left, std::clamp(left / static_cast<int64_t>(origins.size() - i),
-                         kLeastOfAnOrigin, o_.one_origin));
+        left, origin == good_origin_
+                  ? o_.one_origin
+                  : std::clamp(left / static_cast<int64_t>(origins.size() - i),
+                               least_, o_.one_origin));
     auto bytes = o_.get({origin + path}, max_bytes, std::nullopt, share);
     if (bytes.ok() && usable(*bytes)) {
       good_origin_ = origin;
       silent_.erase(origin);
+      least_ = kLeastOfAnOrigin;
       return bytes;
     }
     if (bytes.ok() || SaysNone(bytes.status()))
@@ -152,6 +154,9 @@ absl::StatusOr<std::string> MetadataSource::FromOrigins(const std::string& path,
                              fmt::format("{}{} is of no use", origin, path))
                : bytes.status();
   }
+  // No origin at all answered in its time: the link is slow, perhaps.
+  if (!origins.empty() && silent_.size() == origins.size())
+    least_ = std::min(least_ * 2, o_.one_origin);
   if (none_there)
     return NotFound("metadata_missing", fmt::format("no origin has {}", path));
   return last;

@@ -80,8 +80,9 @@ struct MetadataSourceOptions {
   std::function<std::vector<std::string>()> origins;
   HttpGet get;                                        // set when `origins` is
   absl::Duration origin_timeout = absl::Seconds(20);  // for all of them
-  // For one of them at most. Of several each has its share, 2 s at least, and
-  // those that were silent are asked last from then on.
+  // For the one that was of use last, and for each at most. The others have
+  // their shares of what is left, 2 s at least, twice that each time that none
+  // of all answered. Those that were silent are asked last from then on.
   absl::Duration one_origin = absl::Seconds(8);
 
   // Whether those who would have a root were there to be asked: then one that
@@ -141,7 +142,9 @@ class MetadataSource final : public signing::Fetcher {
       const std::string& name);
 
   const MetadataSourceOptions o_;
-  std::string good_origin_;       // the one that last had something usable
+  std::string good_origin_;  // the one that last had something usable
+  static constexpr absl::Duration kLeastOfAnOrigin = absl::Seconds(2);
+  absl::Duration least_ = kLeastOfAnOrigin;  // for one of them
   std::set<std::string> silent_;  // gave no answer when they were asked last
   uint64_t life_of_ = 0;  // version of the trusted timestamp, and its life
   absl::Duration life_;

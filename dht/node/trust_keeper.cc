@@ -42,6 +42,7 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Open(
   // It keeps what all device types together have, to serve it.
   options.max_loaded_bytes = kMaxRoleBytes;
   options.max_stored_role_bytes = kMaxRoleBytes;
+  options.max_stored_target_bytes = kMaxRoleBytes;
   SHOAL_ASSIGN_OR_RETURN(auto updater,
                          signing::Updater::Open(std::move(options), fs, clock));
   std::unique_ptr<TrustKeeper> keeper(

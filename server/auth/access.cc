@@ -16,17 +16,16 @@ constexpr double kRefusalsAtOnce = 10;
 constexpr absl::Duration kRefusalPause = absl::Minutes(1);
 constexpr uint64_t kRefusalsKept = 1000;
 
-rules::LocalTime PlaneTime(Clock& clock) {
-  // Windows of rules about the plane count in UTC: a fleet spans time zones.
+}  // namespace
+
+rules::LocalTime PlaneTime(absl::Time at) {
   const absl::TimeZone utc = absl::UTCTimeZone();
-  const absl::CivilMinute minute = absl::ToCivilMinute(clock.WallNow(), utc);
+  const absl::CivilMinute minute = absl::ToCivilMinute(at, utc);
   rules::LocalTime time;
   time.weekday = static_cast<int>(absl::GetWeekday(absl::CivilDay(minute))) + 1;
   time.minute = minute.hour() * 60 + minute.minute();
   return time;
 }
-
-}  // namespace
 
 absl::StatusOr<Caller> Access::Identify(std::string_view spki_sha256) const {
   if (spki_sha256.empty()) {
@@ -49,7 +48,7 @@ absl::StatusOr<Caller> Access::Identify(std::string_view spki_sha256) const {
 bool Access::Allows(const Caller& caller, std::string_view action,
                     const rules::DeviceFacts* device) const {
   return rules::Evaluate(trust_.View()->policy, caller.principal, action,
-                         device, PlaneTime(store_.clock()))
+                         device, PlaneTime(store_.clock().WallNow()))
       .allowed;
 }
 
@@ -57,7 +56,7 @@ absl::Status Access::Check(const Caller& caller, std::string_view action,
                            const rules::DeviceFacts* device) const {
   const rules::Decision decision =
       rules::Evaluate(trust_.View()->policy, caller.principal, action, device,
-                      PlaneTime(store_.clock()));
+                      PlaneTime(store_.clock().WallNow()));
   if (decision.allowed) return absl::OkStatus();
   uint64_t left_out = 0;
   if (MayWrite(caller.audit_name(), left_out)) {
@@ -130,7 +129,7 @@ absl::StatusOr<rules::Decision> Access::Explain(
                            "principal is 'operator:NAME' or 'director'");
   }
   return rules::Evaluate(view->policy, principal, action, device,
-                         PlaneTime(store_.clock()));
+                         PlaneTime(store_.clock().WallNow()));
 }
 
 }  // namespace shoal::server

@@ -22,6 +22,10 @@
 
 namespace shoal::server {
 
+// By which windows of rules about the plane count: UTC, since a fleet spans
+// time zones.
+rules::LocalTime PlaneTime(absl::Time at);
+
 struct Caller {
   std::string name;  // of the operator
   rules::Principal principal;

@@ -16,9 +16,9 @@ namespace shoal::server {
 namespace {
 
 constexpr absl::Duration kAssignmentLifetime = absl::Hours(24 * 90);
-// Of the index's form. 2: what devices run is counted beside it.
-constexpr uint64_t kIndexVersion = 2;
-constexpr uint64_t kUncounted = 1;
+// Of the index's form. 2: what devices run is counted beside it; 3: with their
+// tools.
+constexpr uint64_t kIndexVersion = 3;
 constexpr std::string_view kIndexKey = "device_index";
 constexpr std::string_view kGroupsKey = "groups";
 constexpr size_t kRowsPerChange = 500;
@@ -79,7 +79,7 @@ absl::Status DeviceChanges::BuildIndex(Store& store) {
     Transaction tx(store);
     SHOAL_ASSIGN_OR_RETURN(const auto have, tx.GetRaw(kMeta, kIndexKey));
     if (have == want) return absl::OkStatus();
-    if (have == SequenceKey(kUncounted)) {
+    if (have == SequenceKey(1) || have == SequenceKey(2)) {
       SHOAL_RETURN_IF_ERROR(RecountRunningImages(tx));
       tx.PutRaw(kMeta, kIndexKey, want);
       return tx.Commit();

@@ -47,11 +47,11 @@ void RolloutDriver::Start(std::function<bool()> informed) {
       const absl::Duration began = store_.clock().MonotonicNow();
       const absl::Status status = Step();
       if (!status.ok()) LogError("rollouts_failed", {{"error", status}});
+      const absl::Duration took = store_.clock().MonotonicNow() - began;
       // Gates also open by time, mirrors are asked for.
       store_.WaitForChange(seen, absl::Milliseconds(500));
       // While outcomes come in there is a change every few milliseconds, and
       // each step reads every rollout at work.
-      const absl::Duration took = store_.clock().MonotonicNow() - began;
       absl::SleepFor(
           std::clamp(kPauseFactor * took, kShortestPause, kLongestPause));
     }

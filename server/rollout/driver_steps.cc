@@ -9,6 +9,7 @@
 #include "rules/access.h"
 #include "rules/outcomes.h"
 #include "rules/progress.h"
+#include "server/auth/access.h"
 #include "server/rollout/driver.h"
 
 namespace shoal::server {
@@ -48,8 +49,11 @@ std::set<std::string> ApproversOf(const store::RolloutRow& row, uint32_t next,
       if (op.name() != name || !key.ok() ||
           (is_signed && *key != approval.operator_key()) ||
           rules::FindOperatorByKey(policy, *key) == nullptr ||
+          // By the rules of today, at the time at which it was given: a window
+          // that is over takes nothing back.
           !rules::Evaluate(policy, rules::PrincipalOf(op), "rollout.approve",
-                           nullptr, {})
+                           nullptr,
+                           PlaneTime(absl::FromUnixMillis(approval.time())))
                .allowed)
         continue;
       names.insert(name);

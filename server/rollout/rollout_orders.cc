@@ -6,6 +6,7 @@
 #include "rules/access.h"
 #include "rules/outcomes.h"
 #include "server/rollout/driver_steps.h"
+#include "server/rollout/outcome_counts.h"
 #include "server/rollout/rollouts.h"
 
 namespace shoal::server {
@@ -128,7 +129,10 @@ absl::StatusOr<rollout::v1::Rollout> Rollouts::Resume(
               "permission_denied",
               "lifting a halt takes the right to halt (rollout.halt)");
         }
-        SHOAL_ASSIGN_OR_RETURN(const auto counts, Counts(row));
+        // Without those that are lost, who are looked for one by one.
+        SHOAL_ASSIGN_OR_RETURN(const auto counted,
+                               ReadOutcomeCounts(tx, rollout->document()));
+        const auto counts = CountsByPhase(counted);
         for (int i = 0; i < rollout->document().phases_size(); ++i) {
           const auto& count = counts[static_cast<size_t>(i)];
           const uint32_t accepted =

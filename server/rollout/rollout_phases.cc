@@ -49,7 +49,11 @@ absl::Status Rollouts::KeepPhases(Transaction& tx,
         std::find(phases->begin(), phases->end(), was) == phases->end())
       row->add_phases(static_cast<uint32_t>(was));
     row->set_left_at(is < 0 ? absl::ToUnixMillis(store_.clock().WallNow()) : 0);
+    bool expected = false;
     if (leaves && !tx.Has(kOutcomes, key)) {
+      SHOAL_ASSIGN_OR_RETURN(expected, WasExpected(tx, document.id(), before));
+    }
+    if (expected) {
       // No gate waits for it any more.
       row->set_gone(true);
       SHOAL_ASSIGN_OR_RETURN(auto counts, ReadOutcomeCounts(tx, document));
@@ -61,6 +65,16 @@ absl::Status Rollouts::KeepPhases(Transaction& tx,
     if (row->phases_size() > 0) tx.Put(kLeftPhases, key, *row);
   }
   return absl::OkStatus();
+}
+
+// Whether the device was there when the rollout was planned: those who came
+// since are in no phase's number of expected devices.
+absl::StatusOr<bool> Rollouts::WasExpected(const Transaction& tx,
+                                           const std::string& rollout,
+                                           const store::DeviceRow& device) {
+  SHOAL_ASSIGN_OR_RETURN(const auto row,
+                         tx.Get<store::RolloutRow>(kRollouts, rollout));
+  return device.device().enrolled_at() <= row.rollout().created_at();
 }
 
 absl::StatusOr<int> Rollouts::PhaseOfOutcome(

@@ -153,6 +153,9 @@ class Rollouts {
   using Documents = std::vector<rollout::v1::RolloutDocument>;
   absl::StatusOr<std::shared_ptr<const Documents>> AtWork(
       const Transaction& tx);
+  static absl::StatusOr<bool> WasExpected(const Transaction& tx,
+                                          const std::string& rollout,
+                                          const store::DeviceRow& device);
   // The phase that an outcome counts in; -1: the device never was in any.
   absl::StatusOr<int> PhaseOfOutcome(
       const Transaction& tx, const rollout::v1::RolloutDocument& document,

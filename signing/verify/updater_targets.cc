@@ -246,7 +246,8 @@ absl::StatusOr<std::string> Updater::FetchTarget(Fetcher* source,
   SHOAL_ASSIGN_OR_RETURN(std::string bytes, source->FetchTarget(target));
   SHOAL_RETURN_IF_ERROR(CheckTarget(target, bytes));
   SHOAL_RETURN_IF_ERROR(impl_->MakeRoomForTarget(bytes.size()));
-  SHOAL_RETURN_IF_ERROR(impl_->Save(name, bytes));
+  // Not by Save(): a copy takes no other copy's room on a full disk.
+  SHOAL_RETURN_IF_ERROR(impl_->fs.WriteAtomic(impl_->Path(name), bytes));
   return bytes;
 }
 

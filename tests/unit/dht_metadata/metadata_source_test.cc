@@ -49,6 +49,11 @@ class MetadataSourceTest : public ::testing::Test {
       asked_.insert(asked_.end(), urls.begin(), urls.end());
       bool answered = false;
       for (const std::string& url : urls) {
+        if (const auto it = slow_.find(url);
+            it != slow_.end() && it->second > timeout) {
+          clock_.Advance(timeout);
+          continue;
+        }
         if (silent_.contains(url)) {
           clock_.Advance(timeout);
           continue;
@@ -74,6 +79,7 @@ class MetadataSourceTest : public ::testing::Test {
   std::vector<std::string> origins_;
   std::map<std::string, std::string> served_;
   std::set<std::string> silent_;
+  std::map<std::string, absl::Duration> slow_;  // need so long
   std::set<std::string> refused_;
   std::vector<std::string> asked_;
 };
@@ -154,6 +160,22 @@ TEST_F(MetadataSourceTest, T10_T41_SilentOriginsInFrontHideNoOther) {
   asked_.clear();
   EXPECT_THAT(source.FetchMetadata("root", 2, kMax), IsOk());
   EXPECT_THAT(asked_, ElementsAre("http://silent0/" + path));
+}
+
+TEST_F(MetadataSourceTest, ASlowLinkGetsThereHoweverManyOriginsThereAre) {
+  const std::string path = "metadata/3.targets.json";
+  for (int i = 0; i < 30; ++i) {
+    origins_.push_back("http://slow" + std::to_string(i) + "/");
+    served_[origins_.back() + path] = "the one";
+    slow_[origins_.back() + path] = absl::Seconds(7);
+  }
+  MetadataSource source(options_);
+  int tries = 0;
+  while (!source.FetchMetadata("targets", 3, kMax).ok() && ++tries < 10) {
+  }
+  EXPECT_LT(tries, 10);
+  // From then on at once.
+  EXPECT_THAT(source.FetchMetadata("targets", 3, kMax), IsOk());
 }
 
 TEST_F(MetadataSourceTest, ARootThatNobodyHasEndsTheRotationOnlyWhenAsked) {

@@ -403,6 +403,20 @@ TEST_F(RolloutOrdersTest, AnApprovalEndsWithTheRightToGiveIt) {
   EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
   policy.clear_revocations();
   EXPECT_EQ(ApproversOf(row, 1, policy), ann);
+  // A window in which it was given and which is over takes nothing back.
+  auto* approval = row.mutable_rollout()->mutable_approvals(0);
+  approval->set_time(absl::ToUnixMillis(
+      absl::FromCivil(absl::CivilMinute(2026, 11, 26, 9, 30),  // a Thursday
+                      absl::UTCTimeZone())));
+  for (auto& rule : *policy.mutable_rules()) {
+    auto* window = rule.mutable_conditions()->add_windows();
+    window->set_from_minute(9 * 60);
+    window->set_to_minute(10 * 60);
+    window->add_weekdays(4);
+  }
+  EXPECT_EQ(ApproversOf(row, 1, policy), ann);
+  approval->set_time(approval->time() + 60 * 60'000);
+  EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
   policy.clear_rules();
   EXPECT_TRUE(ApproversOf(row, 1, policy).empty());
 }

@@ -128,26 +128,30 @@ TEST_F(RunningImagesTest, AStoreWithoutCountsGetsThemOnce) {
       tx.Put(kDevices, Name(i).substr(8), Running(i, 'a'));
     ASSERT_OK(tx.Commit());
   }
-  {
-    // As the version before left it, and as a start that was cut short did.
+  // 2 knew nothing of what tools a device has.
+  for (const uint64_t version : {1, 2}) {
+    SCOPED_TRACE(version);
+    {
+      // As the version before left it, and as a start that was cut short did.
+      auto store = open();
+      Transaction tx(*store);
+      std::vector<std::string> keys;
+      ASSERT_OK(store->ScanRaw(kRunning, "", "",
+                               [&](std::string_view key, std::string_view) {
+                                 keys.emplace_back(key);
+                                 return true;
+                               }));
+      ASSERT_FALSE(keys.empty());
+      for (const std::string& key : keys) tx.Delete(kRunning, key);
+      tx.PutRaw(kRunning, "gateway", "left over");
+      tx.PutRaw(kMeta, "device_index", SequenceKey(version));
+      ASSERT_OK(tx.Commit());
+    }
     auto store = open();
-    Transaction tx(*store);
-    std::vector<std::string> keys;
-    ASSERT_OK(store->ScanRaw(kRunning, "", "",
-                             [&](std::string_view key, std::string_view) {
-                               keys.emplace_back(key);
-                               return true;
-                             }));
-    ASSERT_FALSE(keys.empty());
-    for (const std::string& key : keys) tx.Delete(kRunning, key);
-    tx.PutRaw(kRunning, "gateway", "left over");
-    tx.PutRaw(kMeta, "device_index", SequenceKey(1));
-    ASSERT_OK(tx.Commit());
+    ASSERT_OK_AND_ASSIGN(auto changes, DeviceChanges::Open(*store, *writer_));
+    ASSERT_OK_AND_ASSIGN(auto images, RunningImages(*store, "gateway"));
+    EXPECT_EQ(images[Hex('a')].devices, 30u);
   }
-  auto store = open();
-  ASSERT_OK_AND_ASSIGN(auto changes, DeviceChanges::Open(*store, *writer_));
-  ASSERT_OK_AND_ASSIGN(auto images, RunningImages(*store, "gateway"));
-  EXPECT_EQ(images[Hex('a')].devices, 30u);
 }
 
 }  // namespace
